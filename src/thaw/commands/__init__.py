@@ -1,0 +1,1 @@
+"""The commands behind the entry points: compose a configuration, hand over to the library."""

@@ -1,0 +1,112 @@
+"""Runs a command under Hydra: prepares its arguments, and turns errors into one line and a code."""
+
+import importlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import hydra
+import yaml
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from thaw import runs
+from thaw.commands import config
+from thaw.commands.errors import InputError, Stopped, one_line
+from thaw.commands.sweeps import print_summary
+
+CONF = Path(__file__).parents[3] / "conf"
+PATH_KEYS = ("run", "runs", "resume", "out", "data.root", "hydra.run.dir", "hydra.sweep.dir")
+
+
+def run(command: str) -> NoReturn:
+    """Compose conf/<command>.yaml with the command line and call thaw.commands.<command>.main.
+
+    Exits with 0 (done), 2 (configuration or input wrong, one line on stderr), 1 (failed on the
+    way), 130 / 143 (interrupted). HYDRA_FULL_ERROR=1 shows the traceback behind one line.
+    """
+    config.register()
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        try:
+            _run_hydra(command)
+        finally:
+            print_summary()
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        if show_traceback:
+            raise
+        _exit(2, one_line(error))
+    except Stopped as stop:
+        _exit(stop.exit_code, str(stop))
+    except Exception as error:
+        if show_traceback:
+            raise
+        _exit(1, f"failed: {one_line(error)} (the traceback is in the run's log)")
+    sys.exit(0)
+
+
+def _run_hydra(command: str) -> None:
+    sys.argv[1:] = prepare_arguments(sys.argv[1:])
+    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)
+    main(_task(command))()
+
+
+def _task(command: str) -> Callable[[DictConfig], Any]:
+    def task(cfg: DictConfig) -> Any:
+        # Imported here so that --help and --cfg need neither torch nor Lightning.
+        return importlib.import_module(f"thaw.commands.{command}").main(cfg)
+
+    return task
+
+
+def prepare_arguments(arguments: Sequence[str]) -> list[str]:
+    """Quote paths that Hydra's grammar would trip over, and open ``resume=DIR``.
+
+    Raises:
+        InputError: the directory to resume holds no run.
+    """
+    prepared = [_quote_path(argument) for argument in arguments]
+    for argument in prepared:
+        key, _, value = argument.partition("=")
+        directory = value.strip("'")
+        if key == "resume" and directory not in ("auto", "never"):
+            prepared.remove(argument)
+            return _resume_arguments(Path(directory), prepared)
+    return prepared
+
+
+def _quote_path(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    plain = re.fullmatch(r"[\w./*?~@:+-]*", value)
+    if key not in PATH_KEYS or not equals or plain or value[:1] in "'\"[" or "${" in value:
+        return argument
+    escaped = value.replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _resume_arguments(run_dir: Path, arguments: list[str]) -> list[str]:
+    overrides = run_dir / runs.OVERRIDES
+    if not overrides.is_file():
+        raise InputError(f"resume={run_dir}: no run there ({overrides} is missing)")
+    stored = yaml.safe_load(overrides.read_text(encoding="utf-8")) or []
+    options = [argument for argument in arguments if argument.startswith("-")]
+    changes = [argument for argument in arguments if not argument.startswith("-")]
+    return [*options, *map(str, stored), *changes, _quote_path(f"hydra.run.dir={run_dir}")]
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number)
+
+
+def _exit(code: int, line: str) -> NoReturn:
+    print(f"thaw: {line}", file=sys.stderr)
+    sys.exit(code)

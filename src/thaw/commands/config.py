@@ -1,0 +1,70 @@
+"""The schema of the configuration's root and the resolvers that name directories."""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+MAX_NAME = 120
+_claimed: dict[str, str] = {}
+
+
+@dataclass
+class TrainConfig:
+    """Root of conf/train.yaml: a key that is not here is refused, also in an experiment."""
+
+    data: Any = MISSING
+    model: Any = MISSING
+    schedule: Any = MISSING
+    degradation: Any = MISSING
+    prediction: Any = MISSING
+    objective: Any = MISSING
+    sampler: Any = MISSING
+    prior: Any = MISSING
+    optimizer: Any = MISSING
+    lr_scheduler: Any = MISSING
+    metrics: Any = field(default_factory=dict)
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    trainer: Any = MISSING
+    seed: int = 0
+    resume: str = "auto"
+    name: str | None = None
+
+
+def register() -> None:
+    """Make the schemas and resolvers known to Hydra."""
+    ConfigStore.instance().store("train_schema", TrainConfig)
+    OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True)
+    OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
+
+
+def run_name(override_dirname: str, name: str | None = None) -> str:
+    """A directory name that says what was overridden, safe in a shell and short enough."""
+    text = name or override_dirname or "default"
+    safe = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
+    if len(safe) > MAX_NAME:
+        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        safe = f"{safe[:MAX_NAME]}~{digest}"
+    return safe
+
+
+def claim_directory(path: str) -> str:
+    """``path``, or ``path-2``, ... : made now, by one process only; the same answer if asked again."""
+    if path not in _claimed:
+        os.makedirs(Path(path).parent, exist_ok=True)
+        candidate, number = path, 1
+        while True:
+            try:
+                os.mkdir(candidate)
+                break
+            except FileExistsError:
+                number += 1
+                candidate = f"{path}-{number}"
+        _claimed[path] = candidate
+    return _claimed[path]

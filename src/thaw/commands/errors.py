@@ -1,0 +1,32 @@
+"""What can go wrong, and how it is said in one line."""
+
+from hydra.errors import InstantiationException
+
+
+class InputError(ValueError):
+    """The configuration or an input is wrong: one line for the user, exit code 2."""
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived.
+
+    Like KeyboardInterrupt no ``except Exception`` swallows it; unlike it, Lightning lets it pass
+    instead of exiting with a code of its own.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(f"stopped by signal {signal_number}")
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error in one line, without Hydra's and OmegaConf's wrapping."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error) or repr(error)
+    lines = [line for line in text.splitlines() if line and not line.startswith("    ")]
+    message = " ".join(" ".join(lines).split()) or repr(error)
+    cause = error.__cause__
+    if cause is not None and str(cause) and str(cause).splitlines()[0] not in message:
+        message = f"{message}: {str(cause).splitlines()[0]}"
+    return message

@@ -1,0 +1,47 @@
+"""Where a run comes from: versions, git commit, machine. Needs neither torch nor Lightning."""
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "thaw",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+)
+
+
+def versions() -> dict[str, str | None]:
+    """Version of Python and of each package that results depend on, None where not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def git_state(directory: Path) -> dict[str, Any] | None:
+    """Commit and whether tracked files differ from it; None outside a repository or without git."""
+    commit = _git(directory, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_git(directory, "status", "--porcelain", "-uno"))}
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,0 +1,201 @@
+"""python train.py: one run, from a composed configuration to a finished run directory."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from thaw import runs
+from thaw.commands.app import CONF
+from thaw.commands.errors import InputError, Stopped, one_line
+from thaw.commands.provenance import git_state, versions
+from thaw.training.callbacks.checkpoints import Checkpoints
+from thaw.training.callbacks.losses import LossLog
+from thaw.training.callbacks.run_files import RunFiles
+from thaw.training.callbacks.scores import Scores
+from thaw.training.callbacks.tensorboard import TensorBoardPages
+from thaw.training.estimate import final_estimate
+from thaw.training.experiment import Experiment, build, make, resolved
+
+log = logging.getLogger(__name__)
+RESUME = ("auto", "never")
+
+
+def main(cfg: DictConfig) -> None:
+    """Train as configured, into Hydra's output directory.
+
+    Raises:
+        InputError: the configuration or an input is wrong; nothing was trained.
+    """
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    with recorded(run_dir, cfg):
+        checkpoint = _checkpoint_to_resume(cfg, run_dir)
+        with as_input_errors():
+            pl.seed_everything(cfg.seed, verbose=False)
+            experiment, trainer = prepare(cfg, run_dir)
+        _quieten()
+        start = time.perf_counter()
+        trainer.fit(experiment.module, datamodule=experiment.data, ckpt_path=checkpoint)
+        training_s = time.perf_counter() - start
+        log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
+        runs.update_record(run_dir, {"training_s": round(training_s, 1)})
+        final_estimate(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
+        _say_where(run_dir)
+
+
+def prepare(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer]:
+    """Everything that can fail before the first step: objects, data, reference, trainer."""
+    provenance = {"config": resolved(cfg), "versions": versions()}
+    experiment = build(cfg, provenance)
+    data, suite = experiment.data, experiment.suite
+    data.setup()
+    experiment.module.prior.fit(data.train_images)
+    if suite is not None and suite.reference is None:
+        suite.fit_reference(data.train_images, data.test_images)
+    encoder = suite.name if suite else "none"
+    provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
+    trainer = _make_trainer(cfg, run_dir, experiment)
+    if data.batch_size > len(data.train_images) and not cfg.trainer.fast_dev_run:
+        raise ValueError("data.batch_size is more than the training images")
+    runs.update_record(
+        run_dir,
+        {
+            "dataset": provenance["dataset"],
+            "encoder": encoder,
+            "device": _device_name(trainer.strategy.root_device),
+            "num_threads": torch.get_num_threads(),
+            "num_parameters": sum(p.numel() for p in experiment.restorer.network.parameters()),
+        },
+    )
+    return experiment, trainer
+
+
+def _make_trainer(cfg: DictConfig, run_dir: Path, experiment: Experiment) -> pl.Trainer:
+    scores = None
+    if experiment.suite is not None and cfg.metrics.num_samples > 0:
+        scores = Scores(
+            experiment.suite,
+            experiment.score_sampler,
+            cfg.metrics.num_samples,
+            cfg.metrics.every_n_epochs,
+            cfg.metrics.batch_size,
+            cfg.seed,
+        )
+    context = {
+        "run_dir": run_dir,
+        "sampler": experiment.sampler,
+        "data": experiment.data,
+        "seed": cfg.seed,
+    }
+    chosen = {name: make(node, **context) for name, node in cfg.callbacks.items() if node}
+    if not cfg.trainer.enable_progress_bar:
+        chosen.pop("progress", None)
+    loggers = [make(node) for node in cfg.logger.values() if node]
+    pages = TensorBoardPages(
+        experiment.module.provenance["config"],
+        HydraConfig.get().runtime.choices,
+        experiment.suite.name if experiment.suite else "none",
+    )
+    # Scores before what shows them; RunFiles last of all that read logged values.
+    callbacks = [LossLog(), *([scores] if scores else []), pages, *chosen.values()]
+    return make(
+        cfg.trainer,
+        callbacks=[*callbacks, RunFiles(run_dir, scores), Checkpoints(run_dir)],
+        logger=loggers or False,
+        default_root_dir=run_dir,
+    )
+
+
+@contextmanager
+def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
+    """Keep run.json true from the first moment to the last, however the run ends."""
+    start = datetime.now(UTC)
+    previous = runs.read_record(run_dir)
+    runs.update_record(
+        run_dir,
+        {
+            "status": "running",
+            "name": cfg.name or run_dir.name,
+            "overrides": list(HydraConfig.get().overrides.task),
+            "seed": cfg.seed,
+            "versions": versions(),
+            "git": git_state(CONF.parent),
+            "start": previous.get("start") or start.isoformat(timespec="seconds"),
+            "error": None,
+        },
+    )
+    status, error = "failed", None
+    try:
+        yield
+        status = "completed"
+    except Stopped:
+        status = "interrupted"
+        raise
+    except InputError as problem:
+        error = one_line(problem)
+        log.error(error)
+        raise
+    except BaseException as problem:
+        error = one_line(problem)
+        log.exception("the run failed")
+        raise
+    finally:
+        end = datetime.now(UTC)
+        wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
+        changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
+        runs.update_record(run_dir, {"status": status, "error": error} | changes)
+
+
+@contextmanager
+def as_input_errors() -> Iterator[None]:
+    """Whatever fails before training starts is the configuration's or an input's fault."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(one_line(error)) from error
+
+
+def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
+    if cfg.resume not in RESUME:
+        raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
+    path = run_dir / runs.LAST_CHECKPOINT
+    if cfg.resume == "never" or not path.is_file():
+        return None
+    log.info("continuing from %s", path)
+    return path
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _quieten() -> None:
+    """Lightning's advice on things that are so on purpose."""
+    for message in (".*log_every_n_steps.*", ".*does not have many workers.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _say_where(run_dir: Path) -> None:
+    try:
+        shown = run_dir.relative_to(Path.cwd())
+    except ValueError:
+        shown = run_dir
+    log.info("samples     %s", shown / runs.SAMPLES)
+    log.info("scores      %s, %s", shown / runs.METRICS, runs.RECORD)
+    log.info("dashboards  tensorboard --logdir '%s'", shown)

@@ -1,0 +1,141 @@
+"""Batches by indexing one uint8 tensor of images, in an order that seed and epoch decide."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from thaw.data.sources import ImageSet
+from thaw.pixels import PixelRange
+from thaw.seeding import generator
+
+Batch = tuple[Tensor, Tensor]
+
+
+class EpochShuffle:
+    """The order of an epoch's items: a permutation that (seed, epoch) alone decides.
+
+    Lightning calls ``set_epoch`` on the ``sampler`` of a loader before each epoch.
+    """
+
+    def __init__(self, num_items: int, seed: int) -> None:
+        self.num_items = num_items
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order that ``order`` returns; epochs count from 0."""
+        self.epoch = epoch
+
+    def order(self) -> Tensor:
+        """int64 ``[num_items]``, on the CPU so that every device sees the same order."""
+        return torch.randperm(self.num_items, generator=generator(self.seed, "shuffle", self.epoch))
+
+
+class BatchLoader:
+    """All images in order, in batches ``(x_0, labels)``; the last batch holds what is left.
+
+    ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range``, ``labels`` int64 ``[B]``, both on the
+    device of the images. Of ``world_size`` processes each takes its part of every
+    ``batch_size * world_size`` images: the parts are disjoint and together complete, and every
+    rank gets the same number of batches.
+    """
+
+    def __init__(
+        self,
+        data: ImageSet,
+        pixel_range: PixelRange,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """
+        Args:
+            batch_size: images in a batch of one process (one more in the last where otherwise fewer
+                images than processes would be left, and a process would get an empty batch).
+
+        Raises:
+            ValueError: there are fewer images than processes.
+        """
+        if len(data.labels) < world_size:
+            raise ValueError(f"{len(data.labels)} images are too few for {world_size} processes")
+        self.data = data
+        self.pixel_range = pixel_range
+        self.rank = rank
+        self.world_size = world_size
+        self._bounds = self._batch_bounds(len(data.labels), batch_size * world_size)
+
+    def _batch_bounds(self, num_images: int, stride: int) -> list[int]:
+        """Where each joint batch of all ranks starts, and where the last one ends."""
+        starts = list(range(0, num_images, stride))
+        if len(starts) > 1 and num_images - starts[-1] < self.world_size:
+            starts.pop()
+        return [*starts, num_images]
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return len(self._bounds) - 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass over this rank's images."""
+        return self._batches(torch.arange(len(self.data.labels)), first=0)
+
+    def _batches(self, order: Tensor, first: int) -> Iterator[Batch]:
+        order = order.to(self.data.images.device)
+        for start, stop in pairwise(self._bounds[first:]):
+            rows = order[start:stop].tensor_split(self.world_size)[self.rank]
+            x_0 = self.pixel_range.from_uint8(self.data.images.index_select(0, rows))
+            yield x_0, self.data.labels.index_select(0, rows)
+
+
+class ShuffledBatchLoader(BatchLoader):
+    """Images in a new order each epoch, in full batches; what is left over waits for another epoch.
+
+    Lightning keeps ``state_dict`` in its checkpoints: after one from the middle of an epoch,
+    exactly the batches not yet handed out follow. A batch counts from the moment it is handed out,
+    so a checkpoint is exact between batches, not from inside a training step.
+    """
+
+    def __init__(
+        self,
+        data: ImageSet,
+        pixel_range: PixelRange,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """
+        Args:
+            data: at least ``batch_size * world_size`` images.
+            batch_size: images in a batch of one process.
+            seed: decides, with the epoch, the order.
+        """
+        super().__init__(data, pixel_range, batch_size, rank, world_size)
+        self.sampler = EpochShuffle(len(data.labels), seed)
+        self._handed_out = {"epoch": 0, "batches": 0}
+        self._resume: dict[str, int] | None = None
+
+    def _batch_bounds(self, num_images: int, stride: int) -> list[int]:
+        return list(range(0, num_images + 1, stride))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """This rank's batches of the sampler's epoch."""
+        # A generator, so that nothing is fixed before the first batch is asked for: Lightning sets
+        # the epoch after it has called iter().
+        epoch = self.sampler.epoch
+        resume, self._resume = self._resume, None
+        first = resume["batches"] if resume is not None and resume["epoch"] == epoch else 0
+        for index, batch in enumerate(self._batches(self.sampler.order(), first), start=first):
+            self._handed_out = {"epoch": epoch, "batches": index + 1}
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches have been handed out."""
+        return dict(self._handed_out)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Let the next iteration, if it is of the same epoch, start where ``state`` stopped."""
+        self._handed_out = dict(state)
+        self._resume = dict(state)

@@ -1,0 +1,1 @@
+"""Degradations D(x_0, t, noise): what the forward process does to an image."""

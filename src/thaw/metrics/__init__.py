@@ -1,0 +1,1 @@
+"""Encoders and the scores computed over their features."""

@@ -1,0 +1,212 @@
+"""Encoders: networks that turn images into the features and logits that scores are made of."""
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+PACKAGED = ("mnist",)
+FORMAT = "thaw-encoder"
+POOLED_SIZE = 5
+SMALLEST_SIDE = 9
+
+
+class Encoder(nn.Module):
+    """A frozen network, images -> (features, logits); what every score is computed with.
+
+    name: the encoder and its version, to stand beside every number computed with it.
+    dataset: the data the encoder was trained on, or None where it fits any image.
+    image_shape: (C, H, W) it takes, or None where it takes any.
+    num_features, num_classes: widths D and K of its two outputs.
+    reference_path: where its reference statistics are kept (see `thaw.metrics.reference`), or None.
+    """
+
+    reference_path: Path | None = None
+
+    def __init__(
+        self,
+        name: str,
+        dataset: str | None,
+        image_shape: tuple[int, int, int] | None,
+        num_features: int,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.dataset = dataset
+        self.image_shape = image_shape
+        self.num_features = num_features
+        self.num_classes = num_classes
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise ValueError unless `images` is uint8 [N, C, H, W] of the encoder's shape."""
+        if images.dtype != torch.uint8:
+            raise ValueError(f"{self.name} takes uint8 images in 0..255, not {images.dtype}")
+        if images.dim() != 4:
+            raise ValueError(f"{self.name} takes images [N, C, H, W], not {list(images.shape)}")
+        shape = tuple(images.shape[1:])
+        if self.image_shape is not None and shape != self.image_shape:
+            raise ValueError(
+                f"{self.name} takes images [N, {_dims(self.image_shape)}], not [N, {_dims(shape)}]"
+            )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, C, H, W] -> features float32 [N, D], logits float32 [N, K]."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits of the weights' SHA-256: tells encoders of one name apart."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.state_dict().items()):
+            digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+class ClassifierEncoder(Encoder):
+    """A small convolutional classifier; its features are the last layer's input, after the ReLU."""
+
+    def __init__(
+        self,
+        name: str,
+        dataset: str,
+        image_shape: tuple[int, int, int],
+        num_features: int,
+        num_classes: int,
+    ) -> None:
+        super().__init__(name, dataset, image_shape, num_features, num_classes)
+        self.body = build_body(image_shape, num_features, batch_norm=False)
+        self.head = nn.Linear(num_features, num_classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, C, H, W] -> features float32 [N, D] (>= 0), logits float32 [N, K]."""
+        features: Tensor = self.body(scale(images))
+        return features, self.head(features)
+
+    def save(self, path: Path) -> None:
+        """Write the weights as safetensors, with name, data set and sizes in the metadata."""
+        sizes = {
+            "image_shape": self.image_shape,
+            "num_features": self.num_features,
+            "num_classes": self.num_classes,
+        }
+        metadata = {
+            "format": FORMAT,
+            "name": self.name,
+            "dataset": str(self.dataset),
+            "sizes": json.dumps(sizes),
+        }
+        weights = {
+            key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()
+        }
+        save_file(weights, path, metadata)
+
+
+def scale(images: Tensor) -> Tensor:
+    """uint8 0..255 (or floats in that range) -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def build_body(
+    image_shape: tuple[int, int, int], num_features: int, batch_norm: bool
+) -> nn.Sequential:
+    """The layers from scaled image [N, C, H, W] to features [N, num_features].
+
+    With `batch_norm` each convolution is followed by one, as it is trained; without, they are
+    folded into the convolutions, as it is stored. The stride comes first and the channels are few:
+    this network runs every epoch. Raises ValueError for images of less than 9 pixels a side.
+    """
+    if min(image_shape[1:]) < SMALLEST_SIDE:
+        raise ValueError(
+            f"an encoder needs at least {SMALLEST_SIDE} pixels a side, not {_dims(image_shape)}"
+        )
+    channels = image_shape[0]
+
+    def block(layer: nn.Module, norm: nn.Module) -> list[nn.Module]:
+        return [layer, norm, nn.ReLU()] if batch_norm else [layer, nn.ReLU()]
+
+    return nn.Sequential(
+        *block(nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.BatchNorm2d(16)),
+        *block(nn.Conv2d(16, 48, 3, padding=1), nn.BatchNorm2d(48)),
+        *block(nn.Conv2d(48, 64, 3, stride=2, padding=1), nn.BatchNorm2d(64)),
+        *block(nn.Conv2d(64, 64, 3), nn.BatchNorm2d(64)),
+        nn.AdaptiveAvgPool2d(POOLED_SIZE),
+        nn.Flatten(),
+        *block(nn.Linear(64 * POOLED_SIZE**2, num_features), nn.BatchNorm1d(num_features)),
+    )
+
+
+def load_encoder(name_or_path: str) -> ClassifierEncoder:
+    """Load a packaged encoder by name (`mnist`) or another from its file. Never unpickles.
+
+    Its reference statistics are looked for beside it (`x.safetensors` has
+    `x_reference.safetensors`). Raises FileNotFoundError where there is no such file, ValueError
+    where the file is not an encoder.
+    """
+    path = packaged_path(name_or_path) if name_or_path in PACKAGED else Path(name_or_path)
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"no encoder {name_or_path!r}: give one of {', '.join(PACKAGED)} or a .safetensors file"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"no encoder file {path}: train one with train_encoder.py")
+    metadata, weights = read_safetensors(path, FORMAT, "encoder")
+    encoder = _empty_encoder(metadata)
+    try:
+        encoder.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        name = encoder.name
+        raise ValueError(f"{path} holds other weights than {name}: {_one_line(error)}") from error
+    reference = reference_path(path)
+    encoder.reference_path = reference if reference.is_file() else None
+    return encoder.eval().requires_grad_(False)
+
+
+def packaged_path(name: str) -> Path:
+    """Where the package keeps the encoder of that name."""
+    return Path(str(resources.files("thaw.metrics"))) / "weights" / f"{name}.safetensors"
+
+
+def reference_path(encoder_path: Path) -> Path:
+    """Where the reference statistics of the encoder in that file belong: beside it."""
+    return encoder_path.with_name(f"{encoder_path.stem}_reference.safetensors")
+
+
+def read_safetensors(
+    path: Path, file_format: str, what: str
+) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file of that format; ValueError for any other."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {_one_line(error)}") from error
+    if metadata.get("format") != file_format:
+        raise ValueError(f"{path} is a safetensors file but holds no thaw {what}")
+    return metadata, tensors
+
+
+def _empty_encoder(metadata: dict[str, str]) -> ClassifierEncoder:
+    sizes = json.loads(metadata["sizes"])
+    # On the meta device nothing is initialised, so nothing is drawn from the global generator.
+    with torch.device("meta"):
+        return ClassifierEncoder(
+            metadata["name"],
+            metadata["dataset"],
+            tuple(sizes["image_shape"]),
+            sizes["num_features"],
+            sizes["num_classes"],
+        )
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in shape)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

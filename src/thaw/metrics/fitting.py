@@ -1,0 +1,101 @@
+"""Fitting of a reference: real images encoded once, their statistics, the real-vs-real floors."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from thaw.metrics.encoders import Encoder
+from thaw.metrics.fid import moments
+from thaw.metrics.reference import SCORES, Reference
+from thaw.metrics.scores import RealStatistics, Scores
+from thaw.seeding import generator
+
+log = logging.getLogger(__name__)
+
+NUM_FEATURES_KEPT = 5000
+FLOOR_SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+MAX_DRAWS = 10
+
+
+def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    """Features [N, D] and logits [N, K], float32 on the CPU, of uint8 images [N, C, H, W].
+
+    Runs where the encoder is. Raises ValueError where the images do not fit the encoder.
+    """
+    encoder.check_images(images)
+    device = next(encoder.parameters()).device
+    parts: list[tuple[Tensor, Tensor]] = []
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        for batch in torch.split(images, batch_size):
+            features, logits = encoder(batch.to(device))
+            parts.append((features.cpu(), logits.cpu()))
+    features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+    return features, logits
+
+
+def fit_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor) -> Reference:
+    """Statistics of training images, uint8 [N, C, H, W], and floors of test images against them."""
+    log.info(
+        "encoding %d real images with %s, once", len(train_images) + len(test_images), encoder.name
+    )
+    features, logits = encode(encoder, train_images)
+    mean, cov = moments(features)
+    kept = torch.randperm(len(features), generator=generator(0, "reference"))[:NUM_FEATURES_KEPT]
+    class_counts = logits.argmax(dim=1).bincount(minlength=encoder.num_classes)
+    features_kept = features[kept].half()
+    real = RealStatistics(mean, cov, features_kept.double(), class_counts)
+    sizes, floors = measure_floors(real, *encode(encoder, test_images))
+    return Reference(
+        encoder.name, len(features), mean, cov, class_counts, features_kept, sizes, floors
+    )
+
+
+def measure_floors(real: RealStatistics, features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Sizes [S] up to all the images, and the mean scores [S, 6] of draws of that many of them.
+
+    A draw is without replacement; sizes that allow few disjoint draws get fewer, and all the images
+    make one.
+    """
+    scores = Scores(real, sync_on_compute=False)
+    num_images = len(features)
+    sizes = [*(size for size in FLOOR_SIZES if size < num_images), num_images]
+    rows: list[Tensor] = []
+    for size in sizes:
+        num_draws = 1 if size == num_images else min(MAX_DRAWS, 2 * num_images // size)
+        values: list[list[float]] = []
+        for draw in range(num_draws):
+            chosen = torch.randperm(num_images, generator=generator(draw, "floor", size))[:size]
+            scores.reset()
+            scores.update(features[chosen], logits[chosen])
+            computed = scores.compute()
+            values.append([computed[name] for name in SCORES])
+        rows.append(torch.tensor(values, dtype=torch.float64).mean(dim=0))
+    return torch.tensor(sizes), torch.stack(rows)
+
+
+def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor) -> Reference:
+    """`fit_reference`, or what it gave before for the same weights and the same images.
+
+    Kept under `$XDG_CACHE_HOME/thaw` (`~/.cache/thaw` where that is not set).
+    """
+    digest = hashlib.sha256(encoder.fingerprint().encode())
+    for images in (train_images, test_images):
+        digest.update(
+            str(list(images.shape)).encode() + images.cpu().contiguous().numpy().tobytes()
+        )
+    path = cache_folder() / f"{encoder.name}-{digest.hexdigest()[:16]}.safetensors"
+    if path.is_file():
+        return Reference.load(path)
+    reference = fit_reference(encoder, train_images, test_images)
+    reference.save(path)
+    return reference
+
+
+def cache_folder() -> Path:
+    """Where fitted references are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "thaw" / "references"

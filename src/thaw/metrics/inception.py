@@ -1,0 +1,121 @@
+"""The standard Inception encoder of the FID literature, for data without an encoder of its own."""
+
+import hashlib
+import io
+import logging
+import pickle
+from pathlib import Path
+from typing import cast
+from urllib.request import urlopen
+
+import torch
+from torch import Tensor, nn
+
+from thaw.metrics.encoders import Encoder
+
+log = logging.getLogger(__name__)
+
+DIGEST = "6726825d"
+FILE = f"weights-inception-2015-12-05-{DIGEST}.pth"
+URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
+TIMEOUT_SECONDS = 20
+NUM_FEATURES = 2048
+NUM_CLASSES = 1008
+ROWS = 50
+
+
+class InceptionEncoder(Encoder):
+    """InceptionV3 as FID was defined with, in torch-fidelity's port, which torchmetrics uses too.
+
+    Features are the 2048 of its last pooling layer, logits its 1008 without the bias, as the
+    original inception score takes them. Images of any size, resized to 299 x 299 as TensorFlow 1
+    did; grey ones become three equal channels. Its classes are ImageNet's: a class balance or an
+    inception score of digits says little here.
+    """
+
+    def __init__(self, weights_path: str | None = None) -> None:
+        """Load the weights from a file, or download them (91 MB, kept in torch's hub folder).
+
+        Raises:
+            ValueError: torch-fidelity is missing, or the file is not the weights; one line.
+            FileNotFoundError: no such file, or it cannot be downloaded; one line.
+        """
+        path, weights = _read(weights_path)
+        digest = hashlib.sha256(weights).hexdigest()[: len(DIGEST)]
+        super().__init__(f"inception-v3-{digest}", None, None, NUM_FEATURES, NUM_CLASSES)
+        self.network = _load(weights, path)
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise ValueError unless `images` is uint8 [N, 1 or 3, H, W]."""
+        super().check_images(images)
+        if images.shape[1] not in (1, 3):
+            raise ValueError(f"{self.name} takes images of 1 or 3 channels, not {images.shape[1]}")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, 1 or 3, H, W] -> features float32 [N, 2048], logits float32 [N, 1008]."""
+        # A batch that suits the sampler would take gigabytes at 299 x 299.
+        parts = [self.network(part.expand(-1, 3, -1, -1)) for part in torch.split(images, ROWS)]
+        features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+        return features, logits
+
+
+def _load(weights: bytes, path: Path) -> nn.Module:
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise ValueError(
+            "metrics=inception needs torch-fidelity: pip install 'thaw[inception]'"
+        ) from error
+    # The extractor unpickles whatever it is given, so it is given what loaded as plain tensors.
+    checked = io.BytesIO()
+    torch.save(_plain_tensors(weights, path), checked)
+    checked.seek(0)
+    layers = ["2048", "logits_unbiased"]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = FeatureExtractorInceptionV3("inception", layers, checked)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} holds other weights than {FILE}: set metrics.weights_path"
+        ) from error
+    return cast(nn.Module, network)
+
+
+def _plain_tensors(weights: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or not {FILE}: set metrics.weights_path") from error
+    if not isinstance(tensors, dict):
+        raise ValueError(f"{path} holds no network weights: set metrics.weights_path to {FILE}")
+    return tensors
+
+
+def _read(weights_path: str | None) -> tuple[Path, bytes]:
+    path = _downloaded() if weights_path is None else Path(weights_path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}: metrics.weights_path must name a copy of {FILE}")
+    return path, path.read_bytes()
+
+
+def _downloaded() -> Path:
+    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    if path.is_file():
+        return path
+    log.info("downloading %s to %s", URL, path)
+    try:
+        with urlopen(URL, timeout=TIMEOUT_SECONDS) as response:
+            weights = response.read()
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"cannot download the Inception weights ({reason}): "
+            f"set metrics.weights_path to a copy of {FILE}"
+        ) from error
+    if not hashlib.sha256(weights).hexdigest().startswith(DIGEST):
+        raise ValueError(f"what {URL} sent is not {FILE}: set metrics.weights_path to a copy")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(weights)
+    unfinished.replace(path)
+    return path

@@ -1,0 +1,64 @@
+"""Precision and recall: how much of the generated looks real, how much of the real is generated."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thaw.metrics.gathering import GatheredMetric
+
+ROWS = 1000
+
+
+def neighbour_radii(x: Tensor, k: int) -> Tensor:
+    """Distance [N] from each row of x [N, D] to its k-th nearest other row (or the farthest)."""
+    k = min(k, len(x) - 1)
+    # The nearest row is the row itself.
+    radii = [
+        torch.cdist(rows, x).topk(k + 1, largest=False).values[:, -1]
+        for rows in torch.split(x, ROWS)
+    ]
+    return torch.cat(radii)
+
+
+def precision_recall(
+    x: Tensor, x_radii: Tensor, real: Tensor, real_radii: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Share of x [N, D] inside a ball of `real` [M, D], and share of `real` inside a ball of x."""
+    inside_real: list[Tensor] = []
+    inside_x = torch.zeros(len(real), dtype=torch.bool)
+    for rows, radii in zip(torch.split(x, ROWS), torch.split(x_radii, ROWS), strict=True):
+        distances = torch.cdist(rows, real)
+        inside_real.append((distances <= real_radii).any(dim=1))
+        inside_x |= (distances <= radii[:, None]).any(dim=0)
+    return torch.cat(inside_real).double().mean(), inside_x.double().mean()
+
+
+class PrecisionRecall(GatheredMetric):
+    """f(x, Phi) = 1 if |x - phi| <= |phi - NN_k(phi)| for some phi, Kynkaanniemi 2019, eq. 1.
+
+    arXiv:1904.06991.
+
+    precision = mean over generated x of f(x, Phi_r), recall = mean over reference r of f(r, Phi_x),
+    with k = 3 nearest neighbours. Both in 0..1, higher is better; recall is biased downwards for
+    few generated images.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, reference: Tensor, k: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reference = reference
+        self.k = k
+
+    @cached_property
+    def _reference_radii(self) -> Tensor:
+        return neighbour_radii(self.reference, self.k)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`precision` and `recall`, float64 scalars."""
+        features = self.gathered()
+        radii = neighbour_radii(features, self.k)
+        precision, recall = precision_recall(features, radii, self.reference, self._reference_radii)
+        return {"precision": precision, "recall": recall}

@@ -1,0 +1,129 @@
+"""The suite of scores: uint8 images in, every score and its real-vs-real floor out."""
+
+import torch
+from torch import Tensor, nn
+
+from thaw.metrics.encoders import Encoder
+from thaw.metrics.fitting import cached_reference
+from thaw.metrics.reference import Reference
+from thaw.metrics.scores import RealStatistics, Scores
+
+WAYS_OUT = (
+    "use metrics=inception, train an encoder with `python train_encoder.py data={data}`, "
+    "or switch scores off with metrics=none"
+)
+
+
+class ScoreSuite(nn.Module):
+    """One encoder, its reference, and every score of the images given to `update`.
+
+    name: the encoder and its version, to be logged beside the scores.
+    dataset: the data that the encoder was trained on, or None where it fits any.
+    Draws nothing from, and leaves alone, the global random number generator; never records
+    gradients.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        """Raises ValueError where the reference beside the encoder is another encoder's."""
+        super().__init__()
+        self.encoder = encoder
+        self.scores: Scores | None = None
+        self.reference: Reference | None = None
+        if encoder.reference_path is not None:
+            self.use_reference(Reference.load(encoder.reference_path))
+
+    @property
+    def name(self) -> str:
+        """Encoder and version, such as `mnist-cnn-v1`."""
+        return self.encoder.name
+
+    @property
+    def dataset(self) -> str | None:
+        """Name of the data that the encoder was trained on, or None where it fits any."""
+        return self.encoder.dataset
+
+    def check(self, data_name: str, image_shape: tuple[int, int, int]) -> None:
+        """Refuse data that the encoder was not made for; `mnist_5k` is data of `mnist`.
+
+        Raises:
+            ValueError: what does not fit and the ways out, in one line.
+        """
+        ways_out = WAYS_OUT.format(data=data_name)
+        known = (
+            self.dataset is None
+            or data_name == self.dataset
+            or data_name.startswith(f"{self.dataset}_")
+        )
+        if not known:
+            raise ValueError(
+                f"encoder {self.name} scores {self.dataset}, not {data_name}: {ways_out}"
+            )
+        try:
+            self.encoder.check_images(torch.empty(0, *image_shape, dtype=torch.uint8))
+        except ValueError as error:
+            raise ValueError(f"{error}: {ways_out}") from error
+
+    def fit_reference(self, train_images: Tensor, test_images: Tensor) -> None:
+        """Take the reference from real images, uint8 [N, C, H, W]; floors are the test images'.
+
+        Needed where `reference` is None. One pass of the encoder, the first time; cached on disk.
+        """
+        self.use_reference(cached_reference(self.encoder, train_images, test_images))
+
+    def use_reference(self, reference: Reference) -> None:
+        """Compare with this reference from now on.
+
+        Raises:
+            ValueError: it was made with another encoder.
+        """
+        if reference.encoder != self.name:
+            raise ValueError(f"a reference of {reference.encoder} cannot serve encoder {self.name}")
+        self.reference = reference
+        self.scores = Scores(
+            RealStatistics(
+                reference.mean, reference.cov, reference.features.double(), reference.class_counts
+            )
+        )
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._ready()[0].reset()
+
+    def update(self, images: Tensor) -> None:
+        """Add generated images, uint8 [N, C, H, W] in 0..255, on the device of the suite.
+
+        Raises:
+            ValueError: they do not fit the encoder.
+        """
+        scores, _ = self._ready()
+        self.encoder.check_images(images)
+        with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
+            scores.update(*self.encoder(images))
+
+    def compute(self) -> dict[str, float]:
+        """The scores `fid is_mean is_std kid precision recall class_kl num_classes n`, and floors.
+
+        Floors: `fid_floor is_floor kid_floor precision_floor recall_floor class_kl_floor`. Over all
+        processes; call it on every rank.
+
+        Raises:
+            ValueError: fewer than two images.
+        """
+        scores, reference = self._ready()
+        with torch.inference_mode():
+            values = scores.compute()
+        floors = reference.floor(int(values["n"]))
+        return values | {
+            f"{name.removesuffix('_mean')}_floor": value for name, value in floors.items()
+        }
+
+    def class_histogram(self) -> list[int]:
+        """Images predicted to be of each class, over all processes; call it on every rank."""
+        scores, _ = self._ready()
+        histogram: list[int] = scores.class_balance.compute()["class_counts"].tolist()
+        return histogram
+
+    def _ready(self) -> tuple[Scores, Reference]:
+        if self.scores is None or self.reference is None:
+            raise ValueError(f"encoder {self.name} has no reference yet: call fit_reference first")
+        return self.scores, self.reference

@@ -1,0 +1,1 @@
+"""Networks (x_t, t) -> [B, C, H, W], in torch alone."""

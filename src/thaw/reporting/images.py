@@ -1,0 +1,51 @@
+"""Images on disk: grids, PNG files, animations."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+MIN_SIDE = 84
+
+
+def grid(images: Tensor, columns: int | None = None) -> Tensor:
+    """One image uint8 ``[C, H', W']`` of many, uint8 ``[N, C, H, W]``, enlarged to be seen.
+
+    Whole-number nearest-neighbour enlargement to at least 84 pixels a side; ``columns`` defaults
+    to a square arrangement.
+    """
+    factor = max(1, math.ceil(MIN_SIDE / min(images.shape[-2:])))
+    large = images.cpu().repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    return make_grid(large, nrow=columns, padding=factor, pad_value=128)
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """A PIL image of uint8 ``[C, H, W]`` with 1 or 3 channels."""
+    array = image.cpu().permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def save_png(image: Tensor, path: Path) -> None:
+    """Write uint8 ``[C, H, W]``, making the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_pil(image).save(path)
+
+
+def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> None:
+    """Write uint8 ``[C, H, W]`` frames as a GIF (or APNG, by suffix) that rests on its last."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = [to_pil(frame) for frame in frames]
+    durations = [frame_ms] * (len(pictures) - 1) + [frame_ms * 20]
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0
+    )
+
+
+def side_by_side(panels: Sequence[Tensor]) -> Tensor:
+    """Rows of images: the i-th image of each panel uint8 ``[N, C, H, W]``, in one grid."""
+    return grid(torch.stack(list(panels), dim=1).flatten(0, 1), columns=len(panels))

@@ -1,0 +1,1 @@
+"""The LightningModule and its callbacks: steps, logging and files, no arithmetic."""

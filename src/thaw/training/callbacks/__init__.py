@@ -1,0 +1,1 @@
+"""What happens beside the optimisation: scores, samples, files, progress."""

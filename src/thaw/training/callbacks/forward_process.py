@@ -1,0 +1,61 @@
+"""Figures of the forward process, drawn before training starts."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from thaw.checks import check_whole
+from thaw.data.module import ImageDataModule
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.reporting.figures import forward_strip, save_figure, schedule_figure
+from thaw.seeding import generator
+from thaw.training.callbacks.tensorboard import writers
+from thaw.training.module import DiffusionModule
+
+
+class ForwardProcess(pl.Callback):
+    """Writes ``figures/forward_process.png`` (x_0 ... x_t ... x_T) and ``figures/schedule.png``.
+
+    Args:
+        run_dir: the run directory.
+        data: where the images come from.
+        num_images: rows of the strip.
+        num_steps: columns of the strip, from t = 0 to T.
+
+    Raises:
+        ValueError: num_images is not at least 1 or num_steps not at least 2.
+    """
+
+    def __init__(
+        self, run_dir: Path, data: ImageDataModule, num_images: int = 4, num_steps: int = 8
+    ) -> None:
+        check_whole("callbacks.forward_process.num_images", num_images)
+        check_whole("callbacks.forward_process.num_steps", num_steps, 2)
+        self.run_dir = run_dir
+        self.data = data
+        self.num_images = num_images
+        self.num_steps = num_steps
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, DiffusionModule)
+        if not trainer.is_global_zero:
+            return
+        restorer = pl_module.restorer
+        degradation = restorer.degradation
+        x_0 = restorer.pixel_range.from_uint8(self.data.train_images[: self.num_images])
+        x_0 = x_0.to(pl_module.device)
+        noise = degradation.draw_noise(x_0, generator(0, "strip", device=x_0.device))
+        last = degradation.num_steps
+        times = torch.linspace(0, last, min(self.num_steps, last + 1)).round().long().tolist()
+        columns = [
+            degradation(x_0, torch.full((len(x_0),), t, device=x_0.device), noise) for t in times
+        ]
+        images = [restorer.pixel_range.to_uint8(x_t).cpu() for x_t in columns]
+        figures = {"forward_process": forward_strip(images, times)}
+        if isinstance(degradation, Gaussian):
+            figures["schedule"] = schedule_figure(torch.tensor(degradation.alpha_bar))
+        for name, figure in figures.items():
+            for writer in writers(trainer):
+                writer.add_figure(name, figure, close=False)
+            save_figure(figure, self.run_dir / "figures" / f"{name}.png")

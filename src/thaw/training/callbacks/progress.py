@@ -1,0 +1,36 @@
+"""The progress bar: steps, loss and the latest scores."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+
+from thaw.checks import check_whole
+from thaw.training.module import DiffusionModule
+
+
+class Progress(TQDMProgressBar):
+    """Lightning's bar; the loss is read from the device only when the bar is redrawn.
+
+    Args:
+        refresh_rate: steps between two refreshes; 0 shows no bar.
+
+    Raises:
+        ValueError: refresh_rate is not a whole number of at least 0.
+    """
+
+    def __init__(self, refresh_rate: int = 10) -> None:
+        check_whole("callbacks.progress.refresh_rate", refresh_rate, 0)
+        super().__init__(refresh_rate=refresh_rate)
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        assert isinstance(pl_module, DiffusionModule)
+        shown: dict[str, Any] = {}
+        if pl_module.step_losses:
+            shown["loss"] = f"{pl_module.step_losses[-1].item():.4f}"
+        for key, label in (("val/fid", "FID"), ("val/is_mean", "IS")):
+            if key in trainer.callback_metrics:
+                shown[label] = f"{float(trainer.callback_metrics[key]):.2f}"
+        return shown

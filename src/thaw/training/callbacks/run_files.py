@@ -1,0 +1,80 @@
+"""metrics.csv, one row an epoch, and one line an epoch in the log."""
+
+import csv
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from thaw import runs
+from thaw.training.callbacks.scores import Scores
+from thaw.training.callbacks.tensorboard import writers
+
+log = logging.getLogger(__name__)
+
+
+class RunFiles(pl.Callback):
+    """Writes metrics.csv whole after every epoch; on resume, rows after the checkpoint go.
+
+    Args:
+        run_dir: the run directory.
+        scores: the callback whose encoder and sampler are named beside its numbers, if any.
+    """
+
+    def __init__(self, run_dir: Path, scores: Scores | None) -> None:
+        self.path = run_dir / runs.METRICS
+        self.run_dir = run_dir
+        self.scores = scores
+        self.rows: list[dict[str, Any]] = []
+        self.epoch_start = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            self.rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.epoch_start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        values = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        ordered = sorted(values, key=lambda key: (not key.startswith("train/"), key != "val/loss"))
+        row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        row |= {key: values[key] for key in ordered}
+        if self.scores:
+            row |= self.scores.latest
+        self.rows.append(row)
+        runs.write_text_atomically(self.path, _to_csv(self.rows))
+        runs.update_record(self.run_dir, {"epochs": row["epoch"], "last_epoch": row})
+        seconds = time.perf_counter() - self.epoch_start
+        for writer in writers(trainer):
+            writer.add_scalar("time/epoch_s", seconds, trainer.global_step)
+        self._log_line(row, trainer.max_epochs, seconds)
+
+    def _log_line(self, row: dict[str, Any], max_epochs: int | None, seconds: float) -> None:
+        parts = [f"epoch {row['epoch']}/{max_epochs}", f"loss {row['train/loss']:.4f}"]
+        if "val/loss" in row:
+            parts.append(f"val {row['val/loss']:.4f}")
+        if self.scores and self.scores.latest:
+            parts += [
+                f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
+                f"IS {row['val/is_mean']:.2f} +- {row['val/is_std']:.2f}",
+                f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}",
+                f"scores {self.scores.seconds:.0f} s",
+            ]
+        log.info("  ".join([*parts, f"epoch {seconds:.0f} s"]))
+
+
+def _to_csv(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,76 @@
+"""Grids of samples from the same starting points, to watch a model learn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from thaw import runs
+from thaw.checks import check_whole
+from thaw.diffusion.generation import generate
+from thaw.diffusion.samplers.base import Sampler
+from thaw.reporting.images import grid, save_png
+from thaw.seeding import derive_seed
+from thaw.training.callbacks.tensorboard import writers
+from thaw.training.module import DiffusionModule
+
+
+class SampleGrid(pl.Callback):
+    """Writes ``samples/epoch_0001.png``, ... from fixed noise with the run's full sampler.
+
+    Args:
+        run_dir: the run directory.
+        sampler: the run's sampler.
+        seed: of the starting points.
+        at_epochs: epochs counted from 1, ``"last"`` among them, or ``"every"``.
+        num_samples: images a grid, at least 1.
+
+    Raises:
+        ValueError: at_epochs or num_samples is not of that form.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        sampler: Sampler,
+        seed: int,
+        at_epochs: Sequence[int | str] | str = (1, 20, 40, 60, "last"),
+        num_samples: int = 16,
+    ) -> None:
+        check_whole("callbacks.samples.num_samples", num_samples)
+        epochs = [at_epochs] if isinstance(at_epochs, str) else list(at_epochs)
+        for epoch in epochs:
+            if epoch not in ("last", "every"):
+                check_whole("each entry of callbacks.samples.at_epochs (or last, every)", epoch)
+        self.run_dir = run_dir
+        self.sampler = sampler
+        self.seed = derive_seed(seed, "samples")
+        self.at_epochs = epochs
+        self.num_samples = num_samples
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, DiffusionModule)
+        if not trainer.is_global_zero or not self._is_due(trainer):
+            return
+        (x_0,) = generate(
+            pl_module.restorer,
+            self.sampler,
+            pl_module.prior,
+            self.num_samples,
+            self.num_samples,
+            self.seed,
+        )
+        image = grid(pl_module.restorer.pixel_range.to_uint8(x_0))
+        epoch = trainer.current_epoch + 1
+        save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
+        for writer in writers(trainer):
+            writer.add_image("samples", image, epoch)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        epoch = trainer.current_epoch + 1
+        is_last = epoch == trainer.max_epochs or trainer.should_stop
+        return (
+            "every" in self.at_epochs
+            or epoch in self.at_epochs
+            or (is_last and "last" in self.at_epochs)
+        )

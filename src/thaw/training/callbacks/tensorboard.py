@@ -1,0 +1,105 @@
+"""What TensorBoard shows beside the scalars: hyperparameters, a scores dashboard, the configuration."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+METRICS = (
+    "val/fid",
+    "val/is_mean",
+    "val/loss",
+    "train/loss",
+    "final/fid",
+    "final/is_mean",
+    "final/kid",
+    "final/class_kl",
+)
+LAYOUT = {
+    "Scores": {
+        "FID (lower is better)": ["Multiline", ["val/fid", "val/fid_floor"]],
+        "IS (higher is better)": ["Multiline", ["val/is_mean", "val/is_floor"]],
+        "KID (lower is better)": ["Multiline", ["val/kid", "val/kid_floor"]],
+        "Classes": ["Multiline", ["val/class_kl", "val/class_kl_floor"]],
+    },
+    "Loss": {"Loss": ["Multiline", ["train/loss", "val/loss"]]},
+}
+# The same columns in every run, so that the HPARAMS tab sets DDPM and cold diffusion side by side.
+HYPERPARAMETERS = (
+    "degradation",
+    "prediction",
+    "objective",
+    "sampler",
+    "prior",
+    "model",
+    "schedule",
+    "optimizer",
+    "data",
+)
+VALUES = (
+    "schedule.timesteps",
+    "degradation.group_size",
+    "model.activation",
+    "model.hidden",
+    "optimizer.lr",
+    "data.batch_size",
+    "trainer.max_epochs",
+    "seed",
+)
+
+
+class TensorBoardPages(pl.Callback):
+    """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start.
+
+    Args:
+        config: the resolved configuration, plain containers.
+        choices: the choice made in each configuration group.
+        encoder: name and version of the scores' encoder.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], choices: Mapping[str, str], encoder: str
+    ) -> None:
+        self.config = config
+        self.choices = choices
+        self.encoder = encoder
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        values = hyperparameters(self.config, self.choices) | {"encoder": self.encoder}
+        for writer in writers(trainer):
+            for summary in hparams(values, dict.fromkeys(METRICS, 0.0)):
+                writer._get_file_writer().add_summary(summary)
+            writer.add_custom_scalars(LAYOUT)
+            text = yaml.safe_dump(dict(self.config), sort_keys=False)
+            writer.add_text("config", "    " + text.replace("\n", "\n    "))
+
+
+def hyperparameters(
+    config: Mapping[str, Any], choices: Mapping[str, str]
+) -> dict[str, str | float | bool]:
+    """The HPARAMS columns, identical keys in every run and never None."""
+    groups = {group: choices.get(group) or "-" for group in HYPERPARAMETERS}
+    return groups | {path: _plain(_look_up(config, path)) for path in VALUES}
+
+
+def _look_up(config: Any, path: str) -> Any:
+    for key in path.split("."):
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config
+
+
+def _plain(value: Any) -> str | float | bool:
+    if isinstance(value, bool | int | float):
+        return value
+    return "-" if value is None else str(value)
+
+
+def writers(trainer: pl.Trainer) -> list[SummaryWriter]:
+    """The TensorBoard writers of a trainer, none on ranks other than zero."""
+    if not trainer.is_global_zero:
+        return []
+    return [log.experiment for log in trainer.loggers if isinstance(log, TensorBoardLogger)]

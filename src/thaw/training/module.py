@@ -1,0 +1,76 @@
+"""The LightningModule: steps, generators and the optimiser, no arithmetic."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from thaw.diffusion.objectives import Objective
+from thaw.diffusion.priors import Prior
+from thaw.diffusion.restorer import Restorer
+from thaw.seeding import generator
+
+
+class DiffusionModule(pl.LightningModule):
+    """Trains a restorer by an objective on batches ``(x_0, labels)``.
+
+    The steps t and the noise of a batch come from a generator keyed on (seed, epoch, batch), so
+    that a resumed run draws what an undisturbed one does; validation's are the same every epoch.
+
+    Args:
+        restorer: the model, trained through its network.
+        prior: kept here so that it travels in the checkpoint.
+        objective: ``(restorer, x_0, generator) -> loss``.
+        optimizer: ``parameters -> Optimizer``.
+        lr_scheduler: ``(optimizer, num_steps) -> LRScheduler``, or None for a constant rate.
+        seed: of every draw.
+        provenance: plain data stored in each checkpoint under the key ``thaw``.
+    """
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        prior: Prior,
+        objective: Objective,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        lr_scheduler: Callable[..., LRScheduler] | None,
+        seed: int,
+        provenance: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.prior = prior
+        self.objective = objective
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.seed = seed
+        self.provenance = provenance
+        self.step_losses: list[Tensor] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        key = ("train", self.current_epoch, batch_idx, self.global_rank)
+        loss = self.objective(self.restorer, batch[0], self._generator(*key))
+        self.step_losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        key = ("val", batch_idx, self.global_rank)
+        loss = self.objective(self.restorer, batch[0], self._generator(*key))
+        self.log("val/loss", loss, batch_size=len(batch[0]), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.restorer.network.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.lr_scheduler(optimizer, num_steps=num_steps)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["thaw"] = self.provenance
+
+    def _generator(self, *key: int | str) -> Generator:
+        return generator(self.seed, *key, device=self.device)

@@ -1,0 +1,6 @@
+"""Train a diffusion model: ``python train.py --help``."""
+
+from thaw.commands.app import run
+
+if __name__ == "__main__":
+    run("train")
