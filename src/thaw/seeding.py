@@ -1,4 +1,4 @@
-"""Random generators keyed on what they are for, so that no draw depends on what was drawn before it."""
+"""Random generators keyed on their purpose: no draw depends on what was drawn before it."""
 
 import hashlib
 
@@ -16,5 +16,5 @@ def derive_seed(seed: int, *key: int | str) -> int:
 
 
 def generator(seed: int, *key: int | str, device: torch.device | str = "cpu") -> Generator:
-    """A torch generator on ``device`` seeded by :func:`derive_seed`; the global one stays as it is."""
+    """A torch generator on ``device`` seeded by :func:`derive_seed`; no global one is touched."""
     return Generator(device=device).manual_seed(derive_seed(seed, *key))

@@ -55,7 +55,7 @@ def run(command: str) -> NoReturn:
 
 
 def _run_hydra(command: str) -> None:
-    sys.argv[1:] = prepare_arguments(sys.argv[1:])
+    sys.argv[1:] = prepare_arguments(sys.argv[1:], command)
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)
     main(_task(command))()
 
@@ -68,13 +68,13 @@ def _task(command: str) -> Callable[[DictConfig], Any]:
     return task
 
 
-def prepare_arguments(arguments: Sequence[str]) -> list[str]:
+def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     """Quote paths that Hydra's grammar would trip over, and open ``resume=DIR``.
 
     Raises:
         InputError: the directory to resume holds no run.
     """
-    prepared = [_quote_path(argument) for argument in arguments]
+    prepared = [_quote_path(_added_where_absent(argument, command)) for argument in arguments]
     for argument in prepared:
         key, _, value = argument.partition("=")
         directory = value.strip("'")
@@ -82,6 +82,11 @@ def prepare_arguments(arguments: Sequence[str]) -> list[str]:
             prepared.remove(argument)
             return _resume_arguments(Path(directory), prepared)
     return prepared
+
+
+def _added_where_absent(argument: str, command: str) -> str:
+    """``sampler.num_steps=5`` alone changes a stored run's own sampler, which is not composed."""
+    return f"++{argument}" if command != "train" and argument.startswith("sampler.") else argument
 
 
 def _quote_path(argument: str) -> str:

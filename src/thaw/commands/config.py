@@ -37,9 +37,43 @@ class TrainConfig:
     name: str | None = None
 
 
+@dataclass
+class RunsConfig:
+    """What conf/evaluate.yaml and conf/sample.yaml share."""
+
+    run: str | None = None
+    runs: Any = None
+    checkpoint: str = "last"
+    sampler: Any = None
+    num_samples: int = MISSING
+    batch_size: int = 500
+    seed: int = 0
+    device: str = "auto"
+    trusted: list[str] = field(default_factory=list)
+    data: Any = MISSING
+
+
+@dataclass
+class EvaluateConfig(RunsConfig):
+    """Root of conf/evaluate.yaml."""
+
+    num_restored: int = 1000
+
+
+@dataclass
+class SampleConfig(RunsConfig):
+    """Root of conf/sample.yaml."""
+
+    out: str | None = None
+    animation: str | None = "gif"
+
+
 def register() -> None:
     """Make the schemas and resolvers known to Hydra."""
-    ConfigStore.instance().store("train_schema", TrainConfig)
+    store = ConfigStore.instance()
+    store.store("train_schema", TrainConfig)
+    store.store("evaluate_schema", EvaluateConfig)
+    store.store("sample_schema", SampleConfig)
     OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
 

@@ -1,5 +1,8 @@
 """What can go wrong, and how it is said in one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hydra.errors import InstantiationException
 
 
@@ -17,6 +20,17 @@ class Stopped(BaseException):
     def __init__(self, signal_number: int) -> None:
         self.exit_code = 128 + signal_number
         super().__init__(f"stopped by signal {signal_number}")
+
+
+@contextmanager
+def as_input_errors() -> Iterator[None]:
+    """Whatever fails before training starts is the configuration's or an input's fault."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:

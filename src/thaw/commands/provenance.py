@@ -1,7 +1,9 @@
 """Where a run comes from: versions, git commit, machine. Needs neither torch nor Lightning."""
 
 import platform
+import shlex
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,14 @@ def git_state(directory: Path) -> dict[str, Any] | None:
     if not commit:
         return None
     return {"commit": commit, "dirty": bool(_git(directory, "status", "--porcelain", "-uno"))}
+
+
+def tensorboard_command(logdir: Path) -> str:
+    """What to type to see the dashboards of a folder, with this environment's TensorBoard."""
+    program = Path(sys.executable).with_name("tensorboard")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return f"{program} --logdir {shlex.quote(str(logdir))}"
 
 
 def _git(directory: Path, *arguments: str) -> str | None:

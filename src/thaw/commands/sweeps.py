@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from thaw import runs
+from thaw.commands.provenance import tensorboard_command
 
 SCORES = ("train/loss", "val/loss", "val/fid", "val/is_mean", "final/fid", "final/is_mean")
 SHOWN = {
@@ -72,8 +73,7 @@ def print_summary() -> None:
         rows = write_summary(sweep_dir)
         if rows:
             print(f"\n{_table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
-            print(f"dashboards  tensorboard --logdir '{sweep_dir}'", flush=True)
-        sys.stdout.flush()
+            print(f"dashboards  {tensorboard_command(sweep_dir)}", flush=True)
 
 
 def _row(run_dir: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, Stopped, one_line
-from thaw.commands.provenance import git_state, versions
+from thaw.commands.errors import InputError, Stopped, as_input_errors, one_line
+from thaw.commands.provenance import git_state, tensorboard_command, versions
 from thaw.training.callbacks.checkpoints import Checkpoints
 from thaw.training.callbacks.losses import LossLog
 from thaw.training.callbacks.run_files import RunFiles
@@ -41,10 +41,13 @@ def main(cfg: DictConfig) -> None:
         checkpoint = _checkpoint_to_resume(cfg, run_dir)
         with as_input_errors():
             pl.seed_everything(cfg.seed, verbose=False)
-            experiment, trainer = prepare(cfg, run_dir)
+            choices = HydraConfig.get().runtime.choices
+            experiment, trainer = prepare(cfg, run_dir, choices)
         _quieten()
         start = time.perf_counter()
-        trainer.fit(experiment.module, datamodule=experiment.data, ckpt_path=checkpoint)
+        trainer.fit(
+            experiment.module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True
+        )
         training_s = time.perf_counter() - start
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
         runs.update_record(run_dir, {"training_s": round(training_s, 1)})
@@ -52,9 +55,11 @@ def main(cfg: DictConfig) -> None:
         _say_where(run_dir)
 
 
-def prepare(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer]:
+def prepare(
+    cfg: DictConfig, run_dir: Path, choices: Mapping[str, str]
+) -> tuple[Experiment, pl.Trainer]:
     """Everything that can fail before the first step: objects, data, reference, trainer."""
-    provenance = {"config": resolved(cfg), "versions": versions()}
+    provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
     experiment = build(cfg, provenance)
     data, suite = experiment.data, experiment.suite
     data.setup()
@@ -63,9 +68,7 @@ def prepare(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer]:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
-    trainer = _make_trainer(cfg, run_dir, experiment)
-    if data.batch_size > len(data.train_images) and not cfg.trainer.fast_dev_run:
-        raise ValueError("data.batch_size is more than the training images")
+    trainer = _make_trainer(cfg, run_dir, experiment, choices)
     runs.update_record(
         run_dir,
         {
@@ -79,7 +82,9 @@ def prepare(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer]:
     return experiment, trainer
 
 
-def _make_trainer(cfg: DictConfig, run_dir: Path, experiment: Experiment) -> pl.Trainer:
+def _make_trainer(
+    cfg: DictConfig, run_dir: Path, experiment: Experiment, choices: Mapping[str, str]
+) -> pl.Trainer:
     scores = None
     if experiment.suite is not None and cfg.metrics.num_samples > 0:
         scores = Scores(
@@ -102,17 +107,18 @@ def _make_trainer(cfg: DictConfig, run_dir: Path, experiment: Experiment) -> pl.
     loggers = [make(node) for node in cfg.logger.values() if node]
     pages = TensorBoardPages(
         experiment.module.provenance["config"],
-        HydraConfig.get().runtime.choices,
+        choices,
         experiment.suite.name if experiment.suite else "none",
     )
     # Scores before what shows them; RunFiles last of all that read logged values.
     callbacks = [LossLog(), *([scores] if scores else []), pages, *chosen.values()]
-    return make(
+    trainer: pl.Trainer = make(
         cfg.trainer,
         callbacks=[*callbacks, RunFiles(run_dir, scores), Checkpoints(run_dir)],
         logger=loggers or False,
         default_root_dir=run_dir,
     )
+    return trainer
 
 
 @contextmanager
@@ -155,17 +161,6 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         runs.update_record(run_dir, {"status": status, "error": error} | changes)
 
 
-@contextmanager
-def as_input_errors() -> Iterator[None]:
-    """Whatever fails before training starts is the configuration's or an input's fault."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(one_line(error)) from error
-
-
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
     if cfg.resume not in RESUME:
         raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
@@ -181,7 +176,9 @@ def _device_name(device: torch.device) -> str:
 
 
 def _quieten() -> None:
-    """Lightning's advice on things that are so on purpose."""
+    """Lightning's advice on things that are so on purpose, and its notes on itself."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (".*log_every_n_steps.*", ".*does not have many workers.*"):
         warnings.filterwarnings("ignore", message)
 
@@ -197,5 +194,5 @@ def _say_where(run_dir: Path) -> None:
     except ValueError:
         shown = run_dir
     log.info("samples     %s", shown / runs.SAMPLES)
-    log.info("scores      %s, %s", shown / runs.METRICS, runs.RECORD)
-    log.info("dashboards  tensorboard --logdir '%s'", shown)
+    log.info("scores      %s and %s beside it", shown / runs.METRICS, runs.RECORD)
+    log.info("dashboards  %s", tensorboard_command(shown))

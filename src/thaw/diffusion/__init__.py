@@ -1,1 +1,1 @@
-"""The theory of diffusion, in torch alone: schedules, degradations, predictions, samplers, priors."""
+"""The theory of diffusion in torch alone: schedules, degradations, samplers, priors and more."""

@@ -31,7 +31,7 @@ def generate(
         was_training = restorer.training
         restorer.eval()
         with torch.inference_mode():
-            x_T, noise = prior.draw(size, restorer.degradation, draws)  # noqa: N806
+            x_T, noise = prior.draw(size, restorer.degradation, draws)
             x_0 = sampler.sample(restorer, x_T, noise, draws)
         restorer.train(was_training)
         yield x_0

@@ -11,7 +11,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 class Prediction(ABC):
     """A training target and its inverse: ``decode(target(x_0, ...), x_t, ...) = x_0``."""
 
-    def check(self, degradation: Degradation) -> None:
+    def check(self, degradation: Degradation) -> None:  # noqa: B027 - most have nothing to refuse
         """Refuse a degradation that this prediction has no meaning for.
 
         Raises:

@@ -45,7 +45,7 @@ class Normal(Prior):
     def draw(
         self, num_samples: int, degradation: Degradation, generator: Generator
     ) -> tuple[Tensor, Tensor]:
-        x_T = torch.randn(  # noqa: N806
+        x_T = torch.randn(
             num_samples, *self.image_shape, generator=generator, device=generator.device
         )
         return x_T, x_T

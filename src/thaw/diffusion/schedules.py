@@ -49,10 +49,10 @@ def cosine(timesteps: int, offset: float = 0.008, max_beta: float = 0.999) -> Te
 
 
 def alpha_bar_of(betas: Tensor) -> Tensor:
-    """The table of T + 1 entries from the T betas: ``alpha_bar[t] = prod_{s <= t} (1 - beta_s)``."""
+    """The table of T + 1 entries from T betas: ``alpha_bar[t] = prod_{s <= t} (1 - beta_s)``."""
     return torch.cat([betas.new_ones(1), torch.cumprod(1 - betas, dim=0)])
 
 
 def betas_of(alpha_bar: Tensor) -> Tensor:
-    """The T betas ``1 - alpha_bar[t] / alpha_bar[t - 1]``, t = 1..T, of a table of T + 1 entries."""
+    """The T betas ``1 - alpha_bar[t] / alpha_bar[t - 1]``, t = 1..T, of a T + 1 entry table."""
     return 1 - alpha_bar[1:] / alpha_bar[:-1]

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 NUM_FEATURES_KEPT = 5000
 FLOOR_SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-MAX_DRAWS = 10
+NUM_DRAWS = 10
 
 
 def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
@@ -37,8 +37,13 @@ def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Ten
     return features, logits
 
 
-def fit_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor) -> Reference:
-    """Statistics of training images, uint8 [N, C, H, W], and floors of test images against them."""
+def fit_reference(
+    encoder: Encoder, train_images: Tensor, test_images: Tensor, num_draws: int = NUM_DRAWS
+) -> Reference:
+    """Statistics of training images, uint8 [N, C, H, W], and floors of test images against them.
+
+    A floor is the mean over `num_draws` random draws of its number of test images.
+    """
     log.info(
         "encoding %d real images with %s, once", len(train_images) + len(test_images), encoder.name
     )
@@ -48,13 +53,15 @@ def fit_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor) -
     class_counts = logits.argmax(dim=1).bincount(minlength=encoder.num_classes)
     features_kept = features[kept].half()
     real = RealStatistics(mean, cov, features_kept.double(), class_counts)
-    sizes, floors = measure_floors(real, *encode(encoder, test_images))
+    sizes, floors = measure_floors(real, *encode(encoder, test_images), num_draws)
     return Reference(
         encoder.name, len(features), mean, cov, class_counts, features_kept, sizes, floors
     )
 
 
-def measure_floors(real: RealStatistics, features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+def measure_floors(
+    real: RealStatistics, features: Tensor, logits: Tensor, num_draws: int
+) -> tuple[Tensor, Tensor]:
     """Sizes [S] up to all the images, and the mean scores [S, 6] of draws of that many of them.
 
     A draw is without replacement; sizes that allow few disjoint draws get fewer, and all the images
@@ -65,9 +72,8 @@ def measure_floors(real: RealStatistics, features: Tensor, logits: Tensor) -> tu
     sizes = [*(size for size in FLOOR_SIZES if size < num_images), num_images]
     rows: list[Tensor] = []
     for size in sizes:
-        num_draws = 1 if size == num_images else min(MAX_DRAWS, 2 * num_images // size)
         values: list[list[float]] = []
-        for draw in range(num_draws):
+        for draw in range(1 if size == num_images else num_draws):
             chosen = torch.randperm(num_images, generator=generator(draw, "floor", size))[:size]
             scores.reset()
             scores.update(features[chosen], logits[chosen])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from thaw.metrics.encoders import read_safetensors
@@ -56,7 +56,7 @@ class Reference:
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
-        save_file(tensors, unfinished, metadata)
+        unfinished.write_bytes(save(tensors, metadata))
         unfinished.replace(path)
 
     @staticmethod

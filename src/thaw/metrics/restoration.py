@@ -1,8 +1,9 @@
 """Restoration scores: how close restored images are to their originals."""
 
 from torch import Tensor, nn
-from torchmetrics import MeanSquaredError
-from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from torchmetrics import MeanMetric, MeanSquaredError
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.image import PeakSignalNoiseRatio
 
 WINDOW = 11
 
@@ -12,16 +13,17 @@ class RestorationScores(nn.Module):
 
     RMSE = sqrt(mean (x_hat - x_0)^2) over all pixels of all images, in the images' own units.
     PSNR = 20 log10((high - low) / RMSE) in dB, so infinite only where every image is exact.
-    SSIM, Wang et al. 2004, eq. 13, is the mean over images, with their Gaussian window of standard
-    deviation 1.5 on 11 x 11 pixels. All are torchmetrics' own, so they add up over processes.
+    SSIM, Wang et al. 2004, eq. 13, with their Gaussian window of standard deviation 1.5 on 11 x 11
+    pixels, is the mean over images of the mean over all places where the window lies inside.
+    All add up over processes.
     """
 
     def __init__(self, pixel_range: tuple[float, float]) -> None:
         """Take the images' range (low, high); values beyond it are not clipped."""
         super().__init__()
-        low, high = pixel_range
-        self.psnr = PeakSignalNoiseRatio(data_range=high - low)
-        self.ssim = StructuralSimilarityIndexMeasure(data_range=high - low)
+        self.low, self.high = pixel_range
+        self.psnr = PeakSignalNoiseRatio(data_range=self.high - self.low)
+        self.ssim = MeanMetric()
         self.rmse = MeanSquaredError(squared=False)
 
     def reset(self) -> None:
@@ -43,10 +45,27 @@ class RestorationScores(nn.Module):
         if min(x_0.shape[2:]) < WINDOW:
             raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side")
         x_hat, x_0 = x_hat.float().contiguous(), x_0.float().contiguous()
-        for metric in (self.psnr, self.ssim, self.rmse):
-            metric.update(x_hat, x_0)
+        self.psnr.update(x_hat, x_0)
+        self.rmse.update(x_hat, x_0)
+        # SSIM compares brightness to darkness, so it needs darkness to be 0.
+        width = self.high - self.low
+        self.ssim.update(ssim((x_hat - self.low) / width, (x_0 - self.low) / width))
 
     def compute(self) -> dict[str, float]:
         """`psnr` in dB, `ssim` in -1..1, `rmse` in the images' units."""
         metrics = {"psnr": self.psnr, "ssim": self.ssim, "rmse": self.rmse}
         return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+
+def ssim(x_hat: Tensor, x_0: Tensor) -> Tensor:
+    """SSIM [N] of images [N, C, H, W] in 0..1, as scikit-image and the authors' code have it.
+
+    torchmetrics alone averages over the padded border too: on digits, whose border is empty, quite
+    another number.
+    """
+    _, places = structural_similarity_index_measure(
+        x_hat, x_0, data_range=1.0, reduction="none", return_full_image=True
+    )
+    margin = WINDOW // 2
+    inside: Tensor = places[..., margin:-margin, margin:-margin]
+    return inside.mean(dim=(1, 2, 3))

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 EPOCHS = 16
+NUM_FLOOR_DRAWS = 50
 NUM_FEATURES = 64
 BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
@@ -73,7 +74,7 @@ def write_files(
     path = out_dir / f"{encoder.dataset}.safetensors"
     card = path.with_suffix(".md")
     encoder.save(path)
-    reference = fit_reference(encoder, train_images, test_images)
+    reference = fit_reference(encoder, train_images, test_images, NUM_FLOOR_DRAWS)
     reference.save(reference_path(path))
     card.write_text(model_card(encoder, training, reference))
     return EncoderFiles(path, reference_path(path), card, training.test_accuracy)

@@ -52,9 +52,7 @@ class CNN(nn.Module):
             for before, after in zip(widths, hidden, strict=False)
         )
         self.time_embedding = TimeEmbedding(hidden[0], num_steps, activation)
-        self.last = nn.Conv2d(
-            hidden[-1], channels, last_kernel_size, padding=last_kernel_size // 2
-        )
+        self.last = nn.Conv2d(hidden[-1], channels, last_kernel_size, padding=last_kernel_size // 2)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps t, int64 ``[B]``."""

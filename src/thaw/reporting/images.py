@@ -21,7 +21,8 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
     factor = max(1, math.ceil(MIN_SIDE / min(images.shape[-2:])))
     large = images.cpu().repeat_interleave(factor, -2).repeat_interleave(factor, -1)
     columns = columns or math.ceil(math.sqrt(len(images)))
-    return make_grid(large, nrow=columns, padding=factor, pad_value=128)
+    tiled: Tensor = make_grid(large, nrow=columns, padding=factor, pad_value=128)
+    return tiled
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -41,9 +42,7 @@ def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = [to_pil(frame) for frame in frames]
     durations = [frame_ms] * (len(pictures) - 1) + [frame_ms * 20]
-    pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=durations, loop=0
-    )
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 
 def side_by_side(panels: Sequence[Tensor]) -> Tensor:

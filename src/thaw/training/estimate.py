@@ -12,12 +12,13 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from thaw import runs
-from thaw.checks import check_whole
 from thaw.diffusion.generation import generate
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics.restoration import RestorationScores
 from thaw.metrics.suite import ScoreSuite
+from thaw.seeding import generator
 from thaw.training.experiment import Experiment
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,9 @@ def final_estimate(
     done = runs.read_record(run_dir).get("final_scores") or {}
     if experiment.suite is None or not metrics.final_num_samples or done.get("epoch") == epoch:
         return
-    sampler = with_steps(experiment.sampler, metrics.final_num_steps, experiment.restorer)
     scores = estimate(
         experiment.restorer,
-        sampler,
+        affordable(experiment.sampler, experiment.restorer),
         experiment.module.prior,
         experiment.suite,
         metrics.final_num_samples,
@@ -53,25 +53,16 @@ def final_estimate(
                 writer.add_scalar(key, value, epoch)
 
 
-def with_steps(sampler: Sampler, num_steps: int | str | None, restorer: Restorer) -> Sampler:
-    """The sampler with its number of steps: a number, None (its own), or ``auto``.
+def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
+    """The sampler, where it would take all of more than 50 steps on a CPU limited to 50.
 
-    ``auto`` is the sampler's own where there is an accelerator, and at most 50 on a CPU, where
-    10,000 samples in 1,000 steps would take hours.
-
-    Raises:
-        ValueError: num_steps is none of these, or more than the degradation has.
+    10,000 samples in 1,000 steps would take hours there; ``sampler.num_steps=1000`` insists.
     """
+    on_cpu = next(restorer.network.parameters()).device.type == "cpu"
+    if sampler.num_steps is not None or not on_cpu:
+        return sampler
     chosen = copy.copy(sampler)
-    if num_steps == "auto":
-        own = sampler.num_steps or restorer.degradation.num_steps
-        on_cpu = next(restorer.network.parameters()).device.type == "cpu"
-        chosen.num_steps = min(own, MAX_STEPS_ON_CPU) if on_cpu else sampler.num_steps
-    elif num_steps is not None:
-        check_whole("metrics.final_num_steps (or auto, null)", num_steps)
-        assert isinstance(num_steps, int)
-        chosen.num_steps = num_steps
-    chosen.check(restorer.degradation)
+    chosen.num_steps = min(restorer.degradation.num_steps, MAX_STEPS_ON_CPU)
     return chosen
 
 
@@ -97,6 +88,41 @@ def estimate(
         "sampler": sampler.describe(restorer.degradation),
         "images": f"generated from prior {type(prior).__name__}",
         "seed": seed,
+    }
+
+
+def restoration_scores(
+    restorer: Restorer, sampler: Sampler, images: torch.Tensor, batch_size: int, seed: int
+) -> dict[str, Any]:
+    """PSNR, SSIM and RMSE of images degraded all the way, restored at once, and by the sampler.
+
+    Args:
+        restorer: the model.
+        sampler: how ``sampled`` is made from x_T.
+        images: originals, uint8 ``[N, C, H, W]``.
+        batch_size: images at once.
+        seed: of the degradation's noise and the sampler's.
+    """
+    device = next(restorer.network.parameters()).device
+    degradation = restorer.degradation
+    scores = {
+        name: RestorationScores(restorer.pixel_range).to(device)
+        for name in ("degraded", "direct", "sampled")
+    }
+    with torch.inference_mode():
+        for number, batch in enumerate(images.split(batch_size)):
+            draws = generator(seed, "restore", number, device=device)
+            x_0 = restorer.pixel_range.from_uint8(batch.to(device))
+            noise = degradation.draw_noise(x_0, draws)
+            last = torch.full((len(x_0),), degradation.num_steps, device=device)
+            x_T = degradation(x_0, last, noise)
+            scores["degraded"].update(x_T, x_0)
+            scores["direct"].update(restorer(x_T, last), x_0)
+            scores["sampled"].update(sampler.sample(restorer, x_T, noise, draws), x_0)
+    return {name: score.compute() for name, score in scores.items()} | {
+        "n": len(images),
+        "sampler": sampler.describe(degradation),
+        "images": "test images, degraded all the way and restored",
     }
 
 

@@ -1,7 +1,6 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +89,14 @@ def check_keys(cfg: Any, path: str = "") -> None:
     if "_target_" in cfg:
         parameters = inspect.signature(get_object(cfg._target_)).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        unknown = [str(key) for key in cfg if key not in RESERVED and key not in parameters]
+        keys = list(map(str, cfg))
+        unknown = [key for key in keys if key not in RESERVED and key not in parameters]
         if unknown and not takes_any:
-            allowed = ", ".join(sorted(map(str, set(cfg) & set(parameters))))
+            allowed = ", ".join(sorted(set(keys) & set(parameters)))
             raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
     for key in cfg:
         if not OmegaConf.is_missing(cfg, key):
-            check_keys(cfg[key], f"{path}{key}.")
+            check_keys(cfg[key], f"{path}{key!s}.")
 
 
 def _make_scores(
@@ -122,7 +122,7 @@ def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:
     module.optimizer(module.restorer.network.parameters())
 
 
-def resolved(cfg: DictConfig) -> Mapping[str, Any]:
+def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The configuration as plain containers, interpolations resolved."""
     container = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(container, dict)

@@ -32,4 +32,4 @@ class Gaussian(Degradation):
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         signal, sigma = self.scales(t)
-        return signal * x_0 + sigma * noise
+        return (signal * x_0 + sigma * noise).to(x_0.dtype)

@@ -85,5 +85,7 @@ class LineAverage(Degradation):
         is_column = self.line_dim == 3
         means = groups.mean((2, 4) if is_column else (3, 4), keepdim=True)
         averaged = self.step_of_line <= t[:, None]
-        averaged = averaged[:, None, None, :, None] if is_column else averaged[:, None, :, None, None]
+        averaged = (
+            averaged[:, None, None, :, None] if is_column else averaged[:, None, :, None, None]
+        )
         return torch.where(averaged, means, groups).flatten(self.line_dim, self.line_dim + 1)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -63,7 +64,7 @@ class Sampler(ABC):
     def sample(
         self,
         restorer: Restorer,
-        x_T: Tensor,  # noqa: N803
+        x_T: Tensor,
         noise: Tensor,
         generator: Generator | None = None,
     ) -> Tensor:
@@ -76,7 +77,7 @@ class Sampler(ABC):
     def trajectory(
         self,
         restorer: Restorer,
-        x_T: Tensor,  # noqa: N803
+        x_T: Tensor,
         noise: Tensor,
         generator: Generator | None = None,
     ) -> Iterator[State]:
@@ -86,7 +87,7 @@ class Sampler(ABC):
         times = self.times(degradation.num_steps)
         x_t = x_T
         yield State(times[0], x_t, None)
-        for t, s in zip(times, times[1:], strict=False):
+        for t, s in pairwise(times):
             x_0_hat = restorer(x_t, torch.full((len(x_t),), t, device=x_t.device))
             if self.clip:
                 x_0_hat = x_0_hat.clamp(*restorer.pixel_range)

@@ -20,7 +20,8 @@ class Naive(Sampler):
         degradation: Degradation,
         generator: Generator | None,
     ) -> Tensor:
-        return degradation(x_0_hat, _steps(s, x_t), noise)
+        x_s: Tensor = degradation(x_0_hat, _steps(s, x_t), noise)
+        return x_s
 
 
 class Cold(Sampler):
@@ -36,8 +37,9 @@ class Cold(Sampler):
         degradation: Degradation,
         generator: Generator | None,
     ) -> Tensor:
-        degraded_t = degradation(x_0_hat, _steps(t, x_t), noise)
-        return x_t - degraded_t + degradation(x_0_hat, _steps(s, x_t), noise)
+        degraded_t: Tensor = degradation(x_0_hat, _steps(t, x_t), noise)
+        degraded_s: Tensor = degradation(x_0_hat, _steps(s, x_t), noise)
+        return x_t - degraded_t + degraded_s
 
 
 def _steps(t: int, x_t: Tensor) -> Tensor:

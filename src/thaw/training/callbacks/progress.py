@@ -1,5 +1,6 @@
 """The progress bar: steps, loss and the latest scores."""
 
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,8 @@ from thaw.training.module import DiffusionModule
 class Progress(TQDMProgressBar):
     """Lightning's bar; the loss is read from the device only when the bar is redrawn.
 
+    Where standard error is no terminal there is none: the log has its line an epoch.
+
     Args:
         refresh_rate: steps between two refreshes; 0 shows no bar.
 
@@ -21,7 +24,7 @@ class Progress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 10) -> None:
         check_whole("callbacks.progress.refresh_rate", refresh_rate, 0)
-        super().__init__(refresh_rate=refresh_rate)
+        super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0)
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule

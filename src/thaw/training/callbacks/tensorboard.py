@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside the scalars: hyperparameters, a scores dashboard, the configuration."""
+"""What TensorBoard shows beside scalars: hyperparameters, a scores dashboard, the config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -61,9 +61,7 @@ class TensorBoardPages(pl.Callback):
         encoder: name and version of the scores' encoder.
     """
 
-    def __init__(
-        self, config: Mapping[str, Any], choices: Mapping[str, str], encoder: str
-    ) -> None:
+    def __init__(self, config: Mapping[str, Any], choices: Mapping[str, str], encoder: str) -> None:
         self.config = config
         self.choices = choices
         self.encoder = encoder

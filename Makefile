@@ -1,0 +1,56 @@
+# thaw: `make quickstart` and `make test` need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The tested set of versions; CONSTRAINTS= takes whatever the ranges in pyproject.toml allow.
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+.PHONY: help install quickstart test test-all lint check bench clean
+help:
+	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
+	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
+	@echo "make check        ruff, mypy, import contracts, tests"
+	@echo "make bench        the benchmarks: ratios measured within one run"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "thaw needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing into $(VENV): several minutes the first time (PyTorch is large)"
+	$(PIP_INSTALL) -e .
+	@$(BIN)/python -c 'import torch, torchvision, torchmetrics' || \
+	  { echo "torch and torchvision do not match: remove $(VENV) and install the pair named in constraints.txt"; exit 2; }
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+install: $(VENV)/.installed
+
+quickstart: $(VENV)/.installed
+	$(BIN)/python train.py experiment=quickstart
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/evaluation.py
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,6 @@
+"""Sample images from a run: ``python sample.py run=outputs/DATE/RUN``."""
+
+from thaw.commands.app import run
+
+if __name__ == "__main__":
+    run("sample")

@@ -1,0 +1,112 @@
+"""From a finished (or running) run directory back to its objects."""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from thaw import runs
+from thaw.training.experiment import Experiment, build
+
+TRUSTED = ("thaw", "torch.optim", "torch.nn", "pytorch_lightning")
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run with the weights of one of its checkpoints."""
+
+    run_dir: Path
+    checkpoint: Path
+    config: DictConfig
+    experiment: Experiment
+    epoch: int
+
+
+def load_run(
+    run_dir: Path,
+    checkpoint: str = "last",
+    sampler: DictConfig | None = None,
+    trusted: Sequence[str] = (),
+    data_root: str | None = None,
+) -> LoadedRun:
+    """The experiment of a run, its weights and prior read from a checkpoint; no data is read.
+
+    Args:
+        run_dir: the run directory.
+        checkpoint: ``last``, ``best`` or a file.
+        sampler: with a ``_target_`` in place of the run's sampler, without one changes to it.
+        trusted: further packages whose classes the checkpoint's configuration may name.
+        data_root: where the data lies on this machine, if not where it lay in training.
+
+    Raises:
+        ValueError: there is no such checkpoint, or it is not what it should be.
+    """
+    path = checkpoint_path(run_dir, checkpoint)
+    contents = read_checkpoint(path)
+    config = OmegaConf.create(contents["thaw"]["config"])
+    check_trusted(config, (*TRUSTED, *trusted))
+    if sampler:
+        config.sampler = sampler if "_target_" in sampler else config.sampler | sampler
+    if data_root is not None and "root" in config.data:
+        config.data.root = data_root
+    experiment = build(config, contents["thaw"])
+    try:
+        experiment.module.load_state_dict(contents["state_dict"])
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit its own configuration: {error}") from error
+    experiment.module.eval()
+    # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
+    return LoadedRun(run_dir, path, config, experiment, int(contents["epoch"]) + 1)
+
+
+def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
+    """The file that ``last``, ``best`` or a path means.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    named = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
+    path = named.get(checkpoint, Path(checkpoint))
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path} (checkpoint= takes last, best or a file)")
+    return path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The contents of a checkpoint of thaw; nothing in it is executed.
+
+    Raises:
+        ValueError: damaged, unsafe, or not of thaw.
+    """
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is no readable checkpoint: {reason}") from error
+    if not isinstance(contents, dict) or not {"thaw", "state_dict", "epoch"} <= set(contents):
+        raise ValueError(f"{path} is not a checkpoint of thaw")
+    return contents
+
+
+def check_trusted(config: Any, trusted: Sequence[str]) -> None:
+    """Refuse a configuration from a file that names classes outside trusted packages.
+
+    Raises:
+        ValueError: naming the target.
+    """
+    if isinstance(config, str) or not hasattr(config, "__iter__"):
+        return
+    if isinstance(config, DictConfig):
+        target = config.get("_target_")
+        if target and not any(str(target).startswith(f"{name}.") for name in trusted):
+            raise ValueError(
+                f"the checkpoint's configuration names {target}, which is outside the trusted "
+                f"packages {', '.join(trusted)}; add it by trusted=[PACKAGE] if it is yours"
+            )
+        config = config.values()
+    for entry in config:
+        check_trusted(entry, trusted)

@@ -1,0 +1,69 @@
+"""Reading idx files: what is right is read, what is damaged is refused by its name in one line."""
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from thaw.data.idx import read_idx
+
+ARRAY = torch.arange(3 * 4 * 5, dtype=torch.uint8).reshape(3, 4, 5)
+CONTENT = bytes([0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, *range(60)])
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_reads_plain_and_gzipped(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"images{suffix}"
+    stored = gzip.compress(CONTENT) if suffix else CONTENT
+    path.write_bytes(stored)
+    array = read_idx(path, 3, file_md5=md5(stored), content_md5=md5(CONTENT))
+    assert torch.equal(array, ARRAY)
+    array += 1  # a tensor of its own, not a view of read-only bytes
+
+
+def flipped(content: bytes, position: int) -> bytes:
+    changed = bytearray(content)
+    changed[position] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("damage", "suffix", "complaint"),
+    [
+        (lambda content: content[:-1], "", "it holds 75 bytes, its header promises 76"),
+        (lambda content: content + b"\0", "", "it holds 77 bytes, its header promises 76"),
+        (lambda content: content[:10], "", "its header ends after 10 of 16 bytes"),
+        (lambda content: b"", "", r"it starts with \[\], not \[00 00 08 03\]"),
+        (lambda content: flipped(content, 3), "", r"starts with \[00 00 08 02\]"),
+        (lambda content: flipped(content, 2), "", r"starts with \[00 00 09 03\]"),
+        (lambda content: b"<!DOCTYPE html>", "", r"starts with \[3c 21 44 4f\]"),
+        (lambda content: flipped(content, 40), "", "its content has MD5 .*, not " + md5(CONTENT)),
+        (lambda content: gzip.compress(content)[:-10], ".gz", "it does not decompress"),
+        (lambda content: flipped(gzip.compress(content), -6), ".gz", "it does not decompress"),
+        (lambda content: content, ".gz", "it does not decompress"),
+        (lambda content: gzip.compress(flipped(content, 40)), ".gz", "its content has MD5"),
+    ],
+)
+def test_refuses_damage_by_name_in_one_line(
+    tmp_path: Path, damage: Callable[[bytes], bytes], suffix: str, complaint: str
+) -> None:
+    path = tmp_path / f"images{suffix}"
+    path.write_bytes(damage(CONTENT))
+    with pytest.raises(ValueError, match=complaint) as error:
+        read_idx(path, 3, file_md5=None, content_md5=md5(CONTENT))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_files_own_checksum_is_checked_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(CONTENT))
+    with pytest.raises(ValueError, match="MD5 .*, not 00ff"):
+        read_idx(path, 3, file_md5="00ff", content_md5=None)

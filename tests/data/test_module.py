@@ -1,0 +1,162 @@
+"""The data module: splits, checks, checksum, and what it knows before it has loaded anything."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from thaw.data.loader import ShuffledBatchLoader
+from thaw.data.module import ImageDataModule
+from thaw.data.sources import MNIST5k
+from thaw.pixels import PixelRange
+
+
+def test_what_a_network_needs_is_known_without_loading(counted_source) -> None:
+    source = counted_source(50, 20)
+    data = ImageDataModule(source, pixel_range=[0, 2])
+    assert (data.name, data.image_shape, data.num_classes) == ("counted", (1, 2, 2), 250)
+    assert data.pixel_range == PixelRange(0.0, 2.0)
+    assert source.num_loads == 0
+
+
+def test_it_loads_once(counted_source) -> None:
+    source = counted_source(50, 20)
+    data = ImageDataModule(source, batch_size=8)
+    data.prepare_data()
+    data.setup("fit")
+    data.setup("validate")
+    assert source.num_loads == 1
+
+
+def test_all_train_and_the_test_images_validate_by_default(counted_source) -> None:
+    data = ImageDataModule(counted_source(50, 20), batch_size=8)
+    data.setup()
+    assert data.train_labels.tolist() == list(range(50))
+    assert data.val_labels.tolist() == data.test_labels.tolist() == list(range(20))
+    assert [len(labels) for _, labels in data.val_dataloader()] == [8, 8, 4]
+    assert len(data.train_dataloader()) == 6
+
+
+def test_held_out_images_are_neither_trained_on_nor_lost(counted_source) -> None:
+    held_out = {}
+    for val_size, seed in ((10, 0), (10, 1), (20, 0)):
+        data = ImageDataModule(counted_source(50, 20), 8, val_size, seed=seed)
+        data.setup()
+        assert len(data.val_labels) == val_size
+        assert sorted([*data.train_labels.tolist(), *data.val_labels.tolist()]) == list(range(50))
+        assert torch.equal(data.train_images[:, 0, 0, 0], data.train_labels)
+        assert torch.equal(data.val_images[:, 0, 0, 0], data.val_labels)
+        assert data.test_labels.tolist() == list(range(20))
+        held_out[val_size, seed] = set(data.val_labels.tolist())
+        shown = [label for _, labels in data.val_dataloader() for label in labels.tolist()]
+        assert shown == sorted(held_out[val_size, seed])
+    # The run's seed does not choose them, and more of them include the fewer.
+    assert held_out[10, 0] == held_out[10, 1] < held_out[20, 0]
+    assert held_out[10, 0] != set(range(10))
+    assert held_out[10, 0] != set(range(40, 50))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"batch_size": 0}, "data.batch_size must be a whole number of at least 1, not 0"),
+        ({"batch_size": 12.5}, "data.batch_size must be a whole number"),
+        ({"val_size": -1}, "data.val_size must be a whole number of at least 0, not -1"),
+        ({"seed": -1}, "data.seed must be a whole number from 0 to"),
+        ({"pixel_range": (0.5, -0.5)}, "data.pixel_range must be two numbers"),
+        ({"pixel_range": (0, 1, 2)}, "data.pixel_range must be two numbers"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_loading(counted_source, options, complaint) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ImageDataModule(counted_source(50, 20), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"batch_size": 51}, "data.batch_size=51 is more than the 50 training images of counted"),
+        ({"batch_size": 41, "val_size": 10}, "data.batch_size=41 is more than the 40"),
+        ({"batch_size": 8, "val_size": 50}, "data.val_size=50 leaves nothing to train on"),
+    ],
+)
+def test_what_does_not_fit_the_images_is_refused_by_setup(counted_source, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        ImageDataModule(counted_source(50, 20), **options).setup()
+    ImageDataModule(counted_source(50, 20), batch_size=50).setup()
+
+
+def test_the_checksum_is_of_all_pixels_and_labels_and_of_nothing_else(counted_source) -> None:
+    def checksum(change: str = "", **options) -> str:
+        source = counted_source(50, 20)
+        train, test = source.load()
+        if change:
+            split, field = change.split(".")
+            getattr({"train": train, "test": test}[split], field)[7] += 1
+        source.load = lambda: (train, test)
+        data = ImageDataModule(source, batch_size=8, **options)
+        data.setup()
+        return data.checksum
+
+    assert checksum() == checksum(val_size=10, seed=5, pixel_range=(0, 1))
+    changes = ("", "train.images", "train.labels", "test.images", "test.labels")
+    assert len({checksum(change) for change in changes}) == 5
+    assert len(checksum()) == 64
+
+
+def test_the_embedded_digits_are_the_ones_that_were_looked_at() -> None:
+    data = ImageDataModule(MNIST5k())
+    data.setup()
+    assert data.checksum == "f2a534ee52de82e406e3290d379ecc408f24cab629501ef90cdb037a07ccfb9f"
+    assert (len(data.train_dataloader()), len(data.val_dataloader())) == (35, 4)
+
+
+def process(rank: int, world_size: int) -> SimpleNamespace:
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    return SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)
+
+
+def test_each_process_of_a_trainer_takes_its_own_share(counted_source) -> None:
+    shares = []
+    for rank in (0, 1):
+        data = ImageDataModule(counted_source(50, 20), batch_size=8)
+        data.trainer = process(rank, 2)
+        data.setup()
+        loader = data.train_dataloader()
+        assert len(loader) == 3
+        shares.append({label for _, labels in loader for label in labels.tolist()})
+        assert [len(labels) for _, labels in data.val_dataloader()] == [8, 2]
+    assert len(shares[0]) == len(shares[1]) == 24
+    assert not shares[0] & shares[1]
+
+
+def test_a_joint_batch_that_is_too_large_is_refused(counted_source) -> None:
+    data = ImageDataModule(counted_source(50, 20), batch_size=30)
+    data.setup()  # enough for one process
+    data.trainer = process(0, 2)
+    with pytest.raises(
+        ValueError, match="batch_size=30 in each of 2 processes is more than the 50"
+    ):
+        data.train_dataloader()
+
+
+def test_a_batch_that_is_in_place_is_not_copied(counted_source) -> None:
+    data = ImageDataModule(counted_source(50, 20), batch_size=8)
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+    assert moved[0] is batch[0]
+    assert moved[1] is batch[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_images_move_to_the_trainers_device_once(counted_source) -> None:
+    data = ImageDataModule(counted_source(50, 20), batch_size=8)
+    data.trainer = process(0, 1)
+    data.trainer.strategy.root_device = torch.device("cuda", 0)
+    data.setup()
+    loader = data.train_dataloader()
+    assert isinstance(loader, ShuffledBatchLoader)
+    assert loader.data.images.is_cuda
+    assert loader.data.images.dtype == torch.uint8
+    assert all(x_0.is_cuda and labels.is_cuda for x_0, labels in loader)

@@ -1,0 +1,136 @@
+"""The data module in a real Lightning trainer: epochs, validation, and resuming in mid-epoch."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from thaw.data.module import ImageDataModule
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+NUM_BATCHES = 5
+NUM_EPOCHS = 3
+Seen = list[tuple[int, int, list[int]]]
+
+
+class Recorder(pl.LightningModule):
+    """Trains one number, and writes down (epoch, step of the epoch, labels) of every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: Seen = []
+        self.validated: Seen = []
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int) -> torch.Tensor:
+        self.seen.append((self.current_epoch, step, batch[1].tolist()))
+        return self.weight * batch[0].mean()
+
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int) -> None:
+        self.validated.append((self.current_epoch, step, batch[1].tolist()))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.fixture
+def fit(counted_source, monkeypatch: pytest.MonkeyPatch):
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.ERROR)
+
+    def run(ckpt_path: Path | None = None, seed: int = 3, **options: Any) -> Recorder:
+        settings = {"max_epochs": NUM_EPOCHS, "num_sanity_val_steps": 0, **options}
+        recorder = Recorder()
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing="callbacks" in settings,
+            **settings,
+        )
+        data = ImageDataModule(counted_source(45, 11), batch_size=8, seed=seed)
+        trainer.fit(recorder, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        return recorder
+
+    return run
+
+
+def test_epochs_differ_and_repeat_by_seed(fit) -> None:
+    recorder = fit(num_sanity_val_steps=2)
+    steps = [(epoch, step) for epoch, step, _ in recorder.seen]
+    assert steps == [(e, s) for e in range(NUM_EPOCHS) for s in range(NUM_BATCHES)]
+    epochs = [
+        [number for epoch, _, labels in recorder.seen if epoch == wanted for number in labels]
+        for wanted in range(NUM_EPOCHS)
+    ]
+    assert all(len(set(epoch)) == NUM_BATCHES * 8 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == NUM_EPOCHS
+    assert fit().seen == recorder.seen
+    assert fit(seed=4).seen != recorder.seen
+
+
+def test_lightning_sets_the_epochs_from_zero(fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = []
+    monkeypatch.setattr(
+        "thaw.data.loader.EpochShuffle.set_epoch", lambda self, epoch: epochs.append(epoch)
+    )
+    fit()
+    assert epochs == [0, 1, 2]
+
+
+def test_validation_shows_every_image_in_order_each_epoch(fit) -> None:
+    expected = [
+        (epoch, step, list(numbers))
+        for epoch in range(NUM_EPOCHS)
+        for step, numbers in enumerate((range(8), range(8, 11)))
+    ]
+    assert fit().validated == expected
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 4, 5, 7, 14])
+def test_resuming_after_any_step_sees_exactly_the_other_batches(
+    fit, tmp_path: Path, num_steps: int
+) -> None:
+    whole = fit().seen
+    saving = ModelCheckpoint(tmp_path, "stopped", every_n_train_steps=num_steps)
+    stopped = fit(max_steps=num_steps, callbacks=[saving])
+    assert len(stopped.seen) == num_steps
+    resumed = fit(ckpt_path=tmp_path / "stopped.ckpt")
+    assert stopped.seen + resumed.seen == whole
+    # Every epoch that the resumed run finishes is validated in full, from its first image.
+    finished = range(num_steps // NUM_BATCHES, NUM_EPOCHS)
+    assert [len(labels) for epoch, _, labels in resumed.validated if epoch in finished] == (
+        [8, 3] * len(finished)
+    )
+
+
+@pytest.mark.parametrize("after_training", [True, False])
+def test_resuming_after_an_epoch_starts_the_next_one(
+    fit, tmp_path: Path, after_training: bool
+) -> None:
+    whole = fit().seen
+    saving = ModelCheckpoint(
+        tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=after_training
+    )
+    fit(callbacks=[saving])
+    for epoch in range(NUM_EPOCHS):
+        resumed = fit(ckpt_path=tmp_path / f"epoch={epoch}.ckpt")
+        assert resumed.seen == whole[(epoch + 1) * NUM_BATCHES :]
+
+
+def test_overfitting_sees_the_same_batches_every_epoch(fit) -> None:
+    seen = fit(overfit_batches=2).seen
+    assert [labels for _, _, labels in seen] == NUM_EPOCHS * [list(range(8)), list(range(8, 16))]
+
+
+def test_limited_epochs_still_differ(fit) -> None:
+    seen = fit(limit_train_batches=2).seen
+    assert [(epoch, step) for epoch, step, _ in seen] == [(e, s) for e in range(3) for s in (0, 1)]
+    whole = {(epoch, step): labels for epoch, step, labels in fit().seen}
+    assert all(whole[epoch, step] == labels for epoch, step, labels in seen)

@@ -1,0 +1,156 @@
+"""Algorithms 1 and 2 of Cold Diffusion, by the identities that hold for them."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import AXES, ORDERS, LineAverage
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.schedules import linear
+
+RestorerOf = Callable[..., Restorer]
+Images = Callable[..., Tensor]
+SHAPE = (2, 6, 12)
+
+
+class Shift(Degradation):
+    """D(x, s) = x + s e, the linear degradation of Bansal et al. 2022, section 3.3."""
+
+    num_steps = 9
+
+    def __init__(self, e: Tensor) -> None:
+        super().__init__()
+        self.e = e
+
+    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return x_0 + t.view(-1, 1, 1, 1) * self.e
+
+
+every_average = pytest.mark.parametrize(
+    "degradation",
+    [
+        pytest.param(LineAverage(SHAPE, axis, order, size), id=f"{axis}-{order}-{size}")
+        for axis in AXES
+        for order in ORDERS
+        for size in (1, 3)
+    ],
+)
+
+
+def all_the_way(degradation: Degradation, x_0: Tensor) -> tuple[Tensor, Tensor]:
+    noise = degradation.draw_noise(x_0)
+    return degradation(x_0, torch.full((len(x_0),), degradation.num_steps), noise), noise
+
+
+def wrong(x_t: Tensor, t: Tensor) -> Tensor:
+    """A restorer that is far off, differently for each image, step and pixel."""
+    pixels = torch.arange(x_t[0].numel()).view_as(x_t[0])
+    return 0.4 * (7 * x_t + t.view(-1, 1, 1, 1) + pixels).sin()
+
+
+@every_average
+@pytest.mark.parametrize("num_steps", [None, 2])
+@pytest.mark.parametrize("sampler", [Cold, Naive])
+def test_a_perfect_restorer_gives_back_the_image_bit_for_bit(
+    degradation: LineAverage,
+    sampler: type[Sampler],
+    num_steps: int | None,
+    restorer_of: RestorerOf,
+    random_images: Images,
+) -> None:
+    x_0 = random_images(3, *SHAPE)
+    x_T, noise = all_the_way(degradation, x_0)
+    restorer = restorer_of(lambda x_t, t: x_0, degradation)
+    assert torch.equal(sampler(num_steps).sample(restorer, x_T, noise), x_0)
+
+
+@pytest.mark.parametrize("num_steps", [None, 4])
+def test_a_perfect_restorer_gives_back_the_image_under_one_trajectorys_noise(
+    num_steps: int | None, restorer_of: RestorerOf, random_images: Images
+) -> None:
+    degradation = Gaussian(linear(40))
+    x_0 = random_images(3, *SHAPE)
+    x_T, noise = all_the_way(degradation, x_0)
+    restorer = restorer_of(lambda x_t, t: x_0, degradation)
+    for sampler in (Cold(num_steps), Naive(num_steps)):
+        assert torch.equal(sampler.sample(restorer, x_T, noise), x_0)
+
+
+@every_average
+def test_algorithm_2_writes_each_line_once_and_keeps_the_means(
+    degradation: LineAverage, restorer_of: RestorerOf, random_images: Images
+) -> None:
+    x_T, noise = all_the_way(degradation, random_images(2, *SHAPE))
+    states = list(Cold().trajectory(restorer_of(wrong, degradation), x_T, noise))
+    order = degradation.step_of_line.argsort()
+    for before, after in pairwise(states):
+        means, _ = all_the_way(degradation, after.x_t)
+        torch.testing.assert_close(means, x_T, rtol=0, atol=1e-13)
+        change = (after.x_t - before.x_t).abs()
+        lines = change.unflatten(degradation.line_dim, (-1, degradation.group_size))
+        per_line = lines.transpose(0, degradation.line_dim).flatten(1).amax(1)
+        # The t-th line of the order is the one that D(., t) averages and D(., t - 1) does not.
+        assert (per_line > 1e-12).nonzero().flatten().tolist() == [order[before.t - 1].item()]
+
+
+@every_average
+@pytest.mark.parametrize("num_steps", [None, 2])
+def test_algorithm_2_is_algorithm_1_on_the_data_consistent_restorer(
+    degradation: LineAverage,
+    num_steps: int | None,
+    restorer_of: RestorerOf,
+    random_images: Images,
+) -> None:
+    """R'(z) = R(z) - D(R(z), t) + z, for z degraded by t steps: because D_s D_t = D_max(s, t)."""
+
+    def consistent(z: Tensor, t: Tensor) -> Tensor:
+        return wrong(z, t) - degradation(wrong(z, t), t, noise) + z
+
+    x_T, noise = all_the_way(degradation, random_images(2, *SHAPE))
+    cold = Cold(num_steps, clip=False).trajectory(restorer_of(wrong, degradation), x_T, noise)
+    naive = Naive(num_steps, clip=False).trajectory(
+        restorer_of(consistent, degradation), x_T, noise
+    )
+    for one, other in zip(cold, naive, strict=True):
+        assert one.t == other.t
+        torch.testing.assert_close(one.x_t, other.x_t, rtol=0, atol=1e-12)
+
+
+def test_algorithm_1_alone_does_not_keep_the_means(
+    restorer_of: RestorerOf, random_images: Images
+) -> None:
+    degradation = LineAverage(SHAPE, "column", "random")
+    x_T, noise = all_the_way(degradation, random_images(2, *SHAPE))
+    x_0 = Naive().sample(restorer_of(wrong, degradation), x_T, noise)
+    assert (all_the_way(degradation, x_0)[0] - x_T).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("num_steps", [None, 1, 4])
+def test_algorithm_2_undoes_a_linear_degradation_whatever_the_restorer_says(
+    num_steps: int | None, restorer_of: RestorerOf, random_images: Images
+) -> None:
+    x_0 = random_images(3, *SHAPE)
+    degradation = Shift(random_images(*SHAPE, seed=1))
+    x_T, noise = all_the_way(degradation, x_0)
+    assert noise.shape == (3, 0)
+    restorer = restorer_of(wrong, degradation)
+    x_0_cold = Cold(num_steps).sample(restorer, x_T, noise)
+    torch.testing.assert_close(x_0_cold, x_0, rtol=0, atol=1e-13)
+    assert (Naive(num_steps).sample(restorer, x_T, noise) - x_0).abs().max() > 0.1
+
+
+def test_one_step_is_each_algorithms_line(random_images: Images) -> None:
+    degradation = LineAverage(SHAPE, "row", "outside_in")
+    x_t, x_0_hat = random_images(2, *SHAPE), random_images(2, *SHAPE, seed=1)
+    noise = degradation.draw_noise(x_t)
+    d_4, d_1 = (degradation(x_0_hat, torch.full((2,), step), noise) for step in (4, 1))
+    arguments = (x_t, x_0_hat, 4, 1, noise, degradation, None)
+    assert torch.equal(Naive().step(*arguments), d_1)
+    torch.testing.assert_close(Cold().step(*arguments), x_t - d_4 + d_1, rtol=0, atol=1e-15)

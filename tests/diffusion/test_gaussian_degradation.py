@@ -1,0 +1,95 @@
+"""Gaussian noise: its equation, the clean end, batches, types."""
+
+import math
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.schedules import cosine, linear
+
+SCHEDULES = {"linear": linear, "squaredcos_cap_v2": cosine}
+
+
+@given(st.integers(0, 50), st.integers(0, 99))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_it_is_equation_4(t: int, seed: int) -> None:
+    draws = torch.Generator().manual_seed(seed)
+    alpha_bar = linear(50)
+    degradation = Gaussian(alpha_bar)
+    x_0 = torch.rand(1, 2, 3, 5, generator=draws, dtype=torch.float64)
+    noise = degradation.draw_noise(x_0, draws)
+    ab = alpha_bar[t].item()
+    x_t = degradation(x_0, torch.tensor([t]), noise)
+    expected = math.sqrt(ab) * x_0 + math.sqrt(1 - ab) * noise
+    torch.testing.assert_close(x_t, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_mixed_steps_are_those_of_diffusers(name: str) -> None:
+    degradation = Gaussian(SCHEDULES[name](1000))
+    x_0, noise = torch.rand(5, 1, 6, 4), torch.randn(5, 1, 6, 4)
+    t = torch.tensor([1, 2, 500, 999, 1000])
+    published = DDPMScheduler(num_train_timesteps=1000, beta_schedule=name)
+    torch.testing.assert_close(
+        degradation(x_0, t, noise), published.add_noise(x_0, noise, t - 1), rtol=0, atol=5e-6
+    )
+
+
+def test_at_0_the_image_is_itself_bit_for_bit() -> None:
+    degradation = Gaussian(linear(10))
+    x_0 = torch.rand(4, 3, 5, 7) - 0.5
+    x_t = degradation(x_0, torch.zeros(4, dtype=torch.int64), degradation.draw_noise(x_0))
+    assert torch.equal(x_t, x_0)
+
+
+def test_batched_equals_one_by_one_and_the_input_stays() -> None:
+    degradation = Gaussian(cosine(20))
+    x_0 = torch.rand(6, 3, 5, 7)
+    t = torch.tensor([0, 20, 3, 3, 19, 1])
+    noise = degradation.draw_noise(x_0)
+    kept = x_0.clone(), noise.clone()
+    x_t = degradation(x_0, t, noise)
+    assert torch.equal(x_0, kept[0])
+    assert torch.equal(noise, kept[1])
+    for k in range(6):
+        alone = degradation(x_0[k : k + 1], t[k : k + 1], noise[k : k + 1])
+        torch.testing.assert_close(alone[0], x_t[k], rtol=0, atol=1e-7)
+
+
+def test_tables_are_cast_once_from_float64() -> None:
+    """sqrt(1 - alpha_bar) at t = 1 loses three digits if computed in float32."""
+    alpha_bar = linear(1000)
+    degradation = Gaussian(alpha_bar)
+    for table, exact in (
+        (degradation.signal, [math.sqrt(ab) for ab in alpha_bar.tolist()]),
+        (degradation.sigma, [math.sqrt(1 - ab) for ab in alpha_bar.tolist()]),
+    ):
+        assert table.tolist() == pytest.approx(exact, rel=6.1e-8, abs=0)
+
+
+def test_noise_is_standard_normal_and_the_generators() -> None:
+    degradation = Gaussian(linear(10))
+    x_0 = torch.zeros(50, 1, 40, 50)
+    before = torch.random.get_rng_state()
+    first, again, other = (
+        degradation.draw_noise(x_0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    # 100,000 draws: four standard errors of the mean and of the variance.
+    assert abs(first.mean().item()) < 4 / math.sqrt(1e5)
+    assert abs(first.var().item() - 1) < 4 * math.sqrt(2 / 1e5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_type_stays(dtype: torch.dtype) -> None:
+    degradation = Gaussian(linear(10))
+    x_0 = torch.rand(2, 1, 4, 4).to(dtype)
+    noise = degradation.draw_noise(x_0)
+    assert noise.dtype == dtype
+    assert degradation(x_0, torch.tensor([1, 10]), noise).dtype == dtype

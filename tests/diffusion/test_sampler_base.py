@@ -1,0 +1,120 @@
+"""The loop and the time grid that every sampler shares."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.schedules import linear
+from thaw.pixels import PixelRange
+
+RestorerOf = Callable[..., Restorer]
+ALL = [Cold, Naive, DDIM, Ancestral]
+COLUMNS = LineAverage((1, 4, 6), "column", "random")
+
+
+@given(st.integers(1, 1000), st.data())
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_the_grid_falls_strictly_and_evenly_from_T_to_0(last: int, data: st.DataObject) -> None:  # noqa: N802
+    num_steps = data.draw(st.integers(1, last))
+    times = Cold(num_steps).times(last)
+    assert (times[0], times[-1], len(times)) == (last, 0, num_steps + 1)
+    gaps = [t - s for t, s in zip(times, times[1:], strict=False)]
+    assert min(gaps) >= 1
+    assert max(gaps) - min(gaps) <= 2
+    assert all(abs(t - last * (1 - k / num_steps)) <= 0.5 + 1e-9 for k, t in enumerate(times))
+
+
+def test_all_steps_is_every_step() -> None:
+    assert Cold().times(28) == list(range(28, -1, -1))
+
+
+@pytest.mark.parametrize("num_steps", [None, 3])
+def test_the_network_is_asked_at_the_label_of_each_image(
+    num_steps: int | None, restorer_of: RestorerOf
+) -> None:
+    """T first and included, 0 never: at step t what is handed over is x_t, and its label is t."""
+    asked = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        assert t.dtype == torch.int64
+        assert t.shape == (2,)
+        asked.append((t.unique().item(), x_t))
+        return torch.zeros_like(x_t)
+
+    sampler = Cold(num_steps)
+    x_T = torch.rand(2, 1, 4, 6)
+    states = list(sampler.trajectory(restorer_of(network, COLUMNS), x_T, COLUMNS.draw_noise(x_T)))
+    assert [t for t, _ in asked] == sampler.times(6)[:-1]
+    assert [state.t for state in states] == sampler.times(6)
+    for (_, x_t), state in zip(asked, states, strict=False):
+        assert x_t is state.x_t
+    assert states[0].x_t is x_T
+    assert states[0].x_0_hat is None
+
+
+def test_sample_is_where_the_trajectory_ends(restorer_of: RestorerOf) -> None:
+    restorer = restorer_of(lambda x_t, t: x_t.tanh(), Gaussian(linear(10)))
+    x_T = torch.randn(2, 1, 4, 6)
+    sampler = DDIM(eta=1.0)
+    *_, last = sampler.trajectory(restorer, x_T, x_T, torch.Generator().manual_seed(1))
+    x_0 = sampler.sample(restorer, x_T, x_T, torch.Generator().manual_seed(1))
+    assert last.t == 0
+    assert torch.equal(x_0, last.x_t)
+
+
+def test_clipping_is_to_the_images_range_and_can_be_turned_off(restorer_of: RestorerOf) -> None:
+    restorer = restorer_of(
+        lambda x_t, t: torch.linspace(-3, 3, 24).view(1, 1, 4, 6).expand_as(x_t),
+        COLUMNS,
+        pixel_range=PixelRange(-1.0, 2.0),
+    )
+    x_T = torch.rand(2, 1, 4, 6)
+    for clip, ends in ((True, (-1, 2)), (False, (-3, 3))):
+        _, state, *_ = Naive(clip=clip).trajectory(restorer, x_T, COLUMNS.draw_noise(x_T))
+        assert state.x_0_hat is not None
+        assert (state.x_0_hat.min().item(), state.x_0_hat.max().item()) == ends
+
+
+@pytest.mark.parametrize("sampler", ALL)
+def test_more_steps_than_there_are_is_refused(
+    sampler: type[Sampler], restorer_of: RestorerOf
+) -> None:
+    degradation = Gaussian(linear(6))
+    sampler(num_steps=6).check(degradation)
+    with pytest.raises(ValueError, match="sampler.num_steps=7 is more than the 6 steps of Gauss"):
+        sampler(num_steps=7).check(degradation)
+    restorer = restorer_of(lambda x_t, t: x_t, degradation)
+    x_T = torch.randn(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="sampler.num_steps=7"):
+        sampler(num_steps=7).sample(restorer, x_T, x_T)
+
+
+@pytest.mark.parametrize("sampler", ALL)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_steps": 0}, "sampler.num_steps must be a whole number of at least 1, not 0"),
+        ({"num_steps": 2.5}, "sampler.num_steps must be a whole number of at least 1, not 2.5"),
+        ({"clip": "yes"}, "sampler.clip must be true or false, not 'yes'"),
+    ],
+)
+def test_bad_arguments_are_refused(
+    sampler: type[Sampler], arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        sampler(**arguments)
+
+
+def test_the_description_names_the_sampler_and_its_steps() -> None:
+    assert DDIM(num_steps=25).describe(Gaussian(linear(100))) == "DDIM, 25 steps"
+    assert Cold().describe(COLUMNS) == "Cold, 6 steps"

@@ -1,0 +1,87 @@
+"""FID against pytorch-fid, closed forms and float64 arithmetic."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_features
+from pytorch_fid.fid_score import calculate_frechet_distance
+from torch import Tensor
+
+from thaw.metrics.fid import FrechetDistance, frechet_distance, moments
+
+
+def orthogonal(width: int, seed: int) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(width, width, generator=rng, dtype=torch.float64))[0]
+
+
+def gaussian(eigenvalues: Tensor, seed: int, rotation: Tensor) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    mean = torch.randn(len(eigenvalues), generator=rng, dtype=torch.float64)
+    return mean, (rotation * eigenvalues) @ rotation.T
+
+
+def published(*moments_of_both: Tensor) -> float:
+    return float(calculate_frechet_distance(*(each.numpy() for each in moments_of_both)))
+
+
+@pytest.mark.parametrize("smallest", [1e-1, 1e-6, 1e-12])
+def test_equals_pytorch_fid_down_to_near_singular_covariances(smallest: float) -> None:
+    spectrum = torch.logspace(0, float(np.log10(smallest)), 64, dtype=torch.float64)
+    ours = [*gaussian(spectrum, 1, orthogonal(64, 1)), *gaussian(3 * spectrum, 2, orthogonal(64, 2))]
+    assert float(frechet_distance(*ours)) == pytest.approx(published(*ours), rel=1e-6)
+
+
+@pytest.mark.parametrize("num", [2000, 80, 30])
+def test_equals_pytorch_fid_on_sample_moments_also_with_fewer_images_than_features(num: int) -> None:
+    real, generated = random_features(3000, 64, 1), random_features(num, 64, 2, shift=0.3)
+    metric = FrechetDistance(*moments(real))
+    metric.update(generated)
+    mean, cov = np.mean(generated.double().numpy(), 0), np.cov(generated.double().numpy().T)
+    theirs = published(torch.tensor(mean), torch.tensor(cov), *moments(real))
+    assert float(metric.compute()) == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize("num_zero", [0, 10])
+def test_closed_form_of_commuting_gaussians(num_zero: int) -> None:
+    rotation = orthogonal(32, 3)
+    a = torch.linspace(0.1, 4, 32, dtype=torch.float64)
+    b = a.flip(0).clone()
+    a[:num_zero] = b[:num_zero] = 0
+    first, second = gaussian(a, 1, rotation), gaussian(b, 2, rotation)
+    expected = (first[0] - second[0]).square().sum() + (a.sqrt() - b.sqrt()).square().sum()
+    assert float(frechet_distance(*first, *second)) == pytest.approx(float(expected), rel=1e-10)
+
+
+@pytest.mark.parametrize("num", [500, 20])
+def test_is_zero_for_identical_sets(num: int) -> None:
+    features = random_features(num, 64, 1)
+    metric = FrechetDistance(*moments(features))
+    metric.update(features)
+    assert float(metric.compute()) == pytest.approx(0, abs=1e-9)
+
+
+def test_moments_keep_float64_precision_on_float32_features_far_from_zero() -> None:
+    features = random_features(1000, 16, 1) + 3000
+    mean, cov = moments(features)
+    exact = features.double().numpy()
+    np.testing.assert_allclose(mean.numpy(), exact.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(cov.numpy(), np.cov(exact.T), atol=1e-10)
+
+
+def test_does_not_depend_on_batches() -> None:
+    features = random_features(333, 16, 1)
+    metrics = [FrechetDistance(*moments(random_features(400, 16, 2))) for _ in range(2)]
+    metrics[0].update(features)
+    for batch in features.split(50):
+        metrics[1].update(batch)
+    assert float(metrics[0].compute()) == float(metrics[1].compute())
+
+
+def test_one_image_gives_a_number() -> None:
+    mean, cov = moments(random_features(400, 16, 2))
+    metric = FrechetDistance(mean, cov)
+    features = random_features(1, 16, 1)
+    metric.update(features)
+    expected = (features[0].double() - mean).square().sum() + cov.trace()
+    assert float(metric.compute()) == pytest.approx(float(expected), rel=1e-10)

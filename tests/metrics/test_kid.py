@@ -1,0 +1,51 @@
+"""KID against torch-fidelity and NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_features
+from torch_fidelity.metric_kid import kernel_mmd
+
+from thaw.metrics.kid import KernelDistance
+
+POLYNOMIAL = {
+    "kid_kernel": "poly",
+    "kid_kernel_poly_degree": 3,
+    "kid_kernel_poly_gamma": None,
+    "kid_kernel_poly_coef0": 1.0,
+}
+
+
+def kid(generated: torch.Tensor, reference: torch.Tensor, batch_size: int = 400) -> float:
+    metric = KernelDistance(reference.double())
+    for batch in generated.split(batch_size):
+        metric.update(batch)
+    return float(metric.compute())
+
+
+@pytest.mark.parametrize("num", [2, 70, 1700])
+def test_equals_torch_fidelity_on_as_many_of_each(num: int) -> None:
+    generated, real = random_features(num, 24, 1, shift=0.2), random_features(num, 24, 2)
+    theirs = kernel_mmd(generated.double().numpy(), real.double().numpy(), **POLYNOMIAL)
+    assert kid(generated, real) == pytest.approx(float(theirs), rel=1e-9, abs=1e-12)
+
+
+def test_equals_numpy_on_sets_of_different_sizes() -> None:
+    generated, real = random_features(90, 24, 1, shift=0.2), random_features(250, 24, 2)
+    x, y = generated.double().numpy(), real.double().numpy()
+    k_xx, k_yy, k_xy = ((a @ b.T / 24 + 1) ** 3 for a, b in [(x, x), (y, y), (x, y)])
+    within = [k[~np.eye(len(k), dtype=bool)].mean() for k in (k_xx, k_yy)]
+    assert kid(generated, real) == pytest.approx(sum(within) - 2 * k_xy.mean(), rel=1e-9)
+
+
+def test_is_unbiased_for_small_samples_of_one_distribution() -> None:
+    real = random_features(2000, 24, 0)
+    values = torch.tensor([kid(random_features(10, 24, seed), real) for seed in range(1, 301)])
+    standard_error = float(values.std()) / 300**0.5
+    assert abs(float(values.mean())) < 4 * standard_error
+    assert float(values.std()) > 0
+
+
+def test_does_not_depend_on_batches() -> None:
+    generated, real = random_features(100, 24, 1), random_features(100, 24, 2)
+    assert kid(generated, real, batch_size=7) == kid(generated, real)

@@ -1,0 +1,65 @@
+"""References: their files and the interpolation of their floors."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from thaw.metrics.reference import SCORES, Reference
+
+
+def reference(floor_sizes: list[int], floors: torch.Tensor) -> Reference:
+    return Reference(
+        encoder="some-cnn-v1",
+        num_images=50,
+        mean=torch.randn(4, dtype=torch.float64),
+        cov=torch.eye(4, dtype=torch.float64),
+        class_counts=torch.tensor([20, 30]),
+        features=torch.randn(9, 4).half(),
+        floor_sizes=torch.tensor(floor_sizes),
+        floors=floors,
+    )
+
+
+def linear_in_inverse(n: float) -> torch.Tensor:
+    return torch.tensor([2 + k / n for k in range(len(SCORES))], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("n", [10, 11, 37, 100, 101, 5000, 9999, 10_000])
+def test_floor_is_exact_for_a_bias_of_one_over_n(n: int) -> None:
+    sizes = [10, 100, 1000, 10_000]
+    table = torch.stack([linear_in_inverse(size) for size in sizes])
+    expected = dict(zip(SCORES, linear_in_inverse(n).tolist(), strict=True))
+    assert reference(sizes, table).floor(n) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "row"), [(2, 0), (10, 0), (500, 1), (100_000, 1)])
+def test_floor_beyond_what_was_measured_is_the_nearest_measured(n: int, row: int) -> None:
+    table = torch.tensor([[9.0] * 6, [1.0] * 6], dtype=torch.float64)
+    assert set(reference([10, 500], table).floor(n).values()) == {float(table[row, 0])}
+
+
+def test_one_size_serves_every_n() -> None:
+    table = torch.full((1, 6), 3.0, dtype=torch.float64)
+    assert [reference([7], table).floor(n)["fid"] for n in (2, 7, 50)] == [3, 3, 3]
+
+
+def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
+    saved = reference([10, 20], torch.rand(2, 6, dtype=torch.float64))
+    path = tmp_path / "folder" / "some_reference.safetensors"
+    saved.save(path)
+    loaded = Reference.load(path)
+    assert (loaded.encoder, loaded.num_images) == ("some-cnn-v1", 50)
+    for name in ("mean", "cov", "class_counts", "features", "floor_sizes", "floors"):
+        assert torch.equal(getattr(loaded, name), getattr(saved, name))
+        assert getattr(loaded, name).dtype == getattr(saved, name).dtype
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "some_reference.safetensors"
+    reference([10], torch.rand(1, 6, dtype=torch.float64)).save(path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"some_reference\.safetensors is damaged") as caught:
+        Reference.load(path)
+    assert "\n" not in str(caught.value)

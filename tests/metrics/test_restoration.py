@@ -1,0 +1,79 @@
+"""Restoration scores against scikit-image and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from thaw.metrics.restoration import RestorationScores
+
+
+def scores(x_hat: Tensor, x_0: Tensor, low: float, high: float, size: int = 99) -> dict[str, float]:
+    restoration = RestorationScores((low, high))
+    for batch_hat, batch_0 in zip(x_hat.split(size), x_0.split(size), strict=True):
+        restoration.update(batch_hat, batch_0)
+    return restoration.compute()
+
+
+def pair(digits: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    x_0 = digits[:12].float() / 255 * (high - low) + low
+    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0))
+    return x_0 + 0.1 * (high - low) * noise, x_0
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_equals_scikit_image_in_any_range(digits: Tensor, low: float, high: float) -> None:
+    x_hat, x_0 = pair(digits, low, high)
+    ours = scores(x_hat, x_0, low, high)
+    a, b = x_hat.double().numpy(), x_0.double().numpy()
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    ssim = [
+        structural_similarity(hat[0] - low, clean[0] - low, data_range=high - low, **window)
+        for hat, clean in zip(a, b, strict=True)
+    ]
+    assert ours["ssim"] == pytest.approx(np.mean(ssim), abs=1e-4)
+    assert ours["psnr"] == pytest.approx(
+        peak_signal_noise_ratio(b, a, data_range=high - low), abs=1e-3
+    )
+    assert ours["rmse"] == pytest.approx(np.sqrt(np.mean((a - b) ** 2)), rel=1e-5)
+
+
+def test_closed_form_of_a_constant_offset(digits: Tensor) -> None:
+    x_0 = digits[:5].float() / 255 - 0.5
+    ours = scores(x_0 + 0.01, x_0, -0.5, 0.5)
+    assert ours["rmse"] == pytest.approx(0.01, rel=1e-4)
+    assert ours["psnr"] == pytest.approx(40, abs=1e-3)
+
+
+def test_exact_restoration(digits: Tensor) -> None:
+    x_0 = digits[:5].float() / 255 - 0.5
+    ours = scores(x_0, x_0, -0.5, 0.5)
+    assert ours["psnr"] == math.inf
+    assert ours["ssim"] == pytest.approx(1, abs=1e-6)
+    assert ours["rmse"] == 0
+
+
+def test_does_not_depend_on_batches(digits: Tensor) -> None:
+    x_hat, x_0 = pair(digits, -0.5, 0.5)
+    expected = scores(x_hat, x_0, -0.5, 0.5)
+    assert scores(x_hat, x_0, -0.5, 0.5, size=5) == pytest.approx(expected, rel=1e-5)
+
+
+def test_reset_forgets(digits: Tensor) -> None:
+    x_hat, x_0 = pair(digits, -0.5, 0.5)
+    restoration = RestorationScores((-0.5, 0.5))
+    restoration.update(torch.zeros_like(x_0), x_0)
+    restoration.reset()
+    restoration.update(x_hat, x_0)
+    assert restoration.compute() == scores(x_hat, x_0, -0.5, 0.5)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    restoration = RestorationScores((-0.5, 0.5))
+    with pytest.raises(ValueError, match="must both be"):
+        restoration.update(torch.zeros(2, 1, 28, 28), torch.zeros(3, 1, 28, 28))
+    with pytest.raises(ValueError, match="at least 11 pixels"):
+        restoration.update(torch.zeros(2, 1, 28, 8), torch.zeros(2, 1, 28, 8))
