@@ -25,7 +25,14 @@ def test_reads_plain_and_gzipped(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(stored)
     array = read_idx(path, 3, file_md5=md5(stored), content_md5=md5(CONTENT))
     assert torch.equal(array, ARRAY)
-    array += 1  # a tensor of its own, not a view of read-only bytes
+
+
+def test_the_tensor_has_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(bytearray(CONTENT))
+    monkeypatch.setattr(Path, "read_bytes", lambda _: content)
+    array = read_idx(Path("images"), 3, file_md5=None, content_md5=None)
+    array += 1
+    assert content == CONTENT
 
 
 def flipped(content: bytes, position: int) -> bytes:
@@ -47,6 +54,7 @@ def flipped(content: bytes, position: int) -> bytes:
         (lambda content: flipped(content, 40), "", "its content has MD5 .*, not " + md5(CONTENT)),
         (lambda content: gzip.compress(content)[:-10], ".gz", "it does not decompress"),
         (lambda content: flipped(gzip.compress(content), -6), ".gz", "it does not decompress"),
+        (lambda content: gzip.compress(content)[:10] + b"\xff" * 30, ".gz", "does not decompress"),
         (lambda content: content, ".gz", "it does not decompress"),
         (lambda content: gzip.compress(flipped(content, 40)), ".gz", "its content has MD5"),
     ],

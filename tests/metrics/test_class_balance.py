@@ -24,7 +24,9 @@ def test_one_class_of_ten_even_ones_is_log_ten() -> None:
 
 
 def test_the_data_itself_is_zero_whatever_its_balance() -> None:
-    assert float(balance([0] * 3 + [1] * 9 + [2] * 30, torch.tensor([30, 90, 300]))["class_kl"]) == 0
+    assert (
+        float(balance([0] * 3 + [1] * 9 + [2] * 30, torch.tensor([30, 90, 300]))["class_kl"]) == 0
+    )
 
 
 def test_equals_scipy() -> None:

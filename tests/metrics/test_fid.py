@@ -28,12 +28,17 @@ def published(*moments_of_both: Tensor) -> float:
 @pytest.mark.parametrize("smallest", [1e-1, 1e-6, 1e-12])
 def test_equals_pytorch_fid_down_to_near_singular_covariances(smallest: float) -> None:
     spectrum = torch.logspace(0, float(np.log10(smallest)), 64, dtype=torch.float64)
-    ours = [*gaussian(spectrum, 1, orthogonal(64, 1)), *gaussian(3 * spectrum, 2, orthogonal(64, 2))]
+    ours = [
+        *gaussian(spectrum, 1, orthogonal(64, 1)),
+        *gaussian(3 * spectrum, 2, orthogonal(64, 2)),
+    ]
     assert float(frechet_distance(*ours)) == pytest.approx(published(*ours), rel=1e-6)
 
 
 @pytest.mark.parametrize("num", [2000, 80, 30])
-def test_equals_pytorch_fid_on_sample_moments_also_with_fewer_images_than_features(num: int) -> None:
+def test_equals_pytorch_fid_on_sample_moments_also_with_fewer_images_than_features(
+    num: int,
+) -> None:
     real, generated = random_features(3000, 64, 1), random_features(num, 64, 2, shift=0.3)
     metric = FrechetDistance(*moments(real))
     metric.update(generated)

@@ -68,12 +68,24 @@ class SampleConfig(RunsConfig):
     animation: str | None = "gif"
 
 
+@dataclass
+class TrainEncoderConfig:
+    """Root of conf/train_encoder.yaml."""
+
+    data: Any = MISSING
+    epochs: int = MISSING
+    seed: int = 0
+    out: str = "encoders"
+    device: str = "auto"
+
+
 def register() -> None:
     """Make the schemas and resolvers known to Hydra."""
     store = ConfigStore.instance()
     store.store("train_schema", TrainConfig)
     store.store("evaluate_schema", EvaluateConfig)
     store.store("sample_schema", SampleConfig)
+    store.store("train_encoder_schema", TrainEncoderConfig)
     OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
 

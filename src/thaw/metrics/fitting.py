@@ -64,8 +64,7 @@ def measure_floors(
 ) -> tuple[Tensor, Tensor]:
     """Sizes [S] up to all the images, and the mean scores [S, 6] of draws of that many of them.
 
-    A draw is without replacement; sizes that allow few disjoint draws get fewer, and all the images
-    make one.
+    A draw is without replacement, so all the images make only one.
     """
     scores = Scores(real, sync_on_compute=False)
     num_images = len(features)

@@ -41,8 +41,8 @@ class PrecisionRecall(GatheredMetric):
     arXiv:1904.06991.
 
     precision = mean over generated x of f(x, Phi_r), recall = mean over reference r of f(r, Phi_x),
-    with k = 3 nearest neighbours. Both in 0..1, higher is better; recall is biased downwards for
-    few generated images.
+    with k = 3 nearest neighbours. Both in 0..1, higher is better; few generated images have
+    larger balls, so recall is biased upwards there.
     """
 
     higher_is_better = True

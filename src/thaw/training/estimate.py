@@ -22,7 +22,7 @@ from thaw.seeding import generator
 from thaw.training.experiment import Experiment
 
 log = logging.getLogger(__name__)
-MAX_STEPS_ON_CPU = 50
+MAX_STEPS_ON_CPU = 30
 
 
 def final_estimate(
@@ -54,7 +54,7 @@ def final_estimate(
 
 
 def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
-    """The sampler, where it would take all of more than 50 steps on a CPU limited to 50.
+    """The sampler, where it would take all of more than 30 steps on a CPU limited to 30.
 
     10,000 samples in 1,000 steps would take hours there; ``sampler.num_steps=1000`` insists.
     """

@@ -1,0 +1,44 @@
+"""python train_encoder.py: the classifier whose features scores are computed on, for any data."""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from thaw.checks import check_whole
+from thaw.commands.errors import as_input_errors
+from thaw.commands.selection import device
+from thaw.data.module import ImageDataModule
+from thaw.metrics.train_encoder import train_and_write
+from thaw.training.experiment import check_keys, make
+
+log = logging.getLogger(__name__)
+
+
+def main(cfg: DictConfig) -> None:
+    """Train an encoder on the data's training images and write it, its reference and its card.
+
+    Raises:
+        InputError: the configuration or the data is not what it should be.
+    """
+    with as_input_errors():
+        check_whole("epochs", cfg.epochs)
+        check_keys(cfg)
+        where = device(cfg.device)
+        data: ImageDataModule = make(cfg.data)
+        data.setup()
+    files = train_and_write(
+        data.train_images,
+        data.train_labels,
+        data.test_images,
+        data.test_labels,
+        data.num_classes,
+        data.name,
+        Path(cfg.out),
+        cfg.seed,
+        cfg.epochs,
+        where,
+    )
+    log.info("accuracy    %.2f %% on the test images", 100 * files.test_accuracy)
+    log.info("encoder     %s, its reference and model card beside it", files.encoder)
+    log.info("use it      python train.py data=%s metrics.encoder=%s", data.name, files.encoder)

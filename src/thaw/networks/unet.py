@@ -1,0 +1,149 @@
+"""A compact U-Net: residual blocks, group normalisation, attention where the image is smallest."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from thaw.checks import check_between, check_whole
+from thaw.networks.activations import activation as make_activation
+from thaw.networks.cnn import TimeEmbedding
+
+GROUPS = 8
+
+
+class UNet(nn.Module):
+    """Residual blocks at halving resolutions with skip connections (Ho et al. 2020, appendix B).
+
+    28 x 28 goes through 14 x 14 to 7 x 7 and back; any other size works too, each resolution
+    being half of the one before, rounded up.
+
+    Args:
+        image_shape: (C, H, W).
+        num_steps: T.
+        width: channels at full resolution, a multiple of 8.
+        multipliers: of the width at each resolution, from full to smallest.
+        num_blocks: residual blocks a resolution on the way down (one more on the way up).
+        dropout: share of the hidden units dropped in training, in [0, 1].
+        activation: a name from :mod:`thaw.networks.activations`.
+
+    Raises:
+        ValueError: one of them is out of its range.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_steps: int,
+        width: int = 32,
+        multipliers: Sequence[int] = (1, 2, 2),
+        num_blocks: int = 1,
+        dropout: float = 0.0,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        _check(width, multipliers, num_blocks, dropout)
+        channels = image_shape[0]
+        embedding = 4 * width
+
+        def block(before: int, after: int) -> ResidualBlock:
+            return ResidualBlock(before, after, embedding, dropout, activation)
+
+        self.time_embedding = TimeEmbedding(embedding, num_steps, activation)
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        skips, here = [width], width
+        for level, multiplier in enumerate(multipliers):
+            if level > 0:
+                self.down.append(nn.Conv2d(here, here, 3, stride=2, padding=1))
+                skips.append(here)
+            for _ in range(num_blocks):
+                self.down.append(block(here, width * multiplier))
+                here = width * multiplier
+                skips.append(here)
+        self.middle = nn.ModuleList([block(here, here), Attention(here), block(here, here)])
+        for multiplier in reversed(multipliers):
+            for _ in range(num_blocks + 1):
+                self.up.append(block(here + skips.pop(), width * multiplier))
+                here = width * multiplier
+        self.last = nn.Sequential(
+            nn.GroupNorm(GROUPS, here),
+            make_activation(activation),
+            nn.Conv2d(here, channels, 3, padding=1),
+        )
+        nn.init.zeros_(self.last[-1].weight)
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps t, int64 ``[B]``."""
+        embedding = self.time_embedding(t)
+        h = self.first(x_t)
+        skips = [h]
+        for layer in self.down:
+            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
+            skips.append(h)
+        for layer in self.middle:
+            h = layer(h, embedding)
+        for layer in self.up:
+            skip = skips.pop()
+            if h.shape[-2:] != skip.shape[-2:]:
+                h = nn.functional.interpolate(h, size=skip.shape[-2:], mode="nearest")
+            h = layer(torch.cat([h, skip], dim=1), embedding)
+        output: Tensor = self.last(h)
+        return output
+
+
+class ResidualBlock(nn.Module):
+    """h + conv(act(norm(conv(act(norm(h))) + embedding of t)))."""
+
+    def __init__(self, before: int, after: int, embedding: int, dropout: float, activation: str):
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.GroupNorm(GROUPS, before),
+            make_activation(activation),
+            nn.Conv2d(before, after, 3, padding=1),
+        )
+        self.project = nn.Sequential(make_activation(activation), nn.Linear(embedding, after))
+        self.outer = nn.Sequential(
+            nn.GroupNorm(GROUPS, after),
+            make_activation(activation),
+            nn.Dropout(dropout),
+            nn.Conv2d(after, after, 3, padding=1),
+        )
+        nn.init.zeros_(self.outer[-1].weight)
+        self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """``[B, after, H, W]`` from h ``[B, before, H, W]`` and embedding ``[B, E]``."""
+        inner = self.inner(h) + self.project(embedding)[:, :, None, None]
+        output: Tensor = self.shortcut(h) + self.outer(inner)
+        return output
+
+
+class Attention(nn.Module):
+    """h + attention among all positions (Vaswani et al. 2017), one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """``[B, C, H, W]`` from the same; the embedding of t is not used."""
+        q, k, v = self.qkv(self.norm(h)).flatten(2).transpose(1, 2).chunk(3, dim=-1)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        output: Tensor = h + self.out(mixed.transpose(1, 2).unflatten(2, h.shape[-2:]))
+        return output
+
+
+def _check(width: int, multipliers: Sequence[int], num_blocks: int, dropout: float) -> None:
+    check_whole("model.width", width, GROUPS, 4096)
+    if width % GROUPS:
+        raise ValueError(f"model.width must be a multiple of {GROUPS}, not {width}")
+    if isinstance(multipliers, str) or not isinstance(multipliers, Sequence) or not multipliers:
+        raise ValueError(f"model.multipliers must be a list such as [1,2,2], not {multipliers!r}")
+    for multiplier in multipliers:
+        check_whole("each entry of model.multipliers", multiplier, 1, 64)
+    check_whole("model.num_blocks", num_blocks, 1, 64)
+    check_between("model.dropout", dropout, 0, 1)

@@ -1,0 +1,129 @@
+"""evaluate.py and sample.py through the real command line, on finished runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands_support import record
+from PIL import Image
+
+
+def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Path, run_command):
+    finished = run_command(
+        "evaluate", f"run={hot_run}", "num_samples=30", "seed=0", "batch_size=500", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    (path,) = hot_run.glob("evaluations/*.json")
+    scores = json.loads(path.read_text())["generated"]
+    final = record(hot_run)["final_scores"]
+    for key in ("fid", "is_mean", "kid", "class_kl"):
+        assert scores[key] == pytest.approx(final[f"final/{key}"], rel=1e-6)
+    assert scores["encoder"] == "mnist-cnn-v1"
+    assert "FID" in finished.stdout
+
+
+def test_evaluate_restores_where_the_degradation_is_not_noise(
+    cold_run: Path, tmp_path: Path, run_command
+) -> None:
+    finished = run_command(
+        "evaluate",
+        f"run={cold_run}",
+        "num_samples=10",
+        "num_restored=20",
+        "sampler.num_steps=7",
+        "checkpoint=best",
+        cwd=tmp_path,
+    )
+    assert finished.returncode == 0, finished.stderr
+    (path,) = cold_run.glob("evaluations/best*.json")
+    result = json.loads(path.read_text())
+    assert result["generated"]["sampler"] == "Cold, 7 steps"
+    assert result["restored"]["n"] == 20
+    for name in ("degraded", "direct", "sampled"):
+        assert result["restored"][name]["rmse"] > 0
+        assert result["restored"][name]["psnr"] == pytest.approx(
+            -20 * np.log10(result["restored"][name]["rmse"]), rel=1e-4
+        )
+
+
+def test_evaluate_takes_several_runs_and_names_those_it_cannot_use(
+    hot_run: Path, cold_run: Path, tmp_path: Path, run_command
+) -> None:
+    for number, run_dir in enumerate((hot_run, cold_run)):
+        shutil.copytree(run_dir, tmp_path / "runs" / str(number))
+    (tmp_path / "runs" / "2").mkdir()
+    (tmp_path / "runs" / "2" / "run.json").write_text("{}")
+    finished = run_command(
+        "evaluate", "runs=runs/*", "num_samples=4", "num_restored=0", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert len(list(tmp_path.glob("runs/*/evaluations/*.json"))) == 2
+    assert "left out: runs/2" in finished.stdout
+
+
+def test_sample_writes_grid_images_arrays_and_an_animation(
+    cold_run: Path, tmp_path: Path, run_command
+) -> None:
+    arguments = [f"run={cold_run}", "num_samples=9", "seed=3"]
+    for out in ("first", "second"):
+        finished = run_command("sample", *arguments, f"out={out}", cwd=tmp_path)
+        assert finished.returncode == 0, finished.stderr
+    images = np.load(tmp_path / "first" / "samples.npz")["images"]
+    assert images.shape == (9, 28, 28, 1)
+    assert images.dtype == np.uint8
+    single = np.asarray(Image.open(tmp_path / "first" / "images" / "00003.png"))
+    assert np.array_equal(single, images[3, :, :, 0])
+    with Image.open(tmp_path / "first" / "reverse_process.gif") as animation:
+        assert animation.n_frames > 10
+    assert np.array_equal(images, np.load(tmp_path / "second" / "samples.npz")["images"])
+
+
+def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, run_command) -> None:
+    contents = torch.load(cold_run / "checkpoints" / "last.ckpt", weights_only=True)
+    contents["thaw"]["config"]["data"] = {
+        "_target_": "thaw.data.datasets.MNIST",
+        "root": str(tmp_path / "nowhere"),
+    }
+    (tmp_path / "run").mkdir()
+    torch.save(contents, tmp_path / "run" / "elsewhere.ckpt")
+    finished = run_command(
+        "sample", "run=run", "checkpoint=run/elsewhere.ckpt", "num_samples=2", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run=nowhere"], "nowhere"),
+        ([], "run=DIR"),
+        (["run=.", "checkpoint=best"], "best.ckpt"),
+        (["run=.", "checkpoint=damaged.ckpt"], "no readable checkpoint"),
+        (["run=.", "num_samples=0"], "num_samples"),
+        (["run=.", "nonsense=1"], "nonsense"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "sample"])
+def test_wrong_input_is_one_line_and_exit_code_2(
+    command: str, arguments: list[str], expected: str, tmp_path: Path, run_command
+) -> None:
+    (tmp_path / "damaged.ckpt").write_bytes(b"PK\x03\x04 half a file")
+    finished = run_command(command, *arguments, cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    assert expected in finished.stderr
+    assert "Traceback" not in finished.stderr + finished.stdout
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(
+    cold_run: Path, tmp_path: Path, run_command
+) -> None:
+    contents = torch.load(cold_run / "checkpoints" / "last.ckpt", weights_only=True)
+    contents["thaw"]["config"]["sampler"] = {"_target_": "os.mkdir", "path": "created"}
+    torch.save(contents, tmp_path / "evil.ckpt")
+    finished = run_command("sample", "run=.", "checkpoint=evil.ckpt", cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    assert "os.mkdir" in finished.stderr
+    assert not (tmp_path / "created").exists()

@@ -1,0 +1,238 @@
+"""train.py through the real command line: artefacts, resume, sweeps, errors."""
+
+import csv
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from commands_support import ROOT, TINY, record
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+COLUMNS = ["epoch", "step", "train/loss", "val/loss", "val/fid", "val/is_mean", "val/is_std"]
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
+    assert record(cold_run)["status"] == "completed"
+    table = rows(cold_run)
+    assert [row["epoch"] for row in table] == ["1", "2"]
+    assert list(table[0])[:4] == COLUMNS[:4]
+    for row in table:
+        for column in COLUMNS:
+            assert math.isfinite(float(row[column]))
+        assert row["val/encoder"] == "mnist-cnn-v1"
+        assert row["val/sampler"] == "Cold, 5 steps"
+        assert float(row["val/n"]) == 20
+        assert float(row["val/fid_floor"]) > 0
+    for name in ("last", "best"):
+        torch.load(cold_run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    for name in ("samples/epoch_0001.png", "samples/epoch_0002.png"):
+        assert Image.open(cold_run / name).getextrema() != ((0, 0),)
+    assert (cold_run / "figures" / "forward_process.png").is_file()
+    assert "epoch 2/2" in (cold_run / "train.log").read_text()
+    assert (cold_run / ".hydra" / "config.yaml").is_file()
+
+
+def test_run_json_says_where_the_numbers_come_from(cold_run: Path) -> None:
+    run = record(cold_run)
+    assert run["seed"] == 0
+    assert run["dataset"]["name"] == "mnist_5k"
+    assert re.fullmatch(r"[0-9a-f]{64}", run["dataset"]["checksum"])
+    assert run["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert run["device"] == "cpu"
+    assert run["final_scores"]["final/n"] == 30
+    assert sum(run["final_scores"]["final/class_histogram"]) == 30
+    assert run["final_scores"]["final/fid"] > run["final_scores"]["final/fid_floor"]
+    assert run["start"] <= run["end"]
+    assert run["wall_time_s"] > 0
+
+
+def test_the_gaussian_default_runs_with_its_own_companions(hot_run: Path) -> None:
+    assert record(hot_run)["status"] == "completed"
+    assert rows(hot_run)[0]["val/sampler"] == "DDIM, 5 steps"
+    assert record(hot_run)["final_scores"]["final/sampler"] == "Ancestral, 20 steps"
+    assert (hot_run / "figures" / "schedule.png").is_file()
+    assert "model.hidden=-4-4" in hot_run.name
+
+
+def test_tensorboard_holds_scalars_images_figures_hparams_and_a_layout(hot_run: Path) -> None:
+    events = EventAccumulator(str(hot_run), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert len(events.Scalars("train/loss_step")) == 4
+    assert [event.step for event in events.Scalars("train/loss_step")] == [1, 2, 3, 4]
+    mean = sum(event.value for event in events.Scalars("train/loss_step")) / 4
+    assert float(rows(hot_run)[0]["train/loss"]) == pytest.approx(mean, rel=1e-5)
+    assert {"val/fid", "val/is_mean", "val/loss", "train/loss", "final/fid"} <= set(tags["scalars"])
+    assert {"samples", "forward_process", "schedule"} <= set(tags["images"])
+    assert "custom_scalars__config__" in tags["tensors"]
+    plugins = events.PluginTagToContent("hparams")
+    assert "_hparams_/session_start_info" in plugins
+
+
+def test_hparams_columns_are_the_same_for_both_families(cold_run: Path, hot_run: Path) -> None:
+    def columns(run_dir: Path) -> set[str]:
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+        events = EventAccumulator(str(run_dir)).Reload()
+        content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+        return set(HParamsPluginData.FromString(content).session_start_info.hparams)
+
+    assert columns(cold_run) == columns(hot_run)
+    assert {"degradation", "schedule.timesteps", "model.activation", "encoder"} <= columns(hot_run)
+
+
+def test_resume_continues_where_the_run_stopped_and_equals_an_undisturbed_one(
+    cold_run: Path, tmp_path: Path, run_command
+) -> None:
+    run_dir = tmp_path / "resumed"
+    base = [*TINY, "degradation=column_random", f"hydra.run.dir={run_dir}"]
+    first = run_command("train", *base, "trainer.max_epochs=1", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = run_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert "continuing from" in second.stdout
+    assert rows(run_dir) == rows(cold_run)
+    resumed, whole = (
+        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
+        for path in (run_dir, cold_run)
+    )
+    assert resumed["epoch"] == whole["epoch"] == 1
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(resumed["state_dict"][name], tensor), name
+    again = run_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert rows(run_dir) == rows(cold_run)
+
+
+def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
+    tmp_path: Path, run_command
+) -> None:
+    finished = run_command(
+        "train",
+        "-m",
+        *TINY,
+        "metrics.final_num_samples=0",
+        "trainer.max_epochs=1",
+        "degradation=column_random",
+        "degradation.group_size=14,5",
+        "seed=1,2",
+        cwd=tmp_path,
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert "does not divide" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    (table,) = tmp_path.glob("multirun/*/*/sweep.csv")
+    with table.open() as file:
+        jobs = list(csv.DictReader(file))
+    assert [job["status"] for job in jobs] == ["completed", "completed", "failed", "failed"]
+    assert all("degradation.group_size=14" in job["overrides"] for job in jobs[:2])
+    fids = [float(job["val/fid"]) for job in jobs[:2]]
+    assert float(jobs[0]["val/fid/mean"]) == pytest.approx(sum(fids) / 2)
+    assert float(jobs[0]["val/fid/std"]) == pytest.approx(abs(fids[0] - fids[1]) / math.sqrt(2))
+    assert jobs[2]["val/fid/mean"] == ""
+    assert len(list(table.parent.glob("*/run.json"))) == 4
+    failed = next(table.parent.glob("2_*"))
+    assert "does not divide" in (failed / "train.log").read_text()
+    assert "2 seeds" in finished.stdout
+    assert str(table.relative_to(tmp_path)) in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["optimizer.lrr=1"], "lrr"),
+        (["nonsense=1"], "nonsense"),
+        (["+optimizer.lrr=1"], "optimizer.lrr"),
+        (["model.activation=foo"], "gelu, selu"),
+        (["schedule.timesteps=-3"], "schedule.timesteps"),
+        (["degradation=column_random", "degradation.group_size=5"], "1, 2, 4, 7, 14, 28"),
+        (["degradation=column_random", "sampler=ddim"], "sampler=cold"),
+        (["degradation=unknown"], "column_random"),
+        (["data=mnist_5k", "data.batch_size=5000"], "data.batch_size"),
+        (["seed=abc"], "seed"),
+        (["optimizer.lr=-1", "data=mnist_5k"], "learning rate"),
+        (["resume=no_such_directory"], "no_such_directory"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(
+    arguments: list[str], expected: str, tmp_path: Path, run_command
+) -> None:
+    finished = run_command("train", *arguments, cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    assert expected in finished.stderr
+    messages = [line for line in finished.stderr.splitlines() if line.startswith("thaw: ")]
+    assert len(messages) == 1
+    assert "Traceback" not in finished.stderr + finished.stdout
+
+
+def test_a_missing_data_set_is_one_line_with_the_ways_out(tmp_path: Path, run_command) -> None:
+    start = time.monotonic()
+    finished = run_command("train", "data.root=nowhere", cwd=tmp_path, THAW_DATA="")
+    if finished.returncode == 0:
+        pytest.skip("this machine could download MNIST")
+    assert finished.returncode == 2, finished.stderr
+    assert time.monotonic() - start < 60  # 20 s on an idle machine, imports included
+    for way_out in ("THAW_DATA", "nowhere", "data=mnist_5k"):
+        assert way_out in finished.stderr
+
+
+def test_two_runs_started_at_once_get_two_directories(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1", "seed=no"]
+    command[-1:] = ["metrics=none", "trainer.limit_train_batches=1"]
+    command = [part for part in command if not part.startswith("metrics.")]
+    processes = [subprocess.Popen(command, cwd=tmp_path) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    assert len(list(tmp_path.glob("outputs/*/*/run.json"))) == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_marks_the_run_interrupted(number: int, code: int, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    command = [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1000"]
+    process = subprocess.Popen(
+        [*command, f"hydra.run.dir={run_dir}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    deadline = time.monotonic() + 200
+    while not (run_dir / "metrics.csv").is_file():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code, errors
+    assert record(run_dir)["status"] == "interrupted"
+    assert (run_dir / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_help_and_cfg_need_neither_torch_nor_lightning(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['train.py', '--cfg', 'job', 'degradation=column_random'];"
+        "from thaw.commands.app import run\n"
+        "try: run('train')\n"
+        "except SystemExit as e: assert not e.code\n"
+        "assert not {'torch', 'pytorch_lightning', 'lightning'} & set(sys.modules)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "LineAverage" in finished.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_explains_groups_and_shows_examples(tmp_path: Path, run_command) -> None:
+    text = run_command("train", "--help", cwd=tmp_path).stdout
+    for words in ("python train.py -m model.activation=gelu,selu", "column_random", "THAW_DATA"):
+        assert words in text

@@ -1,0 +1,316 @@
+"""DDIM and ancestral sampling: against each other, Ho et al.'s and Bayes' formulas, and the truth."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.predictions import Noise
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.cold import Cold
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
+from thaw.pixels import PixelRange
+
+RestorerOf = Callable[..., Restorer]
+Images = Callable[..., Tensor]
+ExactGaussian = Callable[[Tensor], Gaussian]
+SHAPE = (3, 1, 4, 5)
+few = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def seeded(seed: int = 7) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def normal(seed: int) -> Tensor:
+    return torch.randn(*SHAPE, generator=seeded(seed), dtype=torch.float64)
+
+
+def some_network(x_t: Tensor, t: Tensor) -> Tensor:
+    return 0.9 * x_t + 0.1 * (3 * x_t + t.view(-1, 1, 1, 1) / 50).sin()
+
+
+@given(st.sampled_from([linear(50), cosine(50)]), st.data())
+@few
+def test_ddim_without_noise_is_algorithm_2_with_the_inferred_noise(
+    exact_gaussian: ExactGaussian, schedule: Tensor, data: st.DataObject
+) -> None:
+    degradation = exact_gaussian(schedule)
+    t = data.draw(st.integers(1, 50))
+    s = data.draw(st.integers(0, t - 1))
+    x_t, x_0_hat = normal(1), normal(2)
+    ab_t = schedule[t]
+    inferred = (x_t - ab_t.sqrt() * x_0_hat) / (1 - ab_t).sqrt()
+    by_cold = Cold().step(x_t, x_0_hat, t, s, inferred, degradation, None)
+    by_ddim = DDIM(eta=0.0).step(x_t, x_0_hat, t, s, x_t, degradation, None)
+    torch.testing.assert_close(by_ddim, by_cold, rtol=1e-12, atol=1e-12)
+
+
+def test_ddim_without_noise_is_algorithm_2_step_by_step(
+    exact_gaussian: ExactGaussian, restorer_of: RestorerOf
+) -> None:
+    """The whole trajectory: Algorithm 2 written out, its noise inferred anew at each step."""
+    schedule = linear(60)
+    degradation = exact_gaussian(schedule)
+    restorer = restorer_of(some_network, degradation, Noise())
+    x_t = normal(1)
+    for t in range(60, 0, -1):
+        steps = torch.full((3,), t)
+        x_0_hat = restorer(x_t, steps).clamp(-0.5, 0.5)
+        noise = (x_t - schedule[t].sqrt() * x_0_hat) / (1 - schedule[t]).sqrt()
+        x_t = x_t - degradation(x_0_hat, steps, noise) + degradation(x_0_hat, steps - 1, noise)
+    x_0 = DDIM(eta=0.0).sample(restorer, normal(1), normal(1))
+    torch.testing.assert_close(x_0, x_t, rtol=0, atol=1e-11)
+
+
+def test_ddim_with_a_perfect_restorer_follows_the_degradation_back(
+    exact_gaussian: ExactGaussian, restorer_of: RestorerOf, random_images: Images
+) -> None:
+    degradation = exact_gaussian(linear(40))
+    x_0, noise = random_images(*SHAPE), normal(3)
+    restorer = restorer_of(lambda x_t, t: x_0, degradation)
+    x_T = degradation(x_0, torch.full((3,), 40), noise)
+    for state in DDIM(num_steps=8).trajectory(restorer, x_T, noise):
+        expected = degradation(x_0, torch.full((3,), state.t), noise)
+        torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-11)
+
+
+BETAS = torch.linspace(1e-4, 0.02, 30, dtype=torch.float64).tolist()
+
+
+@pytest.mark.parametrize("t", [1, 2, 15, 30])
+@pytest.mark.parametrize(
+    ("sampler", "is_large"),
+    [(Ancestral(), False), (Ancestral(variance="large"), True), (DDIM(eta=1.0), False)],
+    ids=["ancestral-small", "ancestral-large", "ddim-eta-1"],
+)
+def test_a_step_is_ddpms_posterior(sampler: DDIM, is_large: bool, t: int) -> None:
+    """Ho et al., equations 6 and 7, from the betas alone."""
+    ab_t, ab_s = (math.prod(1 - beta for beta in BETAS[:k]) for k in (t, t - 1))
+    beta = BETAS[t - 1]
+    x_t, x_0_hat = normal(1), normal(2)
+    mean = math.sqrt(ab_s) * beta / (1 - ab_t) * x_0_hat
+    mean = mean + math.sqrt(1 - beta) * (1 - ab_s) / (1 - ab_t) * x_t
+    variance = beta if is_large and t > 1 else (1 - ab_s) / (1 - ab_t) * beta
+    degradation = Gaussian(alpha_bar_of(torch.tensor(BETAS, dtype=torch.float64)))
+    x_s = sampler.step(x_t, x_0_hat, t, t - 1, x_t, degradation, seeded())
+    expected = mean + math.sqrt(variance) * normal(7)
+    torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-10)
+
+
+@given(st.data())
+@few
+def test_a_longer_step_is_the_posterior_by_bayes(data: st.DataObject) -> None:
+    """q(x_s | x_t, x_0) is the product of N(x_s; x_0's) and the likelihood of x_t given x_s."""
+    schedule = linear(100)
+    t = data.draw(st.integers(2, 100))
+    s = data.draw(st.integers(1, t - 1))
+    ab_t, ab_s = schedule[t].item(), schedule[s].item()
+    step = ab_t / ab_s
+    precision = 1 / (1 - ab_s) + step / (1 - step)
+    x_t, x_0_hat = normal(1), normal(2)
+    pulls = math.sqrt(ab_s) / (1 - ab_s) * x_0_hat + math.sqrt(step) / (1 - step) * x_t
+    expected = pulls / precision + normal(7) / math.sqrt(precision)
+    for sampler in (Ancestral(), DDIM(eta=1.0)):
+        x_s = sampler.step(x_t, x_0_hat, t, s, x_t, Gaussian(schedule), seeded())
+        torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-9)
+
+
+def test_ddim_at_eta_1_draws_the_samples_of_ancestral(restorer_of: RestorerOf) -> None:
+    restorer = restorer_of(some_network, Gaussian(linear(60)), Noise())
+    x_T = normal(1)
+    by_ddim = DDIM(eta=1.0).sample(restorer, x_T, x_T, seeded())
+    by_ancestral = Ancestral().sample(restorer, x_T, x_T, seeded())
+    by_large = Ancestral(variance="large").sample(restorer, x_T, x_T, seeded())
+    torch.testing.assert_close(by_ddim, by_ancestral, rtol=0, atol=1e-12)
+    assert (by_large - by_ancestral).abs().max() > 1e-3
+
+
+def test_eta_scales_the_deviation_and_keeps_the_marginal() -> None:
+    """Song et al., equation 12: the direction and the fresh noise add up to 1 - alpha_bar_s."""
+    schedule = linear(100)
+    degradation = Gaussian(schedule)
+    zero, eps = torch.zeros(SHAPE, dtype=torch.float64), normal(1)
+    t, s = 80, 50
+    ab_t, ab_s = schedule[t].item(), schedule[s].item()
+    posterior = (1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)
+    x_t = math.sqrt(1 - ab_t) * eps
+    for eta in (0.0, 0.3, 1.0):
+        x_s = DDIM(eta=eta).step(x_t, zero, t, s, x_t, degradation, seeded())
+        fresh = eta * math.sqrt(posterior)
+        expected = math.sqrt(1 - ab_s - fresh**2) * eps + fresh * normal(7)
+        torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", [linear(1000), cosine(1000), linear(1)], ids=len)
+@pytest.mark.parametrize(
+    "sampler", [Ancestral(), Ancestral(variance="large"), DDIM(eta=1.0)], ids=["s", "l", "d"]
+)
+def test_the_last_step_is_x_0_hat_and_draws_nothing(sampler: DDIM, schedule: Tensor) -> None:
+    """At s = 0 the deviation is 0 by arithmetic: alpha_bar[0] is 1."""
+    last, draws = len(schedule) - 1, seeded()
+    before = draws.get_state()
+    for t in {1, last}:
+        assert sampler.deviation(schedule[t].item(), schedule[0].item()) == 0
+        x_0 = sampler.step(normal(1), normal(2), t, 0, normal(1), Gaussian(schedule), draws)
+        torch.testing.assert_close(x_0, normal(2), rtol=0, atol=0)
+    assert torch.equal(draws.get_state(), before)
+
+
+@pytest.mark.parametrize("sampler", [Ancestral, DDIM])
+def test_clipping_keeps_samples_in_the_images_range(
+    sampler: type[DDIM], restorer_of: RestorerOf
+) -> None:
+    pixel_range = PixelRange(-0.25, 1.5)
+    restorer = restorer_of(
+        lambda x_t, t: (100 * x_t).sin(), Gaussian(linear(50)), Noise(), pixel_range
+    )
+    x_T = normal(1)
+    x_0 = sampler().sample(restorer, x_T, x_T, seeded())
+    assert x_0.min() >= -0.25
+    assert x_0.max() <= 1.5
+    unclipped = sampler(clip=False).sample(restorer, x_T, x_T, seeded())
+    assert unclipped.min() < -0.25
+    assert unclipped.max() > 1.5
+
+
+def optimal_noise(schedule: Tensor, mean: float, variance: float) -> Callable[..., Tensor]:
+    """E[eps | x_t] where x_0 ~ N(mean, variance): the regression of eps on x_t, in closed form."""
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        ab = schedule[t].view(-1, 1, 1, 1)
+        total = ab * variance + 1 - ab
+        return (1 - ab).sqrt() * (x_t - ab.sqrt() * mean) / total
+
+    return network
+
+
+def law_of_samples(
+    sampler: DDIM, restorer: Restorer, start: tuple[float, float]
+) -> list[tuple[int, float, float]]:
+    """(t, mean, variance) of x_t on the way down, exactly, for a network that is affine in x_t.
+
+    Then each step is x_s = a x_t + b + d z. Two starting points give a and b, two draws give d.
+    """
+    mean, variance = start
+    x_t = torch.tensor([0.0, 1.0], dtype=torch.float64).view(2, 1, 1, 1)
+    z_1, z_2 = (torch.randn(2, 1, 1, 1, generator=seeded(k), dtype=x_t.dtype) for k in (1, 2))
+    times = sampler.times(restorer.degradation.num_steps)
+    law = [(times[0], mean, variance)]
+    for t, s in pairwise(times):
+        x_0_hat = restorer(x_t, torch.full((2,), t))
+        arguments = (x_t, x_0_hat, t, s, x_t, restorer.degradation)
+        x_1, x_2 = (sampler.step(*arguments, seeded(k)) for k in (1, 2))  # type: ignore[arg-type]
+        deviation = ((x_1 - x_2) / (z_1 - z_2))[0].item()
+        at_0, at_1 = (x_1 - deviation * z_1).flatten().tolist()
+        mean = at_0 + (at_1 - at_0) * mean
+        variance = (at_1 - at_0) ** 2 * variance + deviation**2
+        law.append((s, mean, variance))
+    return law
+
+
+@pytest.fixture
+def optimal(exact_gaussian: ExactGaussian, restorer_of: RestorerOf) -> Callable[..., Restorer]:
+    """Makes the optimal restorer, T = 1000, of data N(mean, variance)."""
+
+    def make(mean: float, variance: float) -> Restorer:
+        schedule = linear(1000)
+        network = optimal_noise(schedule, mean, variance)
+        return restorer_of(network, exact_gaussian(schedule), Noise())
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("sampler", "variance"),
+    [(Ancestral(), 0.0), (Ancestral(variance="large"), 1.0)],
+    ids=["small-is-exact-for-a-point", "large-is-exact-for-unit-variance"],
+)
+def test_the_variances_are_exact_for_the_data_that_ho_names(
+    sampler: DDIM, variance: float, optimal: Callable[..., Restorer]
+) -> None:
+    """Ho et al., section 3.2: then every x_s has the law of the forward process, exactly."""
+    schedule = linear(1000).tolist()
+    mean = 0.3
+
+    def forward(t: int) -> tuple[float, float]:
+        return math.sqrt(schedule[t]) * mean, schedule[t] * variance + 1 - schedule[t]
+
+    law = law_of_samples(sampler, optimal(mean, variance), start=forward(1000))
+    for t, *moments in law[:-1]:
+        assert moments == pytest.approx(forward(t), abs=1e-9)
+    # The last step adds no noise, so what is missing at 0 is var(x_0 | x_1) <= beta_1 = 1e-4.
+    assert law[-1][1:] == pytest.approx((mean, variance), abs=1.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "tolerance"),
+    [
+        (DDIM(), 0.01),
+        (DDIM(num_steps=100), 0.08),
+        (DDIM(eta=0.5), 0.015),
+        (Ancestral(), 0.03),
+        (Ancestral(variance="large"), 0.01),
+    ],
+    ids=["ddim", "ddim-100", "ddim-eta-half", "ancestral-small", "ancestral-large"],
+)
+@pytest.mark.parametrize("deviation", [0.2, 0.5])
+def test_gaussian_data_comes_out_with_its_mean_and_deviation(
+    sampler: DDIM, tolerance: float, deviation: float, optimal: Callable[..., Restorer]
+) -> None:
+    """From N(0, 1), with the optimal network: all that is left is the error of finite steps."""
+    *_, (t, mean, variance) = law_of_samples(sampler, optimal(0.3, deviation**2), (0.0, 1.0))
+    assert t == 0
+    assert abs(mean - 0.3) < tolerance * deviation
+    assert abs(math.sqrt(variance) - deviation) < tolerance * deviation
+
+
+def test_the_error_of_ddim_falls_as_one_over_its_steps(optimal: Callable[..., Restorer]) -> None:
+    errors = []
+    for num_steps in (10, 100, 1000):
+        *_, (_, _, variance) = law_of_samples(DDIM(num_steps), optimal(0.3, 0.04), (0.0, 1.0))
+        errors.append(abs(math.sqrt(variance) - 0.2))
+    assert errors[0] > 5 * errors[1] > 25 * errors[2]
+
+
+@pytest.mark.parametrize("sampler", [DDIM(clip=False), Ancestral(clip=False)], ids=["ddim", "anc"])
+def test_drawn_samples_have_that_law(sampler: DDIM, optimal: Callable[..., Restorer]) -> None:
+    restorer = optimal(0.3, 0.04)
+    x_T = torch.randn(5, 1, 40, 40, generator=seeded(1), dtype=torch.float64)
+    x_0 = sampler.sample(restorer, x_T, x_T, seeded(2))
+    *_, (_, mean, variance) = law_of_samples(sampler, restorer, (0.0, 1.0))
+    # Four standard errors for 8,000 draws.
+    assert x_0.mean().item() == pytest.approx(mean, abs=4 * math.sqrt(variance / 8000))
+    assert x_0.var().item() == pytest.approx(variance, rel=4 * math.sqrt(2 / 8000))
+
+
+COLUMNS = LineAverage((1, 4, 5), "column", "random")
+
+
+@pytest.mark.parametrize(("sampler", "name"), [(DDIM(), "ddim"), (Ancestral(), "ancestral")])
+def test_a_degradation_without_noise_is_refused(sampler: DDIM, name: str) -> None:
+    with pytest.raises(
+        ValueError,
+        match=f"sampler={name} needs .*degradation=gaussian.*LineAverage.*"
+        "use sampler=cold or sampler=naive",
+    ):
+        sampler.check(COLUMNS)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan, "0.5", None])
+def test_eta_outside_its_range_is_refused(eta: object) -> None:
+    with pytest.raises(ValueError, match=r"sampler\.eta must be a number between 0 and 1"):
+        DDIM(eta=eta)  # type: ignore[arg-type]
+
+
+def test_an_unknown_variance_lists_the_choices() -> None:
+    with pytest.raises(ValueError, match=r"sampler\.variance must be one of small, large"):
+        Ancestral(variance="medium")

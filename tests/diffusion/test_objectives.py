@@ -1,0 +1,121 @@
+"""Objectives: the loss by hand, the steps that are trained, and the generators."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.objectives import L1, MSE, Objective
+from thaw.diffusion.predictions import Clean, Noise
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.schedules import linear
+
+RestorerOf = Callable[..., Restorer]
+BATCH = (16, 1, 6, 4)
+
+
+def seeded(seed: int = 3) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def network(x_t: Tensor, t: Tensor) -> Tensor:
+    return (x_t * t.view(-1, 1, 1, 1)).cos()
+
+
+@pytest.mark.parametrize(
+    ("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"]
+)
+def test_the_noise_loss_is_the_one_by_hand(
+    objective: Objective, power: int, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
+) -> None:
+    schedule, x_0 = linear(50), random_images(*BATCH)
+    loss = objective(restorer_of(network, Gaussian(schedule), Noise()), x_0, seeded())
+    draws = seeded()
+    t = torch.randint(1, 51, (16,), generator=draws).numpy()
+    noise = torch.randn(BATCH, generator=draws, dtype=torch.float64).numpy()
+    ab = schedule.numpy()[t].reshape(-1, 1, 1, 1)
+    x_t = np.sqrt(ab) * x_0.numpy() + np.sqrt(1 - ab) * noise
+    error = np.cos(x_t * t.reshape(-1, 1, 1, 1)) - noise
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx((np.abs(error) ** power).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"]
+)
+def test_the_clean_loss_is_the_one_by_hand(
+    objective: Objective, power: int, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
+) -> None:
+    x_0 = random_images(*BATCH)
+    degradation = LineAverage(BATCH[1:], "column", "outside_in")
+    loss = objective(restorer_of(network, degradation, Clean()), x_0, seeded())
+    t = torch.randint(1, 5, (16,), generator=seeded()).numpy()
+    x_t = x_0.numpy().copy()
+    for image, step in zip(x_t, t, strict=True):
+        for column in [0, 3, 1, 2][:step]:
+            image[..., column] = image[..., column].mean()
+    error = np.cos(x_t * t.reshape(-1, 1, 1, 1)) - x_0.numpy()
+    assert loss.item() == pytest.approx((np.abs(error) ** power).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "degradation",
+    [Gaussian(linear(5)), LineAverage((1, 6, 4), "column", "random"), Gaussian(linear(1))],
+    ids=["gaussian-5", "columns-4", "gaussian-1"],
+)
+def test_every_step_from_1_to_T_is_trained_equally_often(  # noqa: N802
+    degradation: Degradation, restorer_of: RestorerOf
+) -> None:
+    """Sampling starts at T, so T is among them; 0 has nothing to learn, so it is not."""
+    seen: list[Tensor] = []
+
+    def spy(x_t: Tensor, t: Tensor) -> Tensor:
+        seen.append(t)
+        return x_t
+
+    restorer, draws = restorer_of(spy, degradation), seeded()
+    for _ in range(20):
+        L1()(restorer, torch.zeros(100, 1, 6, 4), draws)
+    counts = torch.cat(seen).bincount().tolist()
+    num_steps = degradation.num_steps
+    assert counts[0] == 0
+    assert len(counts) == num_steps + 1
+    # Five standard deviations of a binomial count of 2,000 draws.
+    share = 1 / num_steps
+    bound = 5 * (2000 * share * (1 - share)) ** 0.5
+    assert all(abs(count - 2000 * share) <= bound for count in counts[1:])
+
+
+@pytest.mark.parametrize("objective", [MSE(), L1()], ids=["mse", "l1"])
+def test_a_perfect_network_has_no_loss(
+    objective: Objective, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
+) -> None:
+    x_0 = random_images(*BATCH)
+    degradation = LineAverage(BATCH[1:], "row", "random")
+    assert objective(restorer_of(lambda x_t, t: x_0, degradation), x_0, seeded()) == 0
+
+
+@pytest.mark.parametrize("objective", [MSE(), L1()], ids=["mse", "l1"])
+def test_draws_are_the_given_generators_alone(
+    objective: Objective, restorer_of: RestorerOf
+) -> None:
+    restorer = restorer_of(network, Gaussian(linear(50)), Noise())
+    x_0 = torch.zeros(BATCH)
+    before = torch.random.get_rng_state()
+    first, again, other = (objective(restorer, x_0, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert first == again
+    assert first != other
+
+
+def test_the_gradient_reaches_the_network(restorer_of: RestorerOf) -> None:
+    restorer = restorer_of(lambda x_t, t: weight * x_t, Gaussian(linear(50)), Noise())
+    weight = torch.tensor(0.5, requires_grad=True)
+    MSE()(restorer, torch.zeros(BATCH), seeded()).backward()
+    assert weight.grad is not None
+    assert weight.grad != 0

@@ -1,0 +1,138 @@
+"""Priors: the law of what is drawn, its noise, its state, its generator."""
+
+import math
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.priors import Empirical, Normal, Prior
+from thaw.diffusion.schedules import linear
+from thaw.pixels import PixelRange
+
+SHAPE = (2, 6, 4)
+RANGE = PixelRange(-0.5, 0.5)
+COLUMNS = LineAverage(SHAPE, "column", "random")
+NOISE = Gaussian(linear(20))
+
+
+def seeded(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Thirty images of random bytes."""
+    return torch.randint(0, 256, (30, *SHAPE), generator=seeded(0), dtype=torch.uint8)
+
+
+@pytest.fixture
+def fitted(images: Tensor) -> Empirical:
+    prior = Empirical(SHAPE, RANGE, num_images=30, seed=5)
+    prior.fit(images)
+    return prior
+
+
+def all_the_way(degradation: Degradation, x_0: Tensor, noise: Tensor) -> Tensor:
+    x_T: Tensor = degradation(x_0, torch.full((len(x_0),), degradation.num_steps), noise)
+    return x_T
+
+
+def test_normal_is_standard_normal_and_its_own_noise() -> None:
+    x_T, noise = Normal((1, 20, 50)).draw(100, NOISE, seeded(1))
+    assert x_T.shape == (100, 1, 20, 50)
+    assert torch.equal(noise, x_T)
+    # 100,000 draws: four standard errors of mean, variance and fourth moment.
+    assert abs(x_T.mean().item()) < 4 / math.sqrt(1e5)
+    assert abs(x_T.var().item() - 1) < 4 * math.sqrt(2 / 1e5)
+    assert abs((x_T**4).mean().item() - 3) < 4 * math.sqrt(96 / 1e5)
+
+
+@pytest.mark.parametrize("degradation", [COLUMNS, NOISE], ids=["columns", "noise"])
+def test_empirical_draws_are_training_images_degraded_all_the_way(
+    fitted: Empirical, images: Tensor, degradation: Degradation
+) -> None:
+    x_T, noise = fitted.draw(200, degradation, seeded(1))
+    candidates = RANGE.from_uint8(images)
+    found = set()
+    for x, own_noise in zip(x_T, noise, strict=True):
+        degraded = all_the_way(degradation, candidates, own_noise.expand(30, *own_noise.shape))
+        nearest = (degraded - x).abs().amax((1, 2, 3))
+        assert nearest.min() <= 1e-7
+        found.add(int(nearest.argmin()))
+    assert found == set(range(30))
+
+
+def test_what_is_drawn_for_averaging_is_a_fixed_point_of_it(fitted: Empirical) -> None:
+    """D(x_T, T) = x_T: the sampler starts where the forward process ends."""
+    x_T, noise = fitted.draw(50, COLUMNS, seeded(1))
+    assert noise.shape == (50, 0)
+    torch.testing.assert_close(all_the_way(COLUMNS, x_T, noise), x_T, rtol=0, atol=1e-6)
+
+
+def test_empirical_keeps_different_images_chosen_by_its_seed(images: Tensor) -> None:
+    def kept(seed: int) -> list[bytes]:
+        prior = Empirical(SHAPE, RANGE, num_images=12, seed=seed)
+        prior.fit(images)
+        return [bytes(image.flatten().tolist()) for image in prior.images]
+
+    given = {bytes(image.flatten().tolist()) for image in images}
+    assert len(set(kept(1))) == 12
+    assert set(kept(1)) <= given
+    assert kept(1) == kept(1)
+    assert kept(1) != kept(2)
+
+
+def test_empirical_repeats_images_where_there_are_too_few(images: Tensor) -> None:
+    prior = Empirical(SHAPE, RANGE, num_images=75)
+    prior.fit(images)
+    _, counts = prior.images.flatten(1).unique(dim=0, return_counts=True)
+    assert sorted(counts.tolist()) == [2] * 15 + [3] * 15
+
+
+def test_fitting_leaves_images_and_the_global_generator_alone(images: Tensor) -> None:
+    kept, before = images.clone(), torch.random.get_rng_state()
+    prior = Empirical(SHAPE, RANGE, num_images=75)
+    prior.fit(images)
+    prior.draw(4, NOISE, seeded(1))
+    Normal(SHAPE).draw(4, NOISE, seeded(1))
+    assert torch.equal(images, kept)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_state_travels(fitted: Empirical) -> None:
+    loaded = Empirical(SHAPE, RANGE, num_images=30, seed=99)
+    loaded.load_state_dict(fitted.state_dict())
+    one, other = (prior.draw(9, COLUMNS, seeded(1))[0] for prior in (fitted, loaded))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["normal", "empirical"])
+def test_a_draw_is_its_generators(fitted: Empirical, kind: str) -> None:
+    prior: Prior = fitted if kind == "empirical" else Normal(SHAPE)
+    first, again, other = (prior.draw(9, NOISE, seeded(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_normal_for_a_degradation_without_noise_is_refused() -> None:
+    Normal(SHAPE).check(NOISE)
+    with pytest.raises(
+        ValueError,
+        match=r"prior=normal needs .*degradation=gaussian.*LineAverage.*use prior=empirical",
+    ):
+        Normal(SHAPE).check(COLUMNS)
+
+
+def test_empirical_fits_every_degradation() -> None:
+    for degradation in (COLUMNS, NOISE):
+        Empirical(SHAPE, RANGE, num_images=1).check(degradation)
+
+
+@pytest.mark.parametrize("num_images", [0, -1, 2.5, "all"])
+def test_a_bad_number_of_images_is_refused(num_images: object) -> None:
+    with pytest.raises(ValueError, match="prior.num_images must be a whole number of at least 1"):
+        Empirical(SHAPE, RANGE, num_images=num_images)  # type: ignore[arg-type]
