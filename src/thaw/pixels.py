@@ -32,7 +32,8 @@ class PixelRange(NamedTuple):
 
     def from_uint8(self, images: Tensor) -> Tensor:
         """float32 in [low, high] from uint8 of any shape."""
-        return images.float().mul_((self.high - self.low) / 255).add_(self.low)
+        x = images.float().mul_((self.high - self.low) / 255).add_(self.low)
+        return x.clamp_(self.low, self.high)
 
     def to_uint8(self, x: Tensor) -> Tensor:
         """uint8 from floats of any shape, clamped to [low, high] and rounded to nearest."""

@@ -154,14 +154,14 @@ def test_a_mirror_that_stalls_half_way_is_given_up(
     def stall(name: str) -> bytes:
         asked.append(name)
         if len(asked) > 1:
-            time.sleep(3)
+            time.sleep(8)
         return bytes(archive.contents[name])
 
     archive.mirrors = [serve(stall)]
     start = time.monotonic()
     with pytest.raises(FileNotFoundError, match="timed out"):
         KMNIST(tmp_path / "root").load()
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 5
     assert socket.getdefaulttimeout() is None
 
 
@@ -177,7 +177,7 @@ def test_without_a_network_one_line_says_what_was_tried_and_the_ways_out(
     start = time.monotonic()
     with pytest.raises(FileNotFoundError) as error:
         KMNIST(root).load()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
     message = str(error.value)
     assert "\n" not in message
     reasons = ("refused", "timed out|no answer", "Not Found")
@@ -195,7 +195,7 @@ def test_a_root_that_cannot_be_made_is_part_of_the_same_line(
 ) -> None:
     archive.mirrors = [serve(archive.contents.get)]
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(FileNotFoundError, match="Not a directory.*Three ways out"):
+    with pytest.raises(FileNotFoundError, match=r"Not a directory.*Three ways out"):
         KMNIST(tmp_path / "file").load()
 
 

@@ -73,5 +73,5 @@ def test_refuses_damage_by_name_in_one_line(
 def test_the_files_own_checksum_is_checked_before_it_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(CONTENT))
-    with pytest.raises(ValueError, match="MD5 .*, not 00ff"):
+    with pytest.raises(ValueError, match=r"MD5 .*, not 00ff"):
         read_idx(path, 3, file_md5="00ff", content_md5=None)

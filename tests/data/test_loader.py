@@ -1,6 +1,7 @@
 """The order, completeness and continuation of batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import pytest
 import torch
@@ -16,6 +17,10 @@ Numbered = Callable[[int], ImageSet]
 def shown(loader: BatchLoader) -> list[list[int]]:
     """The numbers of the images of each batch, read from the labels."""
     return [labels.tolist() for _, labels in loader]
+
+
+def joined(batches: Iterable[list[int]]) -> list[int]:
+    return list(chain.from_iterable(batches))
 
 
 def epoch(loader: ShuffledBatchLoader, number: int) -> list[list[int]]:
@@ -93,7 +98,7 @@ def test_in_order_everything_is_shown_once(numbered_images: Numbered) -> None:
     loader = BatchLoader(numbered_images(50), RANGE, 8)
     batches = shown(loader)
     assert [len(batch) for batch in batches] == [8] * 6 + [2]
-    assert sum(batches, []) == list(range(50))
+    assert joined(batches) == list(range(50))
     assert shown(loader) == batches
     assert len(loader) == 7
 
@@ -139,7 +144,7 @@ def test_ranks_share_an_epoch_without_overlap(numbered_images: Numbered, world_s
     ]
     assert all(len(batch) == 8 for batches in ranks for batch in batches)
     # Step by step the ranks together see what one process with the joint batch sees.
-    assert [sum(parts, []) for parts in zip(*ranks, strict=True)] == alone
+    assert [joined(parts) for parts in zip(*ranks, strict=True)] == alone
 
 
 @pytest.mark.parametrize("num_images", [2, 3, 31, 32, 33, 34, 47, 48, 49, 64])
@@ -151,7 +156,7 @@ def test_ranks_in_order_cover_all_in_equally_many_batches(
     ranks = [shown(BatchLoader(data, RANGE, 16, rank, world_size)) for rank in range(world_size)]
     assert len({len(batches) for batches in ranks}) == 1
     batches = [batch for rank in ranks for batch in rank]
-    assert sorted(sum(batches, [])) == list(range(num_images))
+    assert sorted(joined(batches)) == list(range(num_images))
     assert all(1 <= len(batch) <= 17 for batch in batches)
 
 

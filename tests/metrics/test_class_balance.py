@@ -1,5 +1,7 @@
 """Class balance against closed forms and SciPy."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def test_equals_scipy() -> None:
 def test_losing_more_classes_is_always_worse() -> None:
     data_counts = torch.full((10,), 100)
     values = [class_kl(torch.tensor([10] * k + [0] * (10 - k)), data_counts) for k in range(1, 11)]
-    assert all(worse > better for worse, better in zip(values, values[1:], strict=False))
+    assert all(worse > better for worse, better in pairwise(values))
 
 
 def test_a_class_that_the_data_never_shows_stays_finite() -> None:

@@ -108,6 +108,7 @@ def test_saved_and_loaded_is_the_same_encoder(
     copy = load_encoder(str(tmp_path / "copy.safetensors"))
     assert torch.equal(copy(digits[:20])[1], encoder(digits[:20])[1])
     assert copy.fingerprint() == encoder.fingerprint()
+    assert copy.name == f"mnist-cnn-v1-{encoder.fingerprint()[:8]}"
     assert copy.reference_path is None
     assert not any(parameter.requires_grad for parameter in copy.parameters())
 
@@ -147,7 +148,7 @@ def test_a_wrong_file_is_one_clear_line(spoil: object, tmp_path: Path) -> None:
 
 
 def test_no_such_encoder() -> None:
-    with pytest.raises(ValueError, match="mnist or a .safetensors file"):
+    with pytest.raises(ValueError, match=r"mnist or a \.safetensors file"):
         load_encoder("mnits")
     with pytest.raises(FileNotFoundError, match=r"gone\.safetensors: train one with"):
         load_encoder("gone.safetensors")

@@ -1,4 +1,4 @@
-"""The inception score against torch-fidelity, closed forms and the traps of other implementations."""
+"""The inception score against torch-fidelity, closed forms and the traps that others have met."""
 
 import pytest
 import torch

@@ -1,6 +1,7 @@
 """Scores of two processes are those of one process that saw all images."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ SHARES = ((0, 90, 170), (170, 230))
 def score(images: Tensor, shares: tuple[int, ...], device: str = "cpu") -> dict[str, float]:
     suite = ScoreSuite(load_encoder("mnist")).to(device)
     restoration = RestorationScores((0.0, 1.0))
-    for start, stop in zip(shares, shares[1:], strict=False):
+    for start, stop in pairwise(shares):
         batch = images[start:stop]
         suite.update(batch)
         restoration.update((batch.float() / 255 + 0.001 * start).sqrt(), batch.float() / 255)

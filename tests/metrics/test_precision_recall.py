@@ -7,11 +7,11 @@ from conftest import random_features
 from torch import Tensor
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
-from thaw.metrics.precision_recall import PrecisionRecall
+from thaw.metrics.precision_recall import PrecisionRecall, neighbour_radii
 
 
 def ours(generated: Tensor, real: Tensor, batch_size: int = 10_000) -> tuple[float, float]:
-    metric = PrecisionRecall(real.double())
+    metric = PrecisionRecall(real.double(), neighbour_radii(real.double()))
     for batch in generated.split(batch_size):
         metric.update(batch)
     values = metric.compute()

@@ -1,5 +1,6 @@
 """References: their files and the interpolation of their floors."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,14 @@ from thaw.metrics.reference import SCORES, Reference
 def reference(floor_sizes: list[int], floors: torch.Tensor) -> Reference:
     return Reference(
         encoder="some-cnn-v1",
+        fingerprint="0123456789abcdef",
         num_images=50,
         mean=torch.randn(4, dtype=torch.float64),
         cov=torch.eye(4, dtype=torch.float64),
         class_counts=torch.tensor([20, 30]),
         features=torch.randn(9, 4).half(),
+        kernel_mean=torch.tensor(1.5, dtype=torch.float64),
+        radii=torch.rand(9, dtype=torch.float64),
         floor_sizes=torch.tensor(floor_sizes),
         floors=floors,
     )
@@ -49,8 +53,11 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "some_reference.safetensors"
     saved.save(path)
     loaded = Reference.load(path)
-    assert (loaded.encoder, loaded.num_images) == ("some-cnn-v1", 50)
-    for name in ("mean", "cov", "class_counts", "features", "floor_sizes", "floors"):
+    assert (loaded.encoder, loaded.fingerprint) == ("some-cnn-v1", "0123456789abcdef")
+    assert loaded.num_images == 50
+    tensors = [field.name for field in fields(Reference) if field.type is torch.Tensor]
+    assert len(tensors) == 8
+    for name in tensors:
         assert torch.equal(getattr(loaded, name), getattr(saved, name))
         assert getattr(loaded, name).dtype == getattr(saved, name).dtype
     assert [file.name for file in path.parent.iterdir()] == [path.name]

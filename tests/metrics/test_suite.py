@@ -1,6 +1,7 @@
 """The suite on real digits: every score worsens with the damage it is there to see."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,12 @@ def test_real_digits_score_about_their_floor(suite: ScoreSuite, digits: Tensor) 
 
 def test_more_noise_is_worse(suite: ScoreSuite, digits: Tensor) -> None:
     levels = [scored(suite, noisy(digits[:500], sigma)) for sigma in (0, 0.15, 0.3, 0.6, 1.2)]
-    for better, worse in zip(levels, levels[1:], strict=False):
+    for better, worse in pairwise(levels):
         assert worse["fid"] > better["fid"] + 0.1
-        assert worse["kid"] > better["kid"]
         assert worse["is_mean"] < better["is_mean"]
+    # Where the classifier sees only noise the kernel distance is level: not compared there.
+    assert levels[0]["kid"] < levels[1]["kid"] < levels[2]["kid"] < levels[3]["kid"]
+    assert levels[-1]["kid"] > 100 * abs(levels[0]["kid"])
     assert levels[-1]["precision"] < 0.5 * levels[0]["precision"]
     assert levels[-1]["fid"] > 20 * levels[-1]["fid_floor"]
 
@@ -86,7 +89,7 @@ def test_fewer_classes_are_worse(suite: ScoreSuite, digits: Tensor) -> None:
     classes = torch.arange(len(digits)) % 10
     levels = [scored(suite, digits[classes < kept][:400]) for kept in (10, 7, 4, 1)]
     assert [level["num_classes"] for level in levels] == pytest.approx([10, 7, 4, 1], abs=1)
-    for better, worse in zip(levels, levels[1:], strict=False):
+    for better, worse in pairwise(levels):
         assert worse["class_kl"] > better["class_kl"] + 0.2
         assert worse["is_mean"] < better["is_mean"] - 1
         assert worse["fid"] > better["fid"]
@@ -197,8 +200,16 @@ def test_without_a_reference_it_says_so(digits: Tensor) -> None:
 
 def test_a_reference_of_another_encoder_is_refused(suite: ScoreSuite) -> None:
     assert suite.reference is not None
-    with pytest.raises(ValueError, match="mnist-cnn-v1 cannot serve encoder tiny-v1"):
+    with pytest.raises(ValueError, match=r"mnist-cnn-v1 .* cannot serve tiny-v1 "):
         ScoreSuite(TinyEncoder()).use_reference(suite.reference)
+
+
+def test_a_reference_of_other_weights_of_the_same_name_is_refused(digits: Tensor) -> None:
+    retrained = TinyEncoder()
+    retrained.weight.mul_(2)
+    reference = fit_reference(retrained, digits[:50], digits[:20], num_draws=1)
+    with pytest.raises(ValueError, match=r"tiny-v1 .* cannot serve tiny-v1 "):
+        ScoreSuite(TinyEncoder()).use_reference(reference)
 
 
 def test_a_fitted_reference_is_kept_for_the_same_images_and_weights(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class IdxSource(Source):
     """
 
     archive: type[torchvision.datasets.MNIST]
-    content_md5: Mapping[str, str] = {}
+    content_md5: ClassVar[Mapping[str, str]] = {}
     image_shape = (1, 28, 28)
     num_classes = 10
 
@@ -128,7 +128,7 @@ class MNIST(IdxSource):
 
     name = "mnist"
     archive = torchvision.datasets.MNIST
-    content_md5 = {
+    content_md5: ClassVar[Mapping[str, str]] = {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
         "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
         "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",

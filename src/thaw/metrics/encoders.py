@@ -59,6 +59,11 @@ class Encoder(nn.Module):
         """uint8 [N, C, H, W] -> features float32 [N, D], logits float32 [N, K]."""
         raise NotImplementedError
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and images are taken to."""
+        return next(self.parameters()).device
+
     def fingerprint(self) -> str:
         """Sixteen hex digits of the weights' SHA-256: tells encoders of one name apart."""
         digest = hashlib.sha256()
@@ -145,8 +150,12 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
     """Load a packaged encoder by name (`mnist`) or another from its file. Never unpickles.
 
     Its reference statistics are looked for beside it (`x.safetensors` has
-    `x_reference.safetensors`). Raises FileNotFoundError where there is no such file, ValueError
-    where the file is not an encoder.
+    `x_reference.safetensors`). Only a packaged one is known by its bare name and version; the name
+    of any other ends in eight digits of its fingerprint, since training it again gives another.
+
+    Raises:
+        ValueError: no such name, or the file is not an encoder; one line.
+        FileNotFoundError: no such file.
     """
     path = packaged_path(name_or_path) if name_or_path in PACKAGED else Path(name_or_path)
     if path.suffix != ".safetensors":
@@ -164,6 +173,9 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
         raise ValueError(f"{path} holds other weights than {name}: {_one_line(error)}") from error
     reference = reference_path(path)
     encoder.reference_path = reference if reference.is_file() else None
+    if name_or_path not in PACKAGED:
+        encoder.name += f"-{encoder.fingerprint()[:8]}"
+    # Half again as fast on a CPU, and the same numbers up to rounding.
     encoder.requires_grad_(False).to(memory_format=torch.channels_last)
     return encoder.eval()
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fid import moments
+from thaw.metrics.kid import within_mean
+from thaw.metrics.precision_recall import neighbour_radii
 from thaw.metrics.reference import SCORES, Reference
-from thaw.metrics.scores import RealStatistics, Scores
+from thaw.metrics.scores import Scores
 from thaw.seeding import generator
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Ten
     Runs where the encoder is. Raises ValueError where the images do not fit the encoder.
     """
     encoder.check_images(images)
-    device = next(encoder.parameters()).device
+    device = encoder.device
     parts: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         for batch in torch.split(images, batch_size):
@@ -52,21 +55,32 @@ def fit_reference(
     kept = torch.randperm(len(features), generator=generator(0, "reference"))[:NUM_FEATURES_KEPT]
     class_counts = logits.argmax(dim=1).bincount(minlength=encoder.num_classes)
     features_kept = features[kept].half()
-    real = RealStatistics(mean, cov, features_kept.double(), class_counts)
-    sizes, floors = measure_floors(real, *encode(encoder, test_images), num_draws)
-    return Reference(
-        encoder.name, len(features), mean, cov, class_counts, features_kept, sizes, floors
+    real = features_kept.double()
+    reference = Reference(
+        encoder=encoder.name,
+        fingerprint=encoder.fingerprint(),
+        num_images=len(features),
+        mean=mean,
+        cov=cov,
+        class_counts=class_counts,
+        features=features_kept,
+        kernel_mean=within_mean(real),
+        radii=neighbour_radii(real),
+        floor_sizes=torch.empty(0, dtype=torch.long),
+        floors=torch.empty(0, len(SCORES), dtype=torch.float64),
     )
+    sizes, floors = measure_floors(reference, *encode(encoder, test_images), num_draws)
+    return replace(reference, floor_sizes=sizes, floors=floors)
 
 
 def measure_floors(
-    real: RealStatistics, features: Tensor, logits: Tensor, num_draws: int
+    reference: Reference, features: Tensor, logits: Tensor, num_draws: int
 ) -> tuple[Tensor, Tensor]:
     """Sizes [S] up to all the images, and the mean scores [S, 6] of draws of that many of them.
 
     A draw is without replacement, so all the images make only one.
     """
-    scores = Scores(real, sync_on_compute=False)
+    scores = Scores(reference, sync_on_compute=False)
     num_images = len(features)
     sizes = [*(size for size in FLOOR_SIZES if size < num_images), num_images]
     rows: list[Tensor] = []

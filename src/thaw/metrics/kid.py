@@ -1,6 +1,5 @@
 """Kernel distance between two sets of features (KID)."""
 
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -42,16 +41,14 @@ class KernelDistance(GatheredMetric):
 
     higher_is_better = False
 
-    def __init__(self, reference: Tensor, **kwargs: Any) -> None:
+    def __init__(self, reference: Tensor, reference_mean: Tensor, **kwargs: Any) -> None:
+        """Take reference features [R, D], float64, and their `within_mean`."""
         super().__init__(**kwargs)
         self.reference = reference
-
-    @cached_property
-    def _reference_mean(self) -> Tensor:
-        return within_mean(self.reference)
+        self.reference_mean = reference_mean
 
     def compute(self) -> Tensor:
         """The squared maximum mean discrepancy, a float64 scalar."""
         features = self.gathered()
         across = across_mean(features, self.reference)
-        return within_mean(features) + self._reference_mean - 2 * across
+        return within_mean(features) + self.reference_mean - 2 * across

@@ -17,6 +17,7 @@ are computed on its features, the inception score and the class balance on its l
 | parameters | {num_parameters:,} (float32, batch normalisation folded in) |
 | trained on | {num_images:,} training images, {epochs} epochs (fixed beforehand), seed {seed} |
 | recipe | AdamW, one-cycle learning rate, dropout, random rotations, shifts and scalings |
+| weights | SHA-256 of them begins {fingerprint} |
 | accuracy | {test_accuracy:.2%} on the test images, {train_accuracy:.2%} on the training images |
 | made by | `python train_encoder.py data={dataset}` |
 
@@ -64,6 +65,7 @@ def model_card(encoder: ClassifierEncoder, training: Training, reference: Refere
         num_features=encoder.num_features,
         num_classes=encoder.num_classes,
         num_parameters=sum(parameter.numel() for parameter in encoder.parameters()),
+        fingerprint=reference.fingerprint,
         num_kept=len(reference.features),
         num_test=int(reference.floor_sizes[-1]),
         floors=floors_table(reference),

@@ -1,6 +1,5 @@
 """Precision and recall: how much of the generated looks real, how much of the real is generated."""
 
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,9 +8,10 @@ from torch import Tensor
 from thaw.metrics.gathering import GatheredMetric
 
 ROWS = 1000
+NUM_NEIGHBOURS = 3
 
 
-def neighbour_radii(x: Tensor, k: int) -> Tensor:
+def neighbour_radii(x: Tensor, k: int = NUM_NEIGHBOURS) -> Tensor:
     """Distance [N] from each row of x [N, D] to its k-th nearest other row (or the farthest)."""
     k = min(k, len(x) - 1)
     # The nearest row is the row itself.
@@ -47,18 +47,15 @@ class PrecisionRecall(GatheredMetric):
 
     higher_is_better = True
 
-    def __init__(self, reference: Tensor, k: int = 3, **kwargs: Any) -> None:
+    def __init__(self, reference: Tensor, reference_radii: Tensor, **kwargs: Any) -> None:
+        """Take reference features [R, D], float64, and their `neighbour_radii` [R]."""
         super().__init__(**kwargs)
         self.reference = reference
-        self.k = k
-
-    @cached_property
-    def _reference_radii(self) -> Tensor:
-        return neighbour_radii(self.reference, self.k)
+        self.reference_radii = reference_radii
 
     def compute(self) -> dict[str, Tensor]:
         """`precision` and `recall`, float64 scalars."""
         features = self.gathered()
-        radii = neighbour_radii(features, self.k)
-        precision, recall = precision_recall(features, radii, self.reference, self._reference_radii)
+        radii = neighbour_radii(features)
+        precision, recall = precision_recall(features, radii, self.reference, self.reference_radii)
         return {"precision": precision, "recall": recall}

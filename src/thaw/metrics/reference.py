@@ -1,6 +1,6 @@
 """The reference: statistics of real images under one encoder, with their floors, and its file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -18,20 +18,25 @@ class Reference:
     """Statistics of real images under one encoder with D features and K classes.
 
     encoder: the encoder's name and version.
+    fingerprint: of the encoder's weights, as `Encoder.fingerprint` gives it.
     num_images: training images behind mean, cov and class_counts.
     mean [D], cov [D, D]: moments of their features, float64.
     class_counts [K]: how many of them the encoder puts in each class, int64.
     features [R, D]: features of a random part of them, float16, for KID, precision and recall.
+    kernel_mean [], radii [R]: what KID, precision and recall need of those alone, float64.
     floor_sizes [S] ascending, floors [S, 6]: each of SCORES for real test images against all this,
     at each N.
     """
 
     encoder: str
+    fingerprint: str
     num_images: int
     mean: Tensor
     cov: Tensor
     class_counts: Tensor
     features: Tensor
+    kernel_mean: Tensor
+    radii: Tensor
     floor_sizes: Tensor
     floors: Tensor
 
@@ -52,7 +57,12 @@ class Reference:
 
     def save(self, path: Path) -> None:
         """Write it as safetensors, in one step: nobody ever reads half a file."""
-        metadata = {"format": FORMAT, "encoder": self.encoder, "num_images": str(self.num_images)}
+        metadata = {
+            "format": FORMAT,
+            "encoder": self.encoder,
+            "fingerprint": self.fingerprint,
+            "num_images": str(self.num_images),
+        }
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
@@ -70,7 +80,12 @@ class Reference:
         missing = sorted(set(_TENSORS) - set(tensors))
         if missing:
             raise ValueError(f"{path} lacks {', '.join(missing)}: delete it and it is made again")
-        return Reference(metadata["encoder"], int(metadata["num_images"]), **tensors)
+        return Reference(
+            encoder=metadata["encoder"],
+            fingerprint=metadata["fingerprint"],
+            num_images=int(metadata["num_images"]),
+            **tensors,
+        )
 
 
-_TENSORS = ("mean", "cov", "class_counts", "features", "floor_sizes", "floors")
+_TENSORS = tuple(field.name for field in fields(Reference) if field.type is Tensor)

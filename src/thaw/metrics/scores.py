@@ -1,6 +1,6 @@
 """All scores of one set of images together, from features and logits that were encoded once."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -10,15 +10,7 @@ from thaw.metrics.fid import FrechetDistance
 from thaw.metrics.inception_score import InceptionScore
 from thaw.metrics.kid import KernelDistance
 from thaw.metrics.precision_recall import PrecisionRecall
-
-
-class RealStatistics(NamedTuple):
-    """Real images: moments [D] and [D, D], features [R, D], all float64, and class counts [K]."""
-
-    mean: Tensor
-    cov: Tensor
-    features: Tensor
-    class_counts: Tensor
+from thaw.metrics.reference import Reference
 
 
 class Scores(nn.Module):
@@ -28,13 +20,15 @@ class Scores(nn.Module):
     same output, so IS gets features for logits; here each is handed what it is defined on.
     """
 
-    def __init__(self, real: RealStatistics, **kwargs: Any) -> None:
+    def __init__(self, reference: Reference, **kwargs: Any) -> None:
+        """Compare with `reference`; the rest goes to every torchmetrics class."""
         super().__init__()
-        self.fid = FrechetDistance(real.mean, real.cov, **kwargs)
-        self.kid = KernelDistance(real.features, **kwargs)
-        self.precision_recall = PrecisionRecall(real.features, **kwargs)
+        real = reference.features.double()
+        self.fid = FrechetDistance(reference.mean, reference.cov, **kwargs)
+        self.kid = KernelDistance(real, reference.kernel_mean, **kwargs)
+        self.precision_recall = PrecisionRecall(real, reference.radii, **kwargs)
         self.inception_score = InceptionScore(**kwargs)
-        self.class_balance = ClassBalance(real.class_counts, **kwargs)
+        self.class_balance = ClassBalance(reference.class_counts, **kwargs)
 
     def reset(self) -> None:
         """Forget all images."""

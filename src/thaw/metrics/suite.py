@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fitting import cached_reference
 from thaw.metrics.reference import Reference
-from thaw.metrics.scores import RealStatistics, Scores
+from thaw.metrics.scores import Scores
 
 WAYS_OUT = (
     "use metrics=inception, train an encoder with `python train_encoder.py data={data}`, "
@@ -74,31 +74,31 @@ class ScoreSuite(nn.Module):
         """Compare with this reference from now on.
 
         Raises:
-            ValueError: it was made with another encoder.
+            ValueError: it was made with another encoder, or with other weights of the same name.
         """
-        if reference.encoder != self.name:
-            raise ValueError(f"a reference of {reference.encoder} cannot serve encoder {self.name}")
-        self.reference = reference
-        self.scores = Scores(
-            RealStatistics(
-                reference.mean, reference.cov, reference.features.double(), reference.class_counts
+        if reference.fingerprint != self.encoder.fingerprint():
+            raise ValueError(
+                f"a reference of {reference.encoder} (weights {reference.fingerprint}) cannot serve "
+                f"{self.name} (weights {self.encoder.fingerprint()})"
             )
-        )
+        self.reference = reference
+        self.scores = Scores(reference)
 
     def reset(self) -> None:
         """Forget all images."""
         self._ready()[0].reset()
 
     def update(self, images: Tensor) -> None:
-        """Add generated images, uint8 [N, C, H, W] in 0..255, on the device of the suite.
+        """Add generated images, uint8 [N, C, H, W] in 0..255, on any device.
 
         Raises:
             ValueError: they do not fit the encoder.
         """
         scores, _ = self._ready()
         self.encoder.check_images(images)
-        with torch.inference_mode(), torch.autocast(images.device.type, enabled=False):
-            scores.update(*self.encoder(images))
+        device = self.encoder.device
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            scores.update(*self.encoder(images.to(device)))
 
     def compute(self) -> dict[str, float]:
         """The scores `fid is_mean is_std kid precision recall class_kl num_classes n`, and floors.

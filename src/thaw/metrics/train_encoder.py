@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from thaw.metrics.encoders import ClassifierEncoder, build_body, reference_path, scale
 from thaw.metrics.fitting import fit_reference
 from thaw.metrics.model_card import Training, model_card
+from thaw.metrics.reference import Reference
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def train_and_write(
     seed: int = 0,
     epochs: int = EPOCHS,
     device: torch.device | str = "cpu",
+    num_floor_draws: int = NUM_FLOOR_DRAWS,
 ) -> EncoderFiles:
     """Train an encoder of the data called `name` and write its weights, reference and model card.
 
@@ -59,22 +61,21 @@ def train_and_write(
     train_accuracy = measure_accuracy(encoder, train_images, train_labels)
     test_accuracy = measure_accuracy(encoder, test_images, test_labels)
     training = Training(len(train_images), seed, epochs, train_accuracy, test_accuracy)
-    return write_files(encoder, training, train_images, test_images, out_dir)
+    reference = fit_reference(encoder, train_images, test_images, num_floor_draws)
+    return write_files(encoder, training, reference, out_dir)
 
 
 def write_files(
     encoder: ClassifierEncoder,
     training: Training,
-    train_images: Tensor,
-    test_images: Tensor,
+    reference: Reference,
     out_dir: Path,
 ) -> EncoderFiles:
-    """Fit the reference of a trained encoder and write weights, reference and model card."""
+    """Write the weights, the reference and the model card of a trained encoder."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / f"{encoder.dataset}.safetensors"
     card = path.with_suffix(".md")
     encoder.save(path)
-    reference = fit_reference(encoder, train_images, test_images, NUM_FLOOR_DRAWS)
     reference.save(reference_path(path))
     card.write_text(model_card(encoder, training, reference))
     return EncoderFiles(path, reference_path(path), card, training.test_accuracy)
@@ -165,7 +166,7 @@ def fold_batch_norm(body: nn.Sequential) -> nn.Sequential:
 @torch.inference_mode()
 def measure_accuracy(encoder: ClassifierEncoder, images: Tensor, labels: Tensor) -> float:
     """Share of uint8 [N, C, H, W] images whose predicted class is their label [N], in 0..1."""
-    device = encoder.head.weight.device
+    device = encoder.device
     predicted = torch.cat(
         [encoder(batch.to(device))[1].argmax(1).cpu() for batch in torch.split(images, 1000)]
     )

@@ -1,0 +1,162 @@
+"""The CNN against a plain second implementation of its description, on the same weights."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thaw.networks.cnn import CNN
+
+MNIST_SHAPE = (1, 28, 28)
+# The phases of the time embedding are float32, and up to 1,834 radians: 1e-4 each.
+PHASE_ERROR = 1e-3
+
+
+def as_described(
+    weights: dict[str, Tensor],
+    x_t: Tensor,
+    t: Tensor,
+    num_steps: int,
+    act: Callable[[Tensor], Tensor] = F.gelu,
+) -> Tensor:
+    """The study's CNN, line by line.
+
+    Hidden blocks are convolution (zero padding), LayerNorm over (C, H, W), activation. A time
+    embedding is added to the input of the second block: 16 frequencies, 0 and 2 pi 1.5^i for i =
+    0..14; sin and cos - 1 of (t / T) times each; an MLP 32-128-128-128-(first hidden). Last, one
+    plain convolution. Weights are read in the order in which the description names the layers.
+    """
+    names = sorted({name.rpartition(".")[0] for name in weights if name.startswith("blocks.")})
+    h = x_t
+    for number in range(len(names) // 2):
+        conv, norm = f"blocks.{number}.0", f"blocks.{number}.1"
+        kernel = weights[f"{conv}.weight"]
+        h = F.pad(h, [kernel.shape[-1] // 2] * 4)
+        h = F.conv2d(h, kernel, weights[f"{conv}.bias"])
+        flat = h.flatten(1)
+        centred = flat - flat.mean(1, keepdim=True)
+        h = (centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()).view_as(h)
+        h = act(h * weights[f"{norm}.weight"] + weights[f"{norm}.bias"])
+        if number == 0:
+            frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(15)]
+            phases = [[step / num_steps * w for w in frequencies] for step in t.tolist()]
+            rows = [[*map(math.sin, row), *(math.cos(p) - 1 for p in row)] for row in phases]
+            e = torch.tensor(rows, dtype=h.dtype)
+            for layer in (0, 2, 4, 6):
+                e = e @ weights[f"time_embedding.mlp.{layer}.weight"].T
+                e = e + weights[f"time_embedding.mlp.{layer}.bias"]
+                e = act(e) if layer < 6 else e
+            h = h + e.view(len(t), -1, 1, 1)
+    kernel = weights["last.weight"]
+    return F.conv2d(F.pad(h, [kernel.shape[-1] // 2] * 4), kernel, weights["last.bias"])
+
+
+def randomised(network: CNN) -> CNN:
+    """Weights far from their initial values, so that gains of one and biases of zero show."""
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            noise = torch.randn(parameter.shape, generator=draws, dtype=torch.float64)
+            parameter.add_(0.3 * noise)
+    return network
+
+
+def test_it_has_the_studys_number_of_parameters() -> None:
+    """Each layer's count by hand: convolutions, LayerNorms over (C, 28, 28), the MLP."""
+    convolutions = [1 * 16 * 49 + 16, 16 * 32 * 49 + 32, 32 * 32 * 49 + 32, 32 * 16 * 49 + 16]
+    norms = [2 * width * 28 * 28 for width in (16, 32, 32, 16)]
+    mlp = [32 * 128 + 128, 128 * 128 + 128, 128 * 128 + 128, 128 * 16 + 16]
+    network = CNN(MNIST_SHAPE, num_steps=1000)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == sum(convolutions) + sum(norms) + sum(mlp) + 16 * 9 + 1 == 291_217
+
+
+@pytest.mark.parametrize(
+    ("name", "act"), [("gelu", F.gelu), ("selu", F.selu)], ids=["gelu", "selu"]
+)
+def test_it_is_its_description(name: str, act: Callable[[Tensor], Tensor]) -> None:
+    network = randomised(CNN(MNIST_SHAPE, num_steps=1000, activation=name).double())
+    draws = torch.Generator().manual_seed(1)
+    x_t = torch.randn(3, *MNIST_SHAPE, generator=draws, dtype=torch.float64)
+    t = torch.tensor([1, 17, 1000])
+    expected = as_described(dict(network.state_dict()), x_t, t, 1000, act)
+    torch.testing.assert_close(network(x_t, t), expected, rtol=0, atol=PHASE_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((3, 6, 10), {"hidden": [5, 2]}),
+        ((1, 5, 4), {"hidden": (3,), "kernel_size": 3, "last_kernel_size": 5}),
+        ((2, 7, 7), {"hidden": [4, 4, 4, 4, 4], "kernel_size": 1, "last_kernel_size": 1}),
+    ],
+)
+def test_other_widths_kernels_and_shapes_follow_it_too(
+    shape: tuple[int, int, int], options: dict[str, object]
+) -> None:
+    network = randomised(CNN(shape, 28, **options).double())  # type: ignore[arg-type]
+    draws = torch.Generator().manual_seed(1)
+    x_t = torch.randn(3, *shape, generator=draws, dtype=torch.float64)
+    t = torch.tensor([1, 14, 28])
+    output = network(x_t, t)
+    assert output.shape == x_t.shape
+    expected = as_described(dict(network.state_dict()), x_t, t, 28)
+    torch.testing.assert_close(output, expected, rtol=0, atol=PHASE_ERROR)
+
+
+def test_time_enters_after_the_first_block_and_nowhere_else() -> None:
+    network = randomised(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
+    x_t = torch.randn(1, 1, 6, 5).expand(2, 1, 6, 5)
+    seen: dict[str, Tensor] = {}
+    network.blocks[0].register_forward_hook(lambda m, i, o: seen.update(first=o))
+    network.blocks[1].register_forward_pre_hook(lambda m, i: seen.update(second=i[0]))
+    output = network(x_t, torch.tensor([3, 7]))
+    torch.testing.assert_close(seen["first"][0], seen["first"][1])
+    added = (seen["second"] - seen["first"]).flatten(2)
+    torch.testing.assert_close(added, added[:, :, :1].expand_as(added), rtol=0, atol=1e-5)
+    assert (added[0] - added[1]).abs().min() > 1e-3
+    assert (output[0] - output[1]).abs().max() > 1e-3
+
+
+def test_batched_equals_one_by_one() -> None:
+    network = randomised(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
+    x_t, t = torch.randn(4, 1, 6, 5), torch.tensor([10, 1, 5, 5])
+    alone = [network(x_t[k : k + 1], t[k : k + 1]) for k in range(4)]
+    torch.testing.assert_close(network(x_t, t), torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_every_parameter_learns() -> None:
+    network = CNN((1, 6, 5), num_steps=10, hidden=[3, 4])
+    network(torch.randn(8, 1, 6, 5), torch.arange(1, 9)).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_state_holds_parameters_only() -> None:
+    network = CNN(MNIST_SHAPE, num_steps=10)
+    assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
+
+
+@pytest.mark.parametrize("hidden", [[], "16", 16, None])
+def test_hidden_that_is_no_list_of_channels_is_refused(hidden: object) -> None:
+    with pytest.raises(ValueError, match=r"model\.hidden must be a list such as \[16,32,32,16\]"):
+        CNN(MNIST_SHAPE, 10, hidden=hidden)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hidden", [[0], [16, -1], [16, 2.5], ["16"], [True]])
+def test_hidden_channels_that_are_no_counts_are_refused(hidden: list[object]) -> None:
+    with pytest.raises(ValueError, match=r"each entry of model\.hidden must be a whole number"):
+        CNN(MNIST_SHAPE, 10, hidden=hidden)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["kernel_size", "last_kernel_size"])
+def test_kernels_that_do_not_keep_the_size_are_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=rf"model\.{key} must be odd.*: 4$"):
+        CNN(MNIST_SHAPE, 10, **{key: 4})  # type: ignore[arg-type]
+    for bad in (0, -3, 3.0, "7"):
+        with pytest.raises(ValueError, match=rf"model\.{key} must be a whole number from 1"):
+            CNN(MNIST_SHAPE, 10, **{key: bad})  # type: ignore[arg-type]
