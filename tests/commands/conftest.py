@@ -56,4 +56,3 @@ def hot_run(run_command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert finished.returncode == 0, finished.stderr
     (run_dir,) = folder.glob("outputs/*/*")
     return run_dir
-

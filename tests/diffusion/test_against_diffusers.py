@@ -58,9 +58,7 @@ def test_each_ancestral_step_is_theirs(
 
 @pytest.mark.parametrize("variance", ["small", "large"])
 @pytest.mark.parametrize("clip", [True, False])
-def test_the_ancestral_loop_is_theirs(
-    variance: str, clip: bool, restorer_of: RestorerOf
-) -> None:
+def test_the_ancestral_loop_is_theirs(variance: str, clip: bool, restorer_of: RestorerOf) -> None:
     published = DDPMScheduler(
         num_train_timesteps=100,
         variance_type=f"fixed_{variance}",
@@ -112,9 +110,7 @@ def test_the_ddim_loop_is_theirs(
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("t", [100, 500, 900])
-def test_an_unclipped_ddim_step_is_theirs(
-    eta: float, t: int, restorer_of: RestorerOf
-) -> None:
+def test_an_unclipped_ddim_step_is_theirs(eta: float, t: int, restorer_of: RestorerOf) -> None:
     published = DDIMScheduler(
         num_train_timesteps=1000, clip_sample=False, timestep_spacing="trailing"
     )

@@ -169,9 +169,7 @@ def test_exactly_t_groups_change_and_become_constant(
             if group in order_of(degradation)[:t]:
                 assert not torch.equal(old, new)
                 assert torch.equal(new, new[..., :1, :1].expand_as(new))
-                torch.testing.assert_close(
-                    new[..., 0, 0], old.mean((2, 3)), rtol=1e-13, atol=1e-14
-                )
+                torch.testing.assert_close(new[..., 0, 0], old.mean((2, 3)), rtol=1e-13, atol=1e-14)
             else:
                 assert torch.equal(old, new)
 

@@ -27,9 +27,7 @@ def network(x_t: Tensor, t: Tensor) -> Tensor:
     return (x_t * t.view(-1, 1, 1, 1)).cos()
 
 
-@pytest.mark.parametrize(
-    ("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"]
-)
+@pytest.mark.parametrize(("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"])
 def test_the_noise_loss_is_the_one_by_hand(
     objective: Objective, power: int, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
 ) -> None:
@@ -45,9 +43,7 @@ def test_the_noise_loss_is_the_one_by_hand(
     assert loss.item() == pytest.approx((np.abs(error) ** power).mean(), rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"]
-)
+@pytest.mark.parametrize(("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"])
 def test_the_clean_loss_is_the_one_by_hand(
     objective: Objective, power: int, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
 ) -> None:

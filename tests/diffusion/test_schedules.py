@@ -19,12 +19,8 @@ def test_tables_are_those_of_diffusers(name: str, timesteps: int) -> None:
     alpha_bar = SCHEDULES[name](timesteps)
     published = DDPMScheduler(num_train_timesteps=timesteps, beta_schedule=name)
     # Theirs are float32: one rounding in beta, one a factor in the product.
-    torch.testing.assert_close(
-        betas_of(alpha_bar), published.betas.double(), rtol=2e-6, atol=1e-7
-    )
-    torch.testing.assert_close(
-        alpha_bar[1:], published.alphas_cumprod.double(), rtol=0, atol=1e-6
-    )
+    torch.testing.assert_close(betas_of(alpha_bar), published.betas.double(), rtol=2e-6, atol=1e-7)
+    torch.testing.assert_close(alpha_bar[1:], published.alphas_cumprod.double(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -74,14 +74,12 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     Raises:
         InputError: the directory to resume holds no run.
     """
-    prepared = [_quote_path(_added_where_absent(argument, command)) for argument in arguments]
-    for argument in prepared:
-        key, _, value = argument.partition("=")
-        directory = value.strip("'")
+    for argument in arguments:
+        key, _, directory = argument.partition("=")
         if key == "resume" and directory not in ("auto", "never"):
-            prepared.remove(argument)
-            return _resume_arguments(Path(directory), prepared)
-    return prepared
+            others = [other for other in arguments if other != argument]
+            arguments = _resume_arguments(Path(directory), others)
+    return [_quote_path(_added_where_absent(argument, command)) for argument in arguments]
 
 
 def _added_where_absent(argument: str, command: str) -> str:
@@ -91,10 +89,13 @@ def _added_where_absent(argument: str, command: str) -> str:
 
 def _quote_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
-    plain = re.fullmatch(r"[\w./*?~@:+-]*", value)
-    if key not in PATH_KEYS or not equals or plain or value[:1] in "'\"[" or "${" in value:
+    plain = re.fullmatch(r"[\w./*?~@:+-]*", value, re.ASCII)
+    is_list = key == "runs" and re.fullmatch(r"\[.*\]", value)
+    is_quoted = value[:1] in ("'", '"') or "${" in value
+    if key not in PATH_KEYS or not equals or plain or is_list or is_quoted:
         return argument
-    escaped = value.replace("'", "\\'")
+    # Within quotes, Hydra's grammar reads backslashes as escapes before a quote or the end only.
+    escaped = re.sub(r"(\\*)('|$)", r"\1\1\2", value).replace("'", "\\'")
     return f"{key}='{escaped}'"
 
 
@@ -105,7 +106,7 @@ def _resume_arguments(run_dir: Path, arguments: list[str]) -> list[str]:
     stored = yaml.safe_load(overrides.read_text(encoding="utf-8")) or []
     options = [argument for argument in arguments if argument.startswith("-")]
     changes = [argument for argument in arguments if not argument.startswith("-")]
-    return [*options, *map(str, stored), *changes, _quote_path(f"hydra.run.dir={run_dir}")]
+    return [*options, *map(str, stored), *changes, f"hydra.run.dir={run_dir}"]
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -101,7 +101,7 @@ def run_name(override_dirname: str, name: str | None = None) -> str:
 
 
 def claim_directory(path: str) -> str:
-    """``path``, or ``path-2``, ... : made now, by one process only; the same answer if asked again."""
+    """``path``, or ``path-2``, ... : made now, by this process alone; asked again, the same."""
     if path not in _claimed:
         os.makedirs(Path(path).parent, exist_ok=True)
         candidate, number = path, 1

@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
         data.test_images,
         data.test_labels,
         data.num_classes,
-        data.name,
+        data.source.name,
         Path(cfg.out),
         cfg.seed,
         cfg.epochs,

@@ -78,8 +78,8 @@ class ScoreSuite(nn.Module):
         """
         if reference.fingerprint != self.encoder.fingerprint():
             raise ValueError(
-                f"a reference of {reference.encoder} (weights {reference.fingerprint}) cannot serve "
-                f"{self.name} (weights {self.encoder.fingerprint()})"
+                f"a reference of {reference.encoder} (weights {reference.fingerprint}) "
+                f"cannot serve {self.name} (weights {self.encoder.fingerprint()})"
             )
         self.reference = reference
         self.scores = Scores(reference)

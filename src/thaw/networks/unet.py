@@ -69,9 +69,8 @@ class UNet(nn.Module):
         self.last = nn.Sequential(
             nn.GroupNorm(GROUPS, here),
             make_activation(activation),
-            nn.Conv2d(here, channels, 3, padding=1),
+            _zeroed(nn.Conv2d(here, channels, 3, padding=1)),
         )
-        nn.init.zeros_(self.last[-1].weight)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps t, int64 ``[B]``."""
@@ -107,9 +106,8 @@ class ResidualBlock(nn.Module):
             nn.GroupNorm(GROUPS, after),
             make_activation(activation),
             nn.Dropout(dropout),
-            nn.Conv2d(after, after, 3, padding=1),
+            _zeroed(nn.Conv2d(after, after, 3, padding=1)),
         )
-        nn.init.zeros_(self.outer[-1].weight)
         self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
@@ -126,8 +124,7 @@ class Attention(nn.Module):
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
+        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         """``[B, C, H, W]`` from the same; the embedding of t is not used."""
@@ -135,6 +132,12 @@ class Attention(nn.Module):
         mixed = nn.functional.scaled_dot_product_attention(q, k, v)
         output: Tensor = h + self.out(mixed.transpose(1, 2).unflatten(2, h.shape[-2:]))
         return output
+
+
+def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights 0, so that its branch starts as nothing."""
+    nn.init.zeros_(layer.weight)
+    return layer
 
 
 def _check(width: int, multipliers: Sequence[int], num_blocks: int, dropout: float) -> None:

@@ -110,7 +110,7 @@ def _make_scores(
     if not metrics.suite:
         return None, score_sampler
     suite: ScoreSuite = make(metrics.suite)
-    suite.check(data.name, data.image_shape)
+    suite.check(data.source.name, data.image_shape)
     return suite, score_sampler
 
 

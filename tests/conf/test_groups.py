@@ -1,0 +1,269 @@
+"""Contract tests of conf/: every file of every group composes, builds and runs a step."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from torch import Generator, Tensor
+
+from thaw.commands import config
+from thaw.diffusion.generation import generate
+from thaw.diffusion.predictions import Clean
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.training.experiment import Experiment, build, check_keys, make
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+# Nothing is read, scored or logged unless a test is about that. T = 30 is short and enough for
+# every sampler's steps.
+QUICK = {"data": "mnist_5k", "metrics": "none", "logger": "none", "schedule.timesteps": "30"}
+# A file has to fit one of these.
+DEGRADATIONS = ("gaussian", "column_random")
+
+
+def composed(command: str = "train", **choices: str) -> DictConfig:
+    """conf/<command>.yaml with GROUP=NAME and KEY=VALUE overrides."""
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, overrides=[f"{key}={value}" for key, value in choices.items()])
+
+
+def quick(**choices: str) -> DictConfig:
+    return composed(**QUICK | choices)
+
+
+def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
+    """The experiment with ``group=name`` and the first of DEGRADATIONS that fits it."""
+    refusals = []
+    for degradation in DEGRADATIONS:
+        cfg = quick(**{"degradation": degradation, group: name})
+        try:
+            return cfg, build(cfg, provenance={})
+        except ValueError as error:
+            refusals.append(str(error))
+    raise AssertionError(f"{group}={name} fits none of {DEGRADATIONS}: {refusals}")
+
+
+def blank_images(experiment: Experiment, num_images: int = 2) -> Tensor:
+    """uint8, black but for a square, which averaging and noise both change."""
+    images = torch.zeros(num_images, *experiment.data.image_shape, dtype=torch.uint8)
+    images[..., 8:16, 10:14] = 255
+    return images
+
+
+def run_one_step(experiment: Experiment) -> None:
+    """As Lightning would: the partial nodes are called, loss and gradient are finite."""
+    module = experiment.module
+    network = module.restorer.network
+    before = [parameter.clone() for parameter in network.parameters()]
+    optimizer = module.optimizer(network.parameters())
+    x_0 = experiment.data.pixel_range.from_uint8(blank_images(experiment))
+    loss = module.objective(module.restorer, x_0, Generator().manual_seed(0))
+    loss.backward()
+    optimizer.step()
+    if module.lr_scheduler is not None:
+        module.lr_scheduler(optimizer, num_steps=100).step()
+    assert loss.isfinite()
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    after = network.parameters()
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def sample_two(experiment: Experiment) -> None:
+    """From the prior to images, with the run's sampler and with that of the scores."""
+    module = experiment.module
+    module.prior.fit(blank_images(experiment))
+    for sampler in (experiment.sampler, experiment.score_sampler):
+        (x_0,) = generate(module.restorer, sampler, module.prior, 2, 2, seed=0)
+        assert x_0.shape == (2, *experiment.data.image_shape)
+        assert x_0.isfinite().all()
+
+
+def test_there_are_files_to_test() -> None:
+    groups = {group for group, _ in FILES}
+    named = "model schedule degradation optimizer prediction objective sampler prior data metrics"
+    assert groups >= {*named.split(), "callbacks", "logger", "trainer", "experiment", "debug"}
+
+
+@pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_every_command_composes(command: str) -> None:
+    cfg = composed(command)
+    assert "seed" in cfg
+    assert "???" not in OmegaConf.to_yaml(cfg)
+
+
+# Inception's weights are a download, so its file is composed and its keys are checked, no more.
+@pytest.mark.parametrize(
+    ("group", "name"), [file for file in FILES if file != ("metrics", "inception")]
+)
+def test_every_file_builds_trains_a_step_and_samples(
+    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))  # to be named, not read
+    if group == "logger":
+        pytest.skip("a logger writes into a run directory: tested below")
+    cfg, experiment = built(group, name)
+    run_one_step(experiment)
+    sample_two(experiment)
+    context = {
+        "run_dir": tmp_path,
+        "sampler": experiment.sampler,
+        "data": experiment.data,
+        "seed": cfg.seed,
+    }
+    callbacks = [make(node, **context) for node in cfg.callbacks.values() if node]
+    trainer = make(cfg.trainer, callbacks=callbacks, logger=False, default_root_dir=tmp_path)
+    assert isinstance(trainer, pl.Trainer)
+
+
+@pytest.mark.parametrize("name", [name for group, name in FILES if group == "logger"])
+def test_every_logger_builds(name: str, tmp_path: Path) -> None:
+    cfg = quick(logger=name)
+    for node in cfg.logger.values():
+        # In a run this is Hydra's output directory.
+        node.save_dir = str(tmp_path)
+        check_keys(node)
+        logger = make(node)
+        logger.log_metrics({"loss": 1.0}, step=1)
+        logger.finalize("success")
+        assert any(tmp_path.rglob("*"))
+
+
+def test_inceptions_file_composes_with_keys_that_exist() -> None:
+    cfg = quick(metrics="inception")
+    check_keys(cfg)
+    assert cfg.metrics.suite.encoder._target_.endswith("InceptionEncoder")
+
+
+@pytest.mark.parametrize("name", [name for group, name in FILES if group == "degradation"])
+def test_every_degradation_keeps_the_contract(name: str) -> None:
+    """D(x, 0) = x; one by one = batched; x_0 untouched; the perfect restorer leads back to x_0."""
+    cfg = quick(degradation=name)
+    image_shape, pixel_range = (2, 28, 28), make(cfg.data).pixel_range
+    degradation = make(cfg.degradation, image_shape=image_shape, pixel_range=pixel_range)
+    draws = Generator().manual_seed(0)
+    x_0 = torch.rand(4, *image_shape, generator=draws) - 0.5
+    kept = x_0.clone()
+    noise = degradation.draw_noise(x_0, draws)
+    last = degradation.num_steps
+    t = torch.tensor([0, 1, last // 2, last])
+    x_t = degradation(x_0, t, noise)
+    assert torch.equal(x_0, kept)
+    assert (x_t.shape, x_t.dtype) == (x_0.shape, x_0.dtype)
+    assert torch.equal(x_t[0], x_0[0])
+    assert not any(torch.equal(x_t[k], x_0[k]) for k in (1, 2, 3))
+    alone = [degradation(x_0[k : k + 1], t[k : k + 1], noise[k : k + 1]) for k in range(4)]
+    torch.testing.assert_close(torch.cat(alone), x_t, rtol=0, atol=1e-6)
+    restorer = Restorer(Always(x_0), degradation, Clean(), pixel_range)
+    x_T = degradation(x_0, torch.full((4,), last), noise)
+    for sampler in (Cold(), Naive()):
+        assert torch.equal(sampler.sample(restorer, x_T, noise), x_0)
+
+
+class Always(torch.nn.Module):
+    """A network that knows the answer."""
+
+    def __init__(self, x_0: Tensor) -> None:
+        super().__init__()
+        self.x_0 = x_0
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.x_0
+
+
+COMPANIONS = {
+    "gaussian": ("Noise", "MSE", "Ancestral", "Normal", "DDIM"),
+    "column_random": ("Clean", "L1", "Cold", "Empirical", "Cold"),
+}
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_a_degradation_brings_its_companions(name: str) -> None:
+    cfg = quick(degradation=name)
+    nodes = (cfg.prediction, cfg.objective, cfg.sampler, cfg.prior, cfg.metrics.sampler)
+    assert tuple(node._target_.rpartition(".")[2] for node in nodes) == COMPANIONS[name]
+
+
+def test_each_companion_can_be_overridden_by_its_group() -> None:
+    cfg = quick(degradation="row_random", sampler="naive", objective="mse")
+    assert cfg.sampler._target_.endswith("Naive")
+    assert cfg.objective._target_.endswith("MSE")
+    assert cfg.prediction._target_.endswith("Clean")
+    assert cfg.degradation.axis == "row"
+
+
+@pytest.mark.parametrize(
+    ("choice", "instead"),
+    [
+        ({"sampler": "ddim"}, "sampler=cold or sampler=naive"),
+        ({"sampler": "ancestral"}, "sampler=cold or sampler=naive"),
+        ({"prior": "normal"}, "prior=empirical"),
+        ({"prediction": "noise"}, "prediction=clean"),
+        ({"sampler.num_steps": "29"}, "more than the 28 steps of LineAverage"),
+        ({"degradation.group_size": "5"}, "choose one of 1, 2, 4, 7, 14, 28"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(
+    choice: dict[str, str], instead: str
+) -> None:
+    cfg = quick(degradation="column_random", **choice)
+    with pytest.raises(ValueError, match=instead):
+        build(cfg, provenance={})
+
+
+NODES = "data model degradation schedule prediction objective sampler prior"
+NODES += " optimizer callbacks.samples callbacks.forward_process trainer metrics.sampler"
+
+
+@pytest.mark.parametrize("path", NODES.split())
+def test_a_mistyped_key_inside_a_node_is_refused(path: str) -> None:
+    """Hydra accepts it from an experiment file or with a plus; what it configures would not."""
+    cfg = quick(**{f"+{path}.mistyped": "3"})
+    with pytest.raises(ValueError, match=r"unknown key [\w.]+\.mistyped; allowed: ?"):
+        build(cfg, provenance={})
+
+
+def test_a_mistyped_key_of_a_partial_node_names_those_allowed() -> None:
+    cfg = quick(**{"+optimizer.lrr": "3"})
+    with pytest.raises(
+        ValueError, match="unknown key optimizer.lrr; allowed: betas, eps, lr, weight_decay"
+    ):
+        build(cfg, provenance={})
+
+
+def experiment_file(folder: Path, text: str) -> dict[str, Any]:
+    """Choices that make an experiment of ``text``."""
+    (folder / "experiment").mkdir()
+    (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}\n")
+    return {"hydra.searchpath": f"[file://{folder}]", "experiment": "mine"}
+
+
+def test_an_experiment_file_sets_what_it_names(tmp_path: Path) -> None:
+    cfg = quick(**experiment_file(tmp_path, "optimizer:\n  lr: 0.5\nseed: 7"))
+    assert (cfg.optimizer.lr, cfg.seed) == (0.5, 7)
+
+
+def test_a_wrong_root_key_in_an_experiment_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HydraException) as error:
+        quick(**experiment_file(tmp_path, "sede: 7"))
+    assert "sede" in f"{error.value} {error.value.__cause__}"
+
+
+def test_a_mistyped_key_in_an_experiment_file_is_refused(tmp_path: Path) -> None:
+    cfg = quick(**experiment_file(tmp_path, "optimizer:\n  lrr: 0.5"))
+    with pytest.raises(ValueError, match="unknown key optimizer.lrr"):
+        build(cfg, provenance={})
+
+
+@pytest.mark.parametrize("name", [name for group, name in FILES if group == "trainer"])
+def test_every_trainer_key_is_a_parameter_of_lightnings_trainer(name: str) -> None:
+    keys = {str(key) for key in quick(trainer=name).trainer if key != "_target_"}
+    assert keys <= set(inspect.signature(pl.Trainer).parameters)
+    assert "max_epochs" in keys
