@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# Tensors are small here: a second thread costs more than it brings, above all beside other workers.
+torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -15,3 +19,9 @@ def mnist_root() -> Path:
     if not (root / "MNIST" / "raw").is_dir():
         pytest.skip("needs the real MNIST: set THAW_DATA to a folder that holds MNIST/raw/")
     return root
+
+
+@pytest.fixture(autouse=True)
+def same_start() -> None:
+    """Each test begins with the same global generator, whichever tests ran before it."""
+    torch.manual_seed(0)

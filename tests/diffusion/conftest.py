@@ -17,7 +17,7 @@ RestorerOf = Callable[..., Restorer]
 
 
 class Function(nn.Module):
-    """A network that is a function ``(x_t, t) -> output``, with one parameter to find a device by."""
+    """A network that is a function ``(x_t, t) -> output``; one parameter says on which device."""
 
     def __init__(self, function: Network) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def restorer_of() -> RestorerOf:
 
 @pytest.fixture(scope="session")
 def exact_gaussian() -> Callable[[Tensor], Gaussian]:
-    """Makes a Gaussian degradation whose tables are float64, so that identities hold to rounding."""
+    """Makes a Gaussian degradation with float64 tables, so that identities hold to rounding."""
 
     def make(schedule: Tensor) -> Gaussian:
         degradation = Gaussian(schedule)

@@ -1,4 +1,4 @@
-"""DDIM and ancestral sampling: against each other, Ho et al.'s and Bayes' formulas, and the truth."""
+"""DDIM and ancestral sampling: against each other, Ho et al.'s formulas, Bayes, and the truth."""
 
 import math
 from collections.abc import Callable

@@ -2,8 +2,8 @@
 
 They were recorded on a CPU in float32; float64, another number of threads and other convolution
 kernels move them by 3e-7, thirty times less than TOLERANCE. A change of the theory, of the network
-or of its initialisation moves them by far more. After one that is meant to, print ``losses_of(...)``
-and store the new ones.
+or of its initialisation moves them by far more. After one that is meant to, store the new ones:
+``losses_of(name)``.
 """
 
 import pytest

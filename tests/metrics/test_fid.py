@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_features
+from metrics_helpers import random_features
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch import Tensor
 

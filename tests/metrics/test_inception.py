@@ -1,5 +1,6 @@
 """The Inception encoder: its errors, and its outputs on stand-in weights."""
 
+import sys
 from pathlib import Path
 from urllib.error import URLError
 
@@ -30,6 +31,12 @@ def test_offline_it_names_the_option_and_the_file(
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.pth: metrics\.weights_path must name"):
         InceptionEncoder("gone.pth")
+
+
+def test_without_torch_fidelity_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    with pytest.raises(ValueError, match=r"pip install 'thaw\[inception\]'"):
+        InceptionEncoder("weights.pth")
 
 
 class Malicious:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_features
+from metrics_helpers import random_features
 from torch_fidelity.metric_kid import kernel_mmd
 
 from thaw.metrics.kid import KernelDistance, within_mean

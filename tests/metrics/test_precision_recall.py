@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_features
+from metrics_helpers import random_features
 from torch import Tensor
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 

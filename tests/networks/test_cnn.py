@@ -11,8 +11,7 @@ from torch import Tensor
 from thaw.networks.cnn import CNN
 
 MNIST_SHAPE = (1, 28, 28)
-# The phases of the time embedding are float32, and up to 1,834 radians: 1e-4 each.
-PHASE_ERROR = 1e-3
+FREQUENCIES = [0.0] + [2 * math.pi * 1.5**i for i in range(15)]
 
 
 def as_described(
@@ -41,8 +40,7 @@ def as_described(
         h = (centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()).view_as(h)
         h = act(h * weights[f"{norm}.weight"] + weights[f"{norm}.bias"])
         if number == 0:
-            frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(15)]
-            phases = [[step / num_steps * w for w in frequencies] for step in t.tolist()]
+            phases = [[step / num_steps * w for w in FREQUENCIES] for step in t.tolist()]
             rows = [[*map(math.sin, row), *(math.cos(p) - 1 for p in row)] for row in phases]
             e = torch.tensor(rows, dtype=h.dtype)
             for layer in (0, 2, 4, 6):
@@ -54,14 +52,25 @@ def as_described(
     return F.conv2d(F.pad(h, [kernel.shape[-1] // 2] * 4), kernel, weights["last.bias"])
 
 
-def randomised(network: CNN) -> CNN:
-    """Weights far from their initial values, so that gains of one and biases of zero show."""
+def exact(network: CNN) -> CNN:
+    """In float64, with weights far from their initial values, so that gains of 1 and zeros show.
+
+    The table of frequencies is float32, hence 1e-4 off in phases of up to 1,834 radians: here it
+    is replaced by its exact values once it has been compared with them.
+    """
+    network.double()
+    frequencies = torch.tensor(FREQUENCIES, dtype=torch.float64)
+    torch.testing.assert_close(network.time_embedding.frequencies, frequencies, rtol=1e-7, atol=0)
+    network.time_embedding.frequencies = frequencies
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
-            noise = torch.randn(parameter.shape, generator=draws, dtype=torch.float64)
-            parameter.add_(0.3 * noise)
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=draws))
     return network
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def test_it_has_the_studys_number_of_parameters() -> None:
@@ -78,12 +87,11 @@ def test_it_has_the_studys_number_of_parameters() -> None:
     ("name", "act"), [("gelu", F.gelu), ("selu", F.selu)], ids=["gelu", "selu"]
 )
 def test_it_is_its_description(name: str, act: Callable[[Tensor], Tensor]) -> None:
-    network = randomised(CNN(MNIST_SHAPE, num_steps=1000, activation=name).double())
-    draws = torch.Generator().manual_seed(1)
-    x_t = torch.randn(3, *MNIST_SHAPE, generator=draws, dtype=torch.float64)
-    t = torch.tensor([1, 17, 1000])
-    expected = as_described(dict(network.state_dict()), x_t, t, 1000, act)
-    torch.testing.assert_close(network(x_t, t), expected, rtol=0, atol=PHASE_ERROR)
+    network = exact(CNN(MNIST_SHAPE, num_steps=1024, activation=name))
+    # t / T is computed in float32, exactly so for a power of two.
+    x_t, t = normal(3, *MNIST_SHAPE), torch.tensor([1, 17, 1024])
+    expected = as_described(dict(network.state_dict()), x_t, t, 1024, act)
+    torch.testing.assert_close(network(x_t, t), expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -97,35 +105,33 @@ def test_it_is_its_description(name: str, act: Callable[[Tensor], Tensor]) -> No
 def test_other_widths_kernels_and_shapes_follow_it_too(
     shape: tuple[int, int, int], options: dict[str, object]
 ) -> None:
-    network = randomised(CNN(shape, 28, **options).double())  # type: ignore[arg-type]
-    draws = torch.Generator().manual_seed(1)
-    x_t = torch.randn(3, *shape, generator=draws, dtype=torch.float64)
-    t = torch.tensor([1, 14, 28])
+    network = exact(CNN(shape, 32, **options))  # type: ignore[arg-type]
+    x_t, t = normal(3, *shape), torch.tensor([1, 14, 32])
     output = network(x_t, t)
     assert output.shape == x_t.shape
-    expected = as_described(dict(network.state_dict()), x_t, t, 28)
-    torch.testing.assert_close(output, expected, rtol=0, atol=PHASE_ERROR)
+    expected = as_described(dict(network.state_dict()), x_t, t, 32)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-9)
 
 
 def test_time_enters_after_the_first_block_and_nowhere_else() -> None:
-    network = randomised(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
-    x_t = torch.randn(1, 1, 6, 5).expand(2, 1, 6, 5)
+    network = exact(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
+    x_t = normal(1, 1, 6, 5).expand(2, 1, 6, 5)
     seen: dict[str, Tensor] = {}
     network.blocks[0].register_forward_hook(lambda m, i, o: seen.update(first=o))
     network.blocks[1].register_forward_pre_hook(lambda m, i: seen.update(second=i[0]))
     output = network(x_t, torch.tensor([3, 7]))
     torch.testing.assert_close(seen["first"][0], seen["first"][1])
     added = (seen["second"] - seen["first"]).flatten(2)
-    torch.testing.assert_close(added, added[:, :, :1].expand_as(added), rtol=0, atol=1e-5)
+    torch.testing.assert_close(added, added[:, :, :1].expand_as(added), rtol=0, atol=1e-12)
     assert (added[0] - added[1]).abs().min() > 1e-3
     assert (output[0] - output[1]).abs().max() > 1e-3
 
 
 def test_batched_equals_one_by_one() -> None:
-    network = randomised(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
-    x_t, t = torch.randn(4, 1, 6, 5), torch.tensor([10, 1, 5, 5])
+    network = exact(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
+    x_t, t = normal(4, 1, 6, 5), torch.tensor([10, 1, 5, 5])
     alone = [network(x_t[k : k + 1], t[k : k + 1]) for k in range(4)]
-    torch.testing.assert_close(network(x_t, t), torch.cat(alone), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(x_t, t), torch.cat(alone), rtol=0, atol=1e-10)
 
 
 def test_every_parameter_learns() -> None:

@@ -37,13 +37,13 @@ def main(cfg: DictConfig) -> None:
         InputError: the configuration or an input is wrong; nothing was trained.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    _quieten()
     with recorded(run_dir, cfg):
         checkpoint = _checkpoint_to_resume(cfg, run_dir)
         with as_input_errors():
             pl.seed_everything(cfg.seed, verbose=False)
             choices = HydraConfig.get().runtime.choices
             experiment, trainer = prepare(cfg, run_dir, choices)
-        _quieten()
         start = time.perf_counter()
         trainer.fit(
             experiment.module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True
@@ -179,7 +179,7 @@ def _quieten() -> None:
     """Lightning's advice on things that are so on purpose, and its notes on itself."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*log_every_n_steps.*", ".*does not have many workers.*"):
+    for message in (".*log_every_n_steps.*", ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", message)
 
 

@@ -42,7 +42,7 @@ class ClassBalance(Metric):
         self.counts = self.counts + logits.argmax(dim=1).bincount(minlength=len(self.counts))
 
     def compute(self) -> dict[str, Tensor]:
-        """`class_kl`; `num_classes` that appear; `n` images; `class_counts` [K]."""
+        """``class_kl``; ``num_classes`` that appear; ``n`` images; ``class_counts`` [K]."""
         counts = self.counts.cpu()
         return {
             "class_kl": class_kl(counts, self.data_counts),

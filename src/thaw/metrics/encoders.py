@@ -23,7 +23,7 @@ class Encoder(nn.Module):
     dataset: the data the encoder was trained on, or None where it fits any image.
     image_shape: (C, H, W) it takes, or None where it takes any.
     num_features, num_classes: widths D and K of its two outputs.
-    reference_path: where its reference statistics are kept (see `thaw.metrics.reference`), or None.
+    reference_path: where its reference (``thaw.metrics.reference``) is kept, or None.
     """
 
     reference_path: Path | None = None
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         self.num_classes = num_classes
 
     def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless `images` is uint8 [N, C, H, W] of the encoder's shape."""
+        """Raise ValueError unless ``images`` is uint8 [N, C, H, W] of the encoder's shape."""
         if images.dtype != torch.uint8:
             raise ValueError(f"{self.name} takes uint8 images in 0..255, not {images.dtype}")
         if images.dim() != 4:
@@ -122,7 +122,7 @@ def build_body(
 ) -> nn.Sequential:
     """The layers from scaled image [N, C, H, W] to features [N, num_features].
 
-    With `batch_norm` each convolution is followed by one, as it is trained; without, they are
+    With ``batch_norm`` each convolution is followed by one, as it is trained; without, they are
     folded into the convolutions, as it is stored. The stride comes first and the channels are few:
     this network runs every epoch. Raises ValueError for images of less than 9 pixels a side.
     """
@@ -147,17 +147,19 @@ def build_body(
 
 
 def load_encoder(name_or_path: str) -> ClassifierEncoder:
-    """Load a packaged encoder by name (`mnist`) or another from its file. Never unpickles.
+    """Load a packaged encoder by name (``mnist``) or another from its file. Never unpickles.
 
-    Its reference statistics are looked for beside it (`x.safetensors` has
-    `x_reference.safetensors`). Only a packaged one is known by its bare name and version; the name
-    of any other ends in eight digits of its fingerprint, since training it again gives another.
+    Its reference statistics are looked for beside it (``x.safetensors`` has
+    ``x_reference.safetensors``). Only a packaged one is known by its bare name and version; the
+    name of any other ends in eight digits of its fingerprint, since training it again gives
+    another.
 
     Raises:
         ValueError: no such name, or the file is not an encoder; one line.
         FileNotFoundError: no such file.
     """
-    path = packaged_path(name_or_path) if name_or_path in PACKAGED else Path(name_or_path)
+    is_packaged = name_or_path in PACKAGED
+    path = packaged_path(name_or_path) if is_packaged else Path(name_or_path).expanduser()
     if path.suffix != ".safetensors":
         raise ValueError(
             f"no encoder {name_or_path!r}: give one of {', '.join(PACKAGED)} or a .safetensors file"
@@ -173,7 +175,7 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
         raise ValueError(f"{path} holds other weights than {name}: {_one_line(error)}") from error
     reference = reference_path(path)
     encoder.reference_path = reference if reference.is_file() else None
-    if name_or_path not in PACKAGED:
+    if not is_packaged:
         encoder.name += f"-{encoder.fingerprint()[:8]}"
     # Half again as fast on a CPU, and the same numbers up to rounding.
     encoder.requires_grad_(False).to(memory_format=torch.channels_last)

@@ -43,10 +43,10 @@ class FrechetDistance(GatheredMetric):
 
     arXiv:1706.08500.
 
-    mu, C: moments of the features given to `update`; mu_r, C_r: of the reference. At least 0; lower
-    is better; biased upwards by roughly c / N in the number of images. torchmetrics' own class
-    keeps the reference in states that are summed over processes, which rescales its covariance, and
-    returns float32; hence this one.
+    mu, C: moments of the features given to ``update``; mu_r, C_r: of the reference. At least 0;
+    lower is better; biased upwards by roughly c / N in the number of images. torchmetrics' own
+    class keeps the reference in states that are summed over processes, which rescales its
+    covariance, and returns float32; hence this one.
     """
 
     higher_is_better = False

@@ -45,7 +45,7 @@ def fit_reference(
 ) -> Reference:
     """Statistics of training images, uint8 [N, C, H, W], and floors of test images against them.
 
-    A floor is the mean over `num_draws` random draws of its number of test images.
+    A floor is the mean over ``num_draws`` random draws of its number of test images.
     """
     log.info(
         "encoding %d real images with %s, once", len(train_images) + len(test_images), encoder.name
@@ -97,9 +97,9 @@ def measure_floors(
 
 
 def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor) -> Reference:
-    """`fit_reference`, or what it gave before for the same weights and the same images.
+    """``fit_reference``, or what it gave before for the same weights and the same images.
 
-    Kept under `$XDG_CACHE_HOME/thaw` (`~/.cache/thaw` where that is not set).
+    Kept under ``$XDG_CACHE_HOME/thaw`` (``~/.cache/thaw`` where that is not set).
     """
     digest = hashlib.sha256(encoder.fingerprint().encode())
     for images in (train_images, test_images):

@@ -1,4 +1,4 @@
-"""What the metrics share: every vector that any process saw, gathered for `compute`."""
+"""What the metrics share: every vector that any process saw, gathered for ``compute``."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class GatheredMetric(Metric):
-    """A metric over all vectors given to `update`, in any batches, on any number of processes.
+    """A metric over all vectors given to ``update``, in any batches, on any number of processes.
 
     The vectors are kept, not their sums: moments are then taken in two passes and in float64, and
     the arithmetic runs on the CPU, so a score is the same number on every device (Apple's has no

@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 from urllib.request import urlopen
@@ -40,13 +41,14 @@ class InceptionEncoder(Encoder):
             ValueError: torch-fidelity is missing, or the file is not the weights; one line.
             FileNotFoundError: no such file, or it cannot be downloaded; one line.
         """
+        extractor = _extractor()
         path, weights = _read(weights_path)
         digest = hashlib.sha256(weights).hexdigest()[: len(DIGEST)]
         super().__init__(f"inception-v3-{digest}", None, None, NUM_FEATURES, NUM_CLASSES)
-        self.network = _load(weights, path)
+        self.network = _load(extractor, weights, path)
 
     def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless `images` is uint8 [N, 1 or 3, H, W]."""
+        """Raise ValueError unless ``images`` is uint8 [N, 1 or 3, H, W]."""
         super().check_images(images)
         if images.shape[1] not in (1, 3):
             raise ValueError(f"{self.name} takes images of 1 or 3 channels, not {images.shape[1]}")
@@ -59,13 +61,17 @@ class InceptionEncoder(Encoder):
         return features, logits
 
 
-def _load(weights: bytes, path: Path) -> nn.Module:
+def _extractor() -> Callable[..., nn.Module]:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise ValueError(
             "metrics=inception needs torch-fidelity: pip install 'thaw[inception]'"
         ) from error
+    return cast(Callable[..., nn.Module], FeatureExtractorInceptionV3)
+
+
+def _load(extractor: Callable[..., nn.Module], weights: bytes, path: Path) -> nn.Module:
     # The extractor unpickles whatever it is given, so it is given what loaded as plain tensors.
     checked = io.BytesIO()
     torch.save(_plain_tensors(weights, path), checked)
@@ -73,12 +79,11 @@ def _load(weights: bytes, path: Path) -> nn.Module:
     layers = ["2048", "logits_unbiased"]
     try:
         with torch.random.fork_rng(devices=[]):
-            network = FeatureExtractorInceptionV3("inception", layers, checked)
+            return extractor("inception", layers, checked)
     except RuntimeError as error:
         raise ValueError(
             f"{path} holds other weights than {FILE}: set metrics.weights_path"
         ) from error
-    return cast(nn.Module, network)
 
 
 def _plain_tensors(weights: bytes, path: Path) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ def inception_score(logits: Tensor) -> Tensor:
 class InceptionScore(GatheredMetric):
     """IS = exp(E_x KL(p(y | x) || p(y))), Salimans et al. 2016 (arXiv:1606.03498), section 4.
 
-    Mean and (population) standard deviation over `splits` equal parts of the images; higher is
+    Mean and (population) standard deviation over ``splits`` equal parts of the images; higher is
     better; biased downwards in the number of images of a part. The parts are random, but always the
     same for the same N: they depend neither on the order of the classes nor on the batches nor on
     the global generator. torchmetrics' own class draws from the global generator and gives NaN for
@@ -35,7 +35,7 @@ class InceptionScore(GatheredMetric):
         self.splits = splits
 
     def compute(self) -> dict[str, Tensor]:
-        """`is_mean` and `is_std`, float64; fewer images than parts make parts of one image."""
+        """``is_mean`` and ``is_std``, float64; fewer images than parts make parts of one image."""
         logits = self.gathered()
         order = torch.randperm(len(logits), generator=generator(0, "inception_score"))
         parts = logits[order].tensor_split(min(self.splits, len(logits)))

@@ -32,7 +32,7 @@ class KernelDistance(GatheredMetric):
 
     arXiv:1801.01401.
 
-    k(a, b) = (a . b / D + 1)^3; x, x' different features given to `update`, r, r' different
+    k(a, b) = (a . b / D + 1)^3; x, x' different features given to ``update``, r, r' different
     reference features. Unbiased in N, so it may be slightly negative; lower is better; not
     multiplied by 1000. The usual implementations (torchmetrics' too) average this over random
     subsets, drawn from the global generator; here all pairs are used, which is what those subsets
@@ -42,7 +42,7 @@ class KernelDistance(GatheredMetric):
     higher_is_better = False
 
     def __init__(self, reference: Tensor, reference_mean: Tensor, **kwargs: Any) -> None:
-        """Take reference features [R, D], float64, and their `within_mean`."""
+        """Take reference features [R, D], float64, and their ``within_mean``."""
         super().__init__(**kwargs)
         self.reference = reference
         self.reference_mean = reference_mean

@@ -25,7 +25,7 @@ def neighbour_radii(x: Tensor, k: int = NUM_NEIGHBOURS) -> Tensor:
 def precision_recall(
     x: Tensor, x_radii: Tensor, real: Tensor, real_radii: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Share of x [N, D] inside a ball of `real` [M, D], and share of `real` inside a ball of x."""
+    """Share of x [N, D] in a ball of ``real`` [M, D], and share of ``real`` in a ball of x."""
     inside_real: list[Tensor] = []
     inside_x = torch.zeros(len(real), dtype=torch.bool)
     for rows, radii in zip(torch.split(x, ROWS), torch.split(x_radii, ROWS), strict=True):
@@ -48,13 +48,13 @@ class PrecisionRecall(GatheredMetric):
     higher_is_better = True
 
     def __init__(self, reference: Tensor, reference_radii: Tensor, **kwargs: Any) -> None:
-        """Take reference features [R, D], float64, and their `neighbour_radii` [R]."""
+        """Take reference features [R, D], float64, and their ``neighbour_radii`` [R]."""
         super().__init__(**kwargs)
         self.reference = reference
         self.reference_radii = reference_radii
 
     def compute(self) -> dict[str, Tensor]:
-        """`precision` and `recall`, float64 scalars."""
+        """``precision`` and ``recall``, float64 scalars."""
         features = self.gathered()
         radii = neighbour_radii(features)
         precision, recall = precision_recall(features, radii, self.reference, self.reference_radii)

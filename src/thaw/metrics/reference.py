@@ -18,7 +18,7 @@ class Reference:
     """Statistics of real images under one encoder with D features and K classes.
 
     encoder: the encoder's name and version.
-    fingerprint: of the encoder's weights, as `Encoder.fingerprint` gives it.
+    fingerprint: of the encoder's weights, as ``Encoder.fingerprint`` gives it.
     num_images: training images behind mean, cov and class_counts.
     mean [D], cov [D, D]: moments of their features, float64.
     class_counts [K]: how many of them the encoder puts in each class, int64.

@@ -52,7 +52,7 @@ class RestorationScores(nn.Module):
         self.ssim.update(ssim((x_hat - self.low) / width, (x_0 - self.low) / width))
 
     def compute(self) -> dict[str, float]:
-        """`psnr` in dB, `ssim` in -1..1, `rmse` in the images' units."""
+        """``psnr`` in dB, ``ssim`` in -1..1, ``rmse`` in the images' units."""
         metrics = {"psnr": self.psnr, "ssim": self.ssim, "rmse": self.rmse}
         return {name: float(metric.compute()) for name, metric in metrics.items()}
 

@@ -16,12 +16,12 @@ from thaw.metrics.reference import Reference
 class Scores(nn.Module):
     """FID, IS, KID, precision, recall and class balance over the same images.
 
-    torchmetrics shares an encoder between metrics by `FeatureShare`, which hands every metric the
+    torchmetrics shares an encoder between metrics by ``FeatureShare``, which hands every metric the
     same output, so IS gets features for logits; here each is handed what it is defined on.
     """
 
     def __init__(self, reference: Reference, **kwargs: Any) -> None:
-        """Compare with `reference`; the rest goes to every torchmetrics class."""
+        """Compare with ``reference``; the rest goes to every torchmetrics class."""
         super().__init__()
         real = reference.features.double()
         self.fid = FrechetDistance(reference.mean, reference.cov, **kwargs)
@@ -43,7 +43,7 @@ class Scores(nn.Module):
             metric.update(logits)
 
     def compute(self) -> dict[str, float]:
-        """The scores by name, with `n` the number of images.
+        """The scores by name, with ``n`` the number of images.
 
         Raises:
             ValueError: fewer than two images.

@@ -15,7 +15,7 @@ WAYS_OUT = (
 
 
 class ScoreSuite(nn.Module):
-    """One encoder, its reference, and every score of the images given to `update`.
+    """One encoder, its reference, and every score of the images given to ``update``.
 
     name: the encoder and its version, to be logged beside the scores.
     dataset: the data that the encoder was trained on, or None where it fits any.
@@ -34,7 +34,7 @@ class ScoreSuite(nn.Module):
 
     @property
     def name(self) -> str:
-        """Encoder and version, such as `mnist-cnn-v1`."""
+        """Encoder and version, such as ``mnist-cnn-v1``."""
         return self.encoder.name
 
     @property
@@ -43,7 +43,7 @@ class ScoreSuite(nn.Module):
         return self.encoder.dataset
 
     def check(self, data_name: str, image_shape: tuple[int, int, int]) -> None:
-        """Refuse data that the encoder was not made for; `mnist_5k` is data of `mnist`.
+        """Refuse data that the encoder was not made for; ``mnist_5k`` is data of ``mnist``.
 
         Raises:
             ValueError: what does not fit and the ways out, in one line.
@@ -66,7 +66,7 @@ class ScoreSuite(nn.Module):
     def fit_reference(self, train_images: Tensor, test_images: Tensor) -> None:
         """Take the reference from real images, uint8 [N, C, H, W]; floors are the test images'.
 
-        Needed where `reference` is None. One pass of the encoder, the first time; cached on disk.
+        Needed where ``reference`` is None. One pass of the encoder, the first time; cached on disk.
         """
         self.use_reference(cached_reference(self.encoder, train_images, test_images))
 
@@ -101,10 +101,10 @@ class ScoreSuite(nn.Module):
             scores.update(*self.encoder(images.to(device)))
 
     def compute(self) -> dict[str, float]:
-        """The scores `fid is_mean is_std kid precision recall class_kl num_classes n`, and floors.
+        """Scores ``fid is_mean is_std kid precision recall class_kl num_classes n``, and floors.
 
-        Floors: `fid_floor is_floor kid_floor precision_floor recall_floor class_kl_floor`. Over all
-        processes; call it on every rank.
+        Floors: ``fid_floor is_floor kid_floor precision_floor recall_floor class_kl_floor``. Over
+        all processes; call it on every rank.
 
         Raises:
             ValueError: fewer than two images.

@@ -30,7 +30,7 @@ MAX_SCALING = 0.1
 
 
 class EncoderFiles(NamedTuple):
-    """What `train_and_write` wrote, and the accuracy on the test images in 0..1."""
+    """What ``train_and_write`` wrote, and the accuracy on the test images in 0..1."""
 
     encoder: Path
     reference: Path
@@ -51,11 +51,12 @@ def train_and_write(
     device: torch.device | str = "cpu",
     num_floor_draws: int = NUM_FLOOR_DRAWS,
 ) -> EncoderFiles:
-    """Train an encoder of the data called `name` and write its weights, reference and model card.
+    """Train an encoder of the data called ``name`` and write its weights, reference and model card.
 
     Images are uint8 [N, C, H, W], labels int64 [N] in 0..num_classes - 1. Writes
-    `<name>.safetensors`, `<name>_reference.safetensors` and `<name>.md` into `out_dir`, which is
-    made where it is missing; `load_encoder(out_dir / "<name>.safetensors")` reads them back.
+    ``<name>.safetensors``, ``<name>_reference.safetensors`` and ``<name>.md`` into ``out_dir``,
+    which is made where it is missing; ``load_encoder(out_dir / "<name>.safetensors")`` reads them
+    back.
     """
     encoder = train_encoder(train_images, train_labels, num_classes, name, seed, epochs, device)
     train_accuracy = measure_accuracy(encoder, train_images, train_labels)

@@ -1,0 +1,127 @@
+"""The guide's worked examples are real: its files are taken from the page and run."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from torch import Generator, nn
+
+import thaw.diffusion.degradations
+from thaw.commands import config
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.generation import generate
+from thaw.diffusion.predictions import Clean
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.training.experiment import build
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGE = (REPOSITORY / "docs" / "adding_a_degradation.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```", PAGE, re.M | re.S))
+COMMANDS = re.findall(r"^python train\.py (.*)$", PAGE, re.M)
+NAMES = ("fade", "fade_to_grey")
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The page's files in a folder of their own, which Python and this test's Hydra see."""
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    package = thaw.diffusion.degradations
+    folder = tmp_path / "src" / "thaw" / "diffusion" / "degradations"
+    monkeypatch.setattr(package, "__path__", [str(folder), *package.__path__])
+    yield tmp_path
+    for name in NAMES:
+        sys.modules.pop(f"{package.__name__}.{name}", None)
+
+
+def composed(files: Path, *overrides: str) -> DictConfig:
+    config.register()
+    quick = ["metrics=none", "logger=none", f"hydra.searchpath=[file://{files / 'conf'}]"]
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        return compose("train", overrides=[*overrides, *quick])
+
+
+def test_the_page_has_its_files_and_commands() -> None:
+    source, conf = "src/thaw/diffusion/degradations", "conf/degradation"
+    assert set(FILES) == {
+        *(f"{source}/{name}.py" for name in NAMES),
+        *(f"{conf}/{name}.yaml" for name in NAMES),
+        "tests/diffusion/test_fade.py",
+    }
+    assert len(COMMANDS) == 2
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "degradation=fade_to_grey data=mnist_5k"])
+def test_each_command_builds_trains_and_samples(files: Path, command: str) -> None:
+    experiment = build(composed(files, *shlex.split(command)), provenance={})
+    module = experiment.module
+    images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8)
+    module.prior.fit(images)
+    optimizer = module.optimizer(module.restorer.network.parameters())
+    x_0 = experiment.data.pixel_range.from_uint8(images)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = module.objective(module.restorer, x_0, Generator().manual_seed(0))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    (samples,) = generate(module.restorer, experiment.sampler, module.prior, 2, 2, seed=0)
+    assert samples.shape == (2, 1, 28, 28)
+    assert samples.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_keep_the_contract(files: Path, name: str) -> None:
+    experiment = build(composed(files, f"degradation={name}", "data=mnist_5k"), provenance={})
+    degradation: Degradation = experiment.restorer.degradation
+    x_0, last = torch.rand(3, 1, 28, 28) - 0.5, degradation.num_steps
+    noise = degradation.draw_noise(x_0, Generator().manual_seed(0))
+    x_t = degradation(x_0, torch.tensor([0, 1, last]), noise)
+    assert torch.equal(x_t[0], x_0[0])
+    assert x_t[2].std() < 1e-6
+    restorer = Restorer(Always(x_0), degradation, Clean(), experiment.data.pixel_range)
+    x_T = degradation(x_0, torch.full((3,), last), noise)
+    for sampler in (Cold(), Naive()):
+        assert torch.equal(sampler.sample(restorer, x_T, noise), x_0)
+
+
+class Always(nn.Module):
+    """A network that knows the answer."""
+
+    def __init__(self, x_0: torch.Tensor) -> None:
+        super().__init__()
+        self.x_0 = x_0
+
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.x_0
+
+
+def test_the_pages_own_test_passes() -> None:
+    namespace: dict[str, Any] = {}
+    exec(FILES["tests/diffusion/test_fade.py"], namespace)
+    tests = [value for name, value in namespace.items() if name.startswith("test_")]
+    assert len(tests) == 1
+    tests[0]()
+
+
+def test_what_does_not_fit_is_refused_as_the_page_says(files: Path) -> None:
+    cfg = composed(files, "degradation=fade", "data=mnist_5k", "sampler=ddim")
+    with pytest.raises(ValueError, match="Fade does not; with it use sampler=cold or"):
+        build(cfg, provenance={})
+
+
+def test_a_bad_number_of_steps_is_refused(files: Path) -> None:
+    cfg = composed(files, "degradation=fade", "data=mnist_5k", "degradation.num_steps=0")
+    with pytest.raises(ValueError, match="degradation.num_steps must be a whole number"):
+        build(cfg, provenance={})
