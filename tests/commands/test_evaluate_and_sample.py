@@ -11,8 +11,8 @@ from commands_support import record
 from PIL import Image
 
 
-def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Path, run_command):
-    finished = run_command(
+def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Path, fork_command):
+    finished = fork_command(
         "evaluate", f"run={hot_run}", "num_samples=30", "seed=0", "batch_size=500", cwd=tmp_path
     )
     assert finished.returncode == 0, finished.stderr
@@ -26,9 +26,9 @@ def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Pa
 
 
 def test_evaluate_restores_where_the_degradation_is_not_noise(
-    cold_run: Path, tmp_path: Path, run_command
+    cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
-    finished = run_command(
+    finished = fork_command(
         "evaluate",
         f"run={cold_run}",
         "num_samples=10",
@@ -50,26 +50,26 @@ def test_evaluate_restores_where_the_degradation_is_not_noise(
 
 
 def test_evaluate_takes_several_runs_and_names_those_it_cannot_use(
-    hot_run: Path, cold_run: Path, tmp_path: Path, run_command
+    hot_run: Path, cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
     for number, run_dir in enumerate((hot_run, cold_run)):
         shutil.copytree(run_dir, tmp_path / "runs" / str(number))
     (tmp_path / "runs" / "2").mkdir()
     (tmp_path / "runs" / "2" / "run.json").write_text("{}")
-    finished = run_command(
+    finished = fork_command(
         "evaluate", "runs=runs/*", "num_samples=4", "num_restored=0", cwd=tmp_path
     )
     assert finished.returncode == 0, finished.stderr
-    assert len(list(tmp_path.glob("runs/*/evaluations/*.json"))) == 2
+    assert len(list(tmp_path.glob("runs/*/evaluations/*_n4_*.json"))) == 2
     assert "left out: runs/2" in finished.stdout
 
 
 def test_sample_writes_grid_images_arrays_and_an_animation(
-    cold_run: Path, tmp_path: Path, run_command
+    cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
     arguments = [f"run={cold_run}", "num_samples=9", "seed=3"]
     for out in ("first", "second"):
-        finished = run_command("sample", *arguments, f"out={out}", cwd=tmp_path)
+        finished = fork_command("sample", *arguments, f"out={out}", cwd=tmp_path)
         assert finished.returncode == 0, finished.stderr
     images = np.load(tmp_path / "first" / "samples.npz")["images"]
     assert images.shape == (9, 28, 28, 1)
@@ -81,7 +81,7 @@ def test_sample_writes_grid_images_arrays_and_an_animation(
     assert np.array_equal(images, np.load(tmp_path / "second" / "samples.npz")["images"])
 
 
-def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, run_command) -> None:
+def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, fork_command) -> None:
     contents = torch.load(cold_run / "checkpoints" / "last.ckpt", weights_only=True)
     contents["thaw"]["config"]["data"] = {
         "_target_": "thaw.data.datasets.MNIST",
@@ -89,7 +89,7 @@ def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, run_comma
     }
     (tmp_path / "run").mkdir()
     torch.save(contents, tmp_path / "run" / "elsewhere.ckpt")
-    finished = run_command(
+    finished = fork_command(
         "sample", "run=run", "checkpoint=run/elsewhere.ckpt", "num_samples=2", cwd=tmp_path
     )
     assert finished.returncode == 0, finished.stderr
@@ -108,22 +108,22 @@ def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, run_comma
 )
 @pytest.mark.parametrize("command", ["evaluate", "sample"])
 def test_wrong_input_is_one_line_and_exit_code_2(
-    command: str, arguments: list[str], expected: str, tmp_path: Path, run_command
+    command: str, arguments: list[str], expected: str, tmp_path: Path, fork_command
 ) -> None:
     (tmp_path / "damaged.ckpt").write_bytes(b"PK\x03\x04 half a file")
-    finished = run_command(command, *arguments, cwd=tmp_path)
+    finished = fork_command(command, *arguments, cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr
     assert expected in finished.stderr
     assert "Traceback" not in finished.stderr + finished.stdout
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(
-    cold_run: Path, tmp_path: Path, run_command
+    cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
     contents = torch.load(cold_run / "checkpoints" / "last.ckpt", weights_only=True)
     contents["thaw"]["config"]["sampler"] = {"_target_": "os.mkdir", "path": "created"}
     torch.save(contents, tmp_path / "evil.ckpt")
-    finished = run_command("sample", "run=.", "checkpoint=evil.ckpt", cwd=tmp_path)
+    finished = fork_command("sample", "run=.", "checkpoint=evil.ckpt", cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr
     assert "os.mkdir" in finished.stderr
     assert not (tmp_path / "created").exists()

@@ -94,11 +94,11 @@ def test_hparams_columns_are_the_same_for_both_families(cold_run: Path, hot_run:
 
 
 def test_resume_continues_where_the_run_stopped_and_equals_an_undisturbed_one(
-    cold_run: Path, tmp_path: Path, run_command
+    cold_run: Path, tmp_path: Path, run_command, fork_command
 ) -> None:
     run_dir = tmp_path / "resumed"
     base = [*TINY, "degradation=column_random", f"hydra.run.dir={run_dir}"]
-    first = run_command("train", *base, "trainer.max_epochs=1", cwd=tmp_path)
+    first = fork_command("train", *base, "trainer.max_epochs=1", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     second = run_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
@@ -111,7 +111,7 @@ def test_resume_continues_where_the_run_stopped_and_equals_an_undisturbed_one(
     assert resumed["epoch"] == whole["epoch"] == 1
     for name, tensor in whole["state_dict"].items():
         assert torch.equal(resumed["state_dict"][name], tensor), name
-    again = run_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
+    again = fork_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert rows(run_dir) == rows(cold_run)
 
@@ -167,14 +167,22 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(
-    arguments: list[str], expected: str, tmp_path: Path, run_command
+    arguments: list[str], expected: str, tmp_path: Path, fork_command
 ) -> None:
-    finished = run_command("train", *arguments, cwd=tmp_path)
+    finished = fork_command("train", *arguments, cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr
     assert expected in finished.stderr
     messages = [line for line in finished.stderr.splitlines() if line.startswith("thaw: ")]
     assert len(messages) == 1
     assert "Traceback" not in finished.stderr + finished.stdout
+
+
+def test_a_bad_override_in_a_real_process(tmp_path: Path, run_command) -> None:
+    finished = run_command("train", "model.activation=foo", "data=mnist_5k", cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stderr.splitlines()[-1].startswith("thaw: model.activation must be one of gelu")
+    (run_json,) = tmp_path.glob("outputs/*/*/run.json")
+    assert record(run_json.parent)["status"] == "failed"
 
 
 def test_a_missing_data_set_is_one_line_with_the_ways_out(tmp_path: Path, run_command) -> None:

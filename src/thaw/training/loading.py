@@ -50,7 +50,9 @@ def load_run(
     config = OmegaConf.create(contents["thaw"]["config"])
     check_trusted(config, (*TRUSTED, *trusted))
     if sampler:
-        config.sampler = sampler if "_target_" in sampler else config.sampler | sampler
+        config.sampler = (
+            sampler if "_target_" in sampler else OmegaConf.merge(config.sampler, sampler)
+        )
     if data_root is not None and "root" in config.data:
         config.data.root = data_root
     experiment = build(config, contents["thaw"])
