@@ -12,13 +12,15 @@ from typing import Any, NoReturn
 
 import hydra
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from thaw import runs
 from thaw.commands import config
-from thaw.commands.errors import InputError, Stopped, one_line
+from thaw.commands.errors import Escaped, InputError, Stopped, one_line
 from thaw.commands.sweeps import print_summary
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -57,13 +59,23 @@ def run(command: str) -> NoReturn:
 def _run_hydra(command: str) -> None:
     sys.argv[1:] = prepare_arguments(sys.argv[1:], command)
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)
-    main(_task(command))()
+    try:
+        main(_task(command))()
+    except Escaped as escaped:
+        assert escaped.__cause__ is not None
+        raise escaped.__cause__ from escaped.__cause__.__cause__
 
 
 def _task(command: str) -> Callable[[DictConfig], Any]:
     def task(cfg: DictConfig) -> Any:
         # Imported here so that --help and --cfg need neither torch nor Lightning.
-        return importlib.import_module(f"thaw.commands.{command}").main(cfg)
+        main = importlib.import_module(f"thaw.commands.{command}").main
+        try:
+            return main(cfg)
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
+                raise
+            raise Escaped from error
 
     return task
 

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-MAX_NAME = 120
+MAX_NAME = 180
 _claimed: dict[str, str] = {}
 
 

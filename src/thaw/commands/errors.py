@@ -10,6 +10,10 @@ class InputError(ValueError):
     """The configuration or an input is wrong: one line for the user, exit code 2."""
 
 
+class Escaped(BaseException):
+    """An error on its way past Hydra, which would add lines of its own to ``__cause__``."""
+
+
 class Stopped(BaseException):
     """SIGINT or SIGTERM arrived.
 

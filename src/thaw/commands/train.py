@@ -148,7 +148,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         raise
     except InputError as problem:
         error = one_line(problem)
-        log.error(error)
+        _log_to_files(error)
         raise
     except BaseException as problem:
         error = one_line(problem)
@@ -159,6 +159,14 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
         changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
         runs.update_record(run_dir, {"status": status, "error": error} | changes)
+
+
+def _log_to_files(message: str) -> None:
+    """Into train.log only: the screen shows the same line at the very end."""
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:

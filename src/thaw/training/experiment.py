@@ -1,5 +1,6 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
+import copy
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,10 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     sampler: Sampler = make(cfg.sampler)
     sampler.check(degradation)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
+    # Few steps, or all where the degradation has no more.
+    score_sampler.num_steps = min(
+        score_sampler.num_steps or degradation.num_steps, degradation.num_steps
+    )
     score_sampler.check(degradation)
     module = DiffusionModule(
         restorer,
@@ -106,7 +111,7 @@ def _make_scores(
     check_whole("metrics.final_num_samples", metrics.final_num_samples, 0)
     check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
     check_whole("metrics.batch_size", metrics.batch_size)
-    score_sampler = make(metrics.sampler) if metrics.get("sampler") else sampler
+    score_sampler = make(metrics.sampler) if metrics.get("sampler") else copy.copy(sampler)
     if not metrics.suite:
         return None, score_sampler
     suite: ScoreSuite = make(metrics.suite)
@@ -115,11 +120,13 @@ def _make_scores(
 
 
 def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:
-    """Two blank images through the objective, and an optimiser: what does not fit fails here."""
+    """Two blank images through the objective, an optimiser, a schedule: misfits fail here."""
     with torch.no_grad():
         x_0 = torch.zeros(2, *data.image_shape)
         module.objective(module.restorer, x_0, torch.Generator().manual_seed(0))
-    module.optimizer(module.restorer.network.parameters())
+    optimizer = module.optimizer(module.restorer.network.parameters())
+    if module.lr_scheduler is not None:
+        module.lr_scheduler(optimizer, num_steps=1)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

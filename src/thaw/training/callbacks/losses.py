@@ -27,7 +27,7 @@ class LossLog(pl.Callback):
         losses = torch.stack(self.losses).float().cpu()
         self.losses.clear()
         pl_module.log("train/loss", losses.mean(), sync_dist=True)
-        first = trainer.fit_loop.epoch_loop.total_batch_idx + 1 - len(losses)
+        first = trainer.fit_loop.epoch_loop.total_batch_idx + 2 - len(losses)
         for writer in writers(trainer):
             for step, loss in enumerate(losses.tolist(), start=first):
                 writer.add_scalar("train/loss_step", loss, step)

@@ -1,0 +1,120 @@
+"""Callbacks, learning-rate schedules and the final estimate's rules."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.predictions import Clean
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.cold import Cold
+from thaw.pixels import PixelRange
+from thaw.training.callbacks.samples import SampleGrid
+from thaw.training.callbacks.tensorboard import hyperparameters
+from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable, restoration_scores
+from thaw.training.lr_schedules import one_cycle
+
+RANGE = PixelRange(-0.5, 0.5)
+
+
+class Grey(nn.Module):
+    """A network that always answers 0, the middle of the range."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return torch.zeros_like(x_t) + self.anchor
+
+
+def restorer(num_steps: int) -> Restorer:
+    return Restorer(Grey(), LineAverage((1, 14, num_steps), "column", "random"), Clean(), RANGE)
+
+
+def test_on_a_cpu_only_an_unlimited_sampler_of_many_steps_is_shortened() -> None:
+    assert affordable(Cold(), restorer(100)).num_steps == MAX_STEPS_ON_CPU
+    assert affordable(Cold(), restorer(28)).num_steps == 28
+    assert affordable(Cold(num_steps=90), restorer(100)).num_steps == 90
+
+
+def test_shortening_leaves_the_run_s_own_sampler_alone() -> None:
+    sampler = Cold()
+    affordable(sampler, restorer(100))
+    assert sampler.num_steps is None
+
+
+def test_restoration_scores_are_those_of_the_images_compared() -> None:
+    images = torch.randint(0, 256, (6, 1, 14, 28), dtype=torch.uint8)
+    scores = restoration_scores(restorer(28), Cold(), images, batch_size=4, seed=0)
+    x_0 = RANGE.from_uint8(images)
+    degraded = x_0.mean(2, keepdim=True)
+    assert scores["degraded"]["rmse"] == pytest.approx((x_0 - degraded).square().mean().sqrt())
+    assert scores["direct"]["rmse"] == pytest.approx(x_0.square().mean().sqrt())
+    # Grey restored line by line leaves each line at its mean: nothing is added to x_T.
+    assert scores["sampled"]["rmse"] == pytest.approx(scores["degraded"]["rmse"])
+    assert scores["n"] == 6
+
+
+def rates(num_steps: int, warmup: float, count: int) -> list[float]:
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.01)
+    scheduler = one_cycle(optimizer, num_steps, warmup)
+    found = []
+    for _ in range(count):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_one_cycle_peaks_at_the_given_rate_after_the_warm_up_and_ends_near_zero() -> None:
+    found = rates(100, 0.2, 100)
+    assert max(found) == pytest.approx(0.01)
+    assert found.index(max(found)) == 19
+    assert found[:20] == pytest.approx([0.01 * (k + 1) / 20 for k in range(20)])
+    assert found[60] == pytest.approx(0.005)  # half-way down
+    assert found[-1] < 1e-5
+
+
+@pytest.mark.parametrize("warmup", [0, 0.1, 1])
+@pytest.mark.parametrize("num_steps", [1, 10])
+def test_one_cycle_takes_the_ends_of_its_range_and_more_steps_than_planned(
+    warmup: float, num_steps: int
+) -> None:
+    assert all(0 <= rate <= 0.01 for rate in rates(num_steps, warmup, num_steps + 5))
+
+
+@pytest.mark.parametrize(
+    ("at_epochs", "expected"),
+    [([1, 3, "last"], [1, 3, 5]), ("every", [1, 2, 3, 4, 5]), ("last", [5]), ([], []), ([2], [2])],
+)
+def test_grids_are_drawn_after_the_epochs_asked_for(
+    at_epochs: Any, expected: list[int], tmp_path: Path
+) -> None:
+    callback = SampleGrid(tmp_path, Cold(), 0, at_epochs)
+    trainers = [
+        SimpleNamespace(current_epoch=epoch, max_epochs=5, should_stop=False) for epoch in range(5)
+    ]
+    due = [trainer.current_epoch + 1 for trainer in trainers if callback._is_due(trainer)]
+    assert due == expected
+
+
+@pytest.mark.parametrize("at_epochs", [[0], ["first"], [1.5], [-1], "sometimes"])
+def test_epochs_that_do_not_exist_are_refused(at_epochs: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"callbacks\.samples\.at_epochs"):
+        SampleGrid(tmp_path, Cold(), 0, at_epochs)
+
+
+def test_hyperparameters_have_the_same_keys_whatever_is_configured_and_never_none() -> None:
+    cold = hyperparameters({"degradation": {"group_size": 4}, "seed": 1}, {"degradation": "x"})
+    hot = hyperparameters({"schedule": {"timesteps": 10}, "seed": None}, {"prior": None})
+    assert cold.keys() == hot.keys()
+    assert None not in [*cold.values(), *hot.values()]
+    assert cold["degradation.group_size"] == 4
+    assert hot["schedule.timesteps"] == 10
+    assert not any(isinstance(value, float) and math.isnan(value) for value in cold.values())
