@@ -62,8 +62,7 @@ def _run_hydra(command: str) -> None:
     try:
         main(_task(command))()
     except Escaped as escaped:
-        assert escaped.__cause__ is not None
-        raise escaped.__cause__ from escaped.__cause__.__cause__
+        raise escaped.error from escaped.error.__cause__
 
 
 def _task(command: str) -> Callable[[DictConfig], Any]:
@@ -75,7 +74,7 @@ def _task(command: str) -> Callable[[DictConfig], Any]:
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
                 raise
-            raise Escaped from error
+            raise Escaped(error) from error
 
     return task
 

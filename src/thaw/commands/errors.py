@@ -11,7 +11,11 @@ class InputError(ValueError):
 
 
 class Escaped(BaseException):
-    """An error on its way past Hydra, which would add lines of its own to ``__cause__``."""
+    """Carries an error past Hydra, which would add lines of its own to it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(str(error))
 
 
 class Stopped(BaseException):
