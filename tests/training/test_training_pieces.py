@@ -111,10 +111,17 @@ def test_epochs_that_do_not_exist_are_refused(at_epochs: Any, tmp_path: Path) ->
 
 
 def test_hyperparameters_have_the_same_keys_whatever_is_configured_and_never_none() -> None:
-    cold = hyperparameters({"degradation": {"group_size": 4}, "seed": 1}, {"degradation": "x"})
-    hot = hyperparameters({"schedule": {"timesteps": 10}, "seed": None}, {"prior": None})
+    schedule = {"timesteps": 10}
+    cold = hyperparameters(
+        {"degradation": {"group_size": 4}, "schedule": schedule, "seed": 1}, {"schedule": "linear"}
+    )
+    hot = hyperparameters(
+        {"degradation": {"schedule": schedule}, "schedule": schedule}, {"prior": None}
+    )
     assert cold.keys() == hot.keys()
     assert None not in [*cold.values(), *hot.values()]
     assert cold["degradation.group_size"] == 4
     assert hot["schedule.timesteps"] == 10
+    assert (cold["schedule"], cold["schedule.timesteps"]) == ("-", 0)
+    assert [type(value) for value in cold.values()] == [type(value) for value in hot.values()]
     assert not any(isinstance(value, float) and math.isnan(value) for value in cold.values())

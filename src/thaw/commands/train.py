@@ -39,6 +39,7 @@ def main(cfg: DictConfig) -> None:
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     _quieten()
     with recorded(run_dir, cfg):
+        _warn_of_what_has_no_effect(cfg)
         checkpoint = _checkpoint_to_resume(cfg, run_dir)
         with as_input_errors():
             pl.seed_everything(cfg.seed, verbose=False)
@@ -177,6 +178,12 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
         return None
     log.info("continuing from %s", path)
     return path
+
+
+def _warn_of_what_has_no_effect(cfg: DictConfig) -> None:
+    changed = [key for key in HydraConfig.get().overrides.task if key.startswith("schedule")]
+    if changed and "schedule" not in cfg.degradation:
+        log.warning("%s has no effect: this degradation takes no schedule", " ".join(changed))
 
 
 def _device_name(device: torch.device) -> str:

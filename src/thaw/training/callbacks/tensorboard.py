@@ -40,16 +40,17 @@ HYPERPARAMETERS = (
     "optimizer",
     "data",
 )
-VALUES = (
-    "schedule.timesteps",
-    "degradation.group_size",
-    "model.activation",
-    "model.hidden",
-    "optimizer.lr",
-    "data.batch_size",
-    "trainer.max_epochs",
-    "seed",
-)
+# What stands where a run has no such value: of one type a column, whatever the run.
+VALUES: dict[str, float | str] = {
+    "schedule.timesteps": 0.0,
+    "degradation.group_size": 0.0,
+    "model.activation": "-",
+    "model.hidden": "-",
+    "optimizer.lr": 0.0,
+    "data.batch_size": 0.0,
+    "trainer.max_epochs": 0.0,
+    "seed": 0.0,
+}
 
 
 class TensorBoardPages(pl.Callback):
@@ -78,10 +79,15 @@ class TensorBoardPages(pl.Callback):
 
 def hyperparameters(
     config: Mapping[str, Any], choices: Mapping[str, str]
-) -> dict[str, str | float | bool]:
+) -> dict[str, float | str]:
     """The HPARAMS columns, identical keys in every run and never None."""
-    groups = {group: choices.get(group) or "-" for group in HYPERPARAMETERS}
-    return groups | {path: _plain(_look_up(config, path)) for path in VALUES}
+    columns: dict[str, float | str] = {
+        group: choices.get(group) or "-" for group in HYPERPARAMETERS
+    }
+    columns |= {path: _plain(_look_up(config, path), VALUES[path]) for path in VALUES}
+    if "schedule" not in config["degradation"]:  # composed, but without effect
+        columns |= {"schedule": "-", "schedule.timesteps": 0.0}
+    return columns
 
 
 def _look_up(config: Any, path: str) -> Any:
@@ -90,10 +96,10 @@ def _look_up(config: Any, path: str) -> Any:
     return config
 
 
-def _plain(value: Any) -> str | float | bool:
-    if isinstance(value, bool | int | float):
-        return value
-    return "-" if value is None else str(value)
+def _plain(value: Any, absent: float | str) -> float | str:
+    if value is None:
+        return absent
+    return str(value) if isinstance(absent, str) else float(value)
 
 
 def writers(trainer: pl.Trainer) -> list[SummaryWriter]:
