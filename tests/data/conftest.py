@@ -1,7 +1,6 @@
-"""What the data tests share: the real MNIST, small sources, and idx files written by hand."""
+"""What the data tests share: small sources, and idx files written by hand."""
 
 import gzip
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +10,6 @@ import torch
 from torch import Tensor
 
 from thaw.data.sources import ImageSet
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def mnist_root() -> Path:
-    """The folder that holds the real MNIST, where the machine has it."""
-    root = Path(os.environ.get("THAW_DATA") or REPOSITORY.parent / "shared" / "data")
-    if not (root / "MNIST" / "raw").is_dir():
-        pytest.skip("needs the real MNIST: set THAW_DATA to a folder that holds MNIST/raw/")
-    return root
 
 
 def idx_bytes(array: Tensor) -> bytes:

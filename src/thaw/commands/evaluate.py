@@ -13,7 +13,7 @@ from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.selection import load_all
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.training.estimate import affordable, estimate, in_words, restoration_scores
+from thaw.training.estimate import estimate, in_words, restoration_scores
 from thaw.training.loading import LoadedRun
 
 log = logging.getLogger(__name__)
@@ -44,15 +44,7 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
         raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
     _prepare_suite(run)
     log.info("%s, %s of epoch %d", run.run_dir, run.checkpoint.name, run.epoch)
-    scores = estimate(
-        experiment.restorer,
-        affordable(experiment.sampler, experiment.restorer),
-        experiment.module.prior,
-        experiment.suite,
-        cfg.num_samples,
-        cfg.batch_size,
-        cfg.seed,
-    )
+    scores = estimate(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
     log.info("generated: %s", in_words(scores))
     result = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "generated": scores}
     if cfg.num_restored and not isinstance(experiment.restorer.degradation, Gaussian):

@@ -13,11 +13,9 @@ from tqdm import tqdm
 
 from thaw import runs
 from thaw.diffusion.generation import generate
-from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.restoration import RestorationScores
-from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import generator
 from thaw.training.experiment import Experiment
 
@@ -35,15 +33,7 @@ def final_estimate(
     done = runs.read_record(run_dir).get("final_scores") or {}
     if experiment.suite is None or not metrics.final_num_samples or done.get("epoch") == epoch:
         return
-    scores = estimate(
-        experiment.restorer,
-        affordable(experiment.sampler, experiment.restorer),
-        experiment.module.prior,
-        experiment.suite,
-        metrics.final_num_samples,
-        metrics.batch_size,
-        seed,
-    )
+    scores = estimate(experiment, metrics.final_num_samples, metrics.batch_size, seed)
     log.info("final estimate: %s", in_words(scores))
     final = {f"final/{key}": value for key, value in scores.items()} | {"epoch": epoch}
     runs.update_record(run_dir, {"final_scores": final})
@@ -67,15 +57,12 @@ def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
 
 
 def estimate(
-    restorer: Restorer,
-    sampler: Sampler,
-    prior: Prior,
-    suite: ScoreSuite,
-    num_samples: int,
-    batch_size: int,
-    seed: int,
+    experiment: Experiment, num_samples: int, batch_size: int, seed: int
 ) -> dict[str, Any]:
     """Every score of images generated from the prior, and what was measured how."""
+    restorer, prior, suite = experiment.restorer, experiment.module.prior, experiment.suite
+    assert suite is not None
+    sampler = affordable(experiment.sampler, restorer)
     suite.to(next(restorer.network.parameters()).device)
     suite.reset()
     batches = generate(restorer, sampler, prior, num_samples, batch_size, seed)
