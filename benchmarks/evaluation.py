@@ -18,7 +18,7 @@ from thaw.commands.train import prepare
 from thaw.diffusion.generation import generate
 from thaw.seeding import generator
 
-STEPS, REPETITIONS, STEPS_AN_EPOCH = 20, 3, 468
+STEPS, REPETITIONS, STEPS_AN_EPOCH = 15, 2, 468
 
 
 def main(overrides: list[str]) -> None:

@@ -1,6 +1,9 @@
 """What the tests of the commands share."""
 
 import json
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +27,26 @@ def record(run_dir: Path) -> dict[str, Any]:
     """The contents of run.json."""
     contents: dict[str, Any] = json.loads((run_dir / "run.json").read_text())
     return contents
+
+
+def run_forked(
+    command: str,
+    arguments: tuple[str, ...],
+    cwd: str,
+    variables: Mapping[str, str],
+    out: Path,
+    err: Path,
+) -> None:
+    """What a forked process does: run the command, its output into files.
+
+    Here and not in a conftest, of which there are several by that name, so that it can be pickled.
+    """
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+    os.environ.update(variables)
+    os.chdir(cwd)
+    sys.argv = [str(ROOT / f"{command}.py"), *arguments]
+    from thaw.commands.app import run
+
+    run(command)

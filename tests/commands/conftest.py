@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands_support import ROOT, TINY
+from commands_support import ROOT, TINY, run_forked
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TIMEOUT_S = 300
@@ -51,7 +51,7 @@ def fork_command() -> Run:
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder) / "out", Path(folder) / "err"
             process = context.Process(
-                target=_run_forked, args=(command, arguments, str(cwd), variables, out, err)
+                target=run_forked, args=(command, arguments, str(cwd), variables, out, err)
             )
             process.start()
             process.join(TIMEOUT_S)
@@ -63,25 +63,6 @@ def fork_command() -> Run:
             )
 
     return run
-
-
-def _run_forked(
-    command: str,
-    arguments: tuple[str, ...],
-    cwd: str,
-    variables: Mapping[str, str],
-    out: Path,
-    err: Path,
-) -> None:
-    for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
-    os.environ.update(variables)
-    os.chdir(cwd)
-    sys.argv = [str(ROOT / f"{command}.py"), *arguments]
-    from thaw.commands.app import run
-
-    run(command)
 
 
 @pytest.fixture(scope="session")
