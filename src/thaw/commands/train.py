@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import runs
 from thaw.commands.app import CONF
@@ -46,9 +47,13 @@ def main(cfg: DictConfig) -> None:
             choices = HydraConfig.get().runtime.choices
             experiment, trainer = prepare(cfg, run_dir, choices)
         start = time.perf_counter()
-        trainer.fit(
-            experiment.module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True
-        )
+        with logging_redirect_tqdm():
+            trainer.fit(
+                experiment.module,
+                datamodule=experiment.data,
+                ckpt_path=checkpoint,
+                weights_only=True,
+            )
         training_s = time.perf_counter() - start
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
         runs.update_record(run_dir, {"training_s": round(training_s, 1)})

@@ -26,6 +26,12 @@ class Progress(TQDMProgressBar):
         check_whole("callbacks.progress.refresh_rate", refresh_rate, 0)
         super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0)
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        # Counted from 1, as in the log, metrics.csv and the names of the grids.
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs
+        self.train_progress_bar.set_description(f"Epoch {epoch}/{last}" if last else f"{epoch}")
+
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
