@@ -220,4 +220,4 @@ def test_a_silent_name_server_holds_up_neither_the_message_nor_the_exit(tmp_path
     start, message = output.splitlines()
     assert "https://mirror.invalid/ (no answer within 3 s)" in message
     assert "Three ways out" in message
-    assert end - float(start) < 8
+    assert end - float(start) < 20  # what the message is promised within; 3 s on an idle machine
