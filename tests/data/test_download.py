@@ -161,7 +161,7 @@ def test_a_mirror_that_stalls_half_way_is_given_up(
     start = time.monotonic()
     with pytest.raises(FileNotFoundError, match="timed out"):
         KMNIST(tmp_path / "root").load()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 8  # it did not wait for the answer
     assert socket.getdefaulttimeout() is None
 
 
@@ -177,7 +177,7 @@ def test_without_a_network_one_line_says_what_was_tried_and_the_ways_out(
     start = time.monotonic()
     with pytest.raises(FileNotFoundError) as error:
         KMNIST(root).load()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20  # what the message is promised within
     message = str(error.value)
     assert "\n" not in message
     reasons = ("refused", "timed out|no answer", "Not Found")
