@@ -25,8 +25,11 @@ def check_between(name: str, value: object, low: float, high: float, open_: bool
     Raises:
         ValueError: naming the key, what is allowed and what was given.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and (low < value < high if open_ else low <= value <= high):  # type: ignore[operator]
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (low < value < high or (not open_ and value in (low, high)))
+    ):
         return
     ends = " (ends excluded)" if open_ else ""
     raise ValueError(f"{name} must be a number between {low:g} and {high:g}{ends}, not {value!r}")

@@ -24,9 +24,9 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         value = trainer.callback_metrics.get(self.monitor)
-        improved = value is not None and (self.best is None or float(value) < self.best)
-        if improved:
-            self.best = float(value)  # type: ignore[arg-type]
+        improved = False
+        if value is not None and (self.best is None or float(value) < self.best):
+            improved, self.best = True, float(value)
         last = self.run_dir / runs.LAST_CHECKPOINT
         temporary = last.with_suffix(".tmp")
         trainer.save_checkpoint(temporary)
