@@ -17,6 +17,7 @@ TINY = [
     "trainer.limit_val_batches=1",
     "metrics.num_samples=20",
     "metrics.final_num_samples=30",
+    "metrics.num_restored=20",
     "schedule.timesteps=20",
     "metrics.sampler.num_steps=5",
     "callbacks.samples.num_samples=4",

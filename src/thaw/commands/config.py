@@ -15,6 +15,13 @@ _claimed: dict[str, str] = {}
 
 
 @dataclass
+class Sweep:
+    """What concerns a whole sweep."""
+
+    name: str | None = None
+
+
+@dataclass
 class TrainConfig:
     """Root of conf/train.yaml: a key that is not here is refused, also in an experiment."""
 
@@ -35,6 +42,7 @@ class TrainConfig:
     seed: int = 0
     resume: str = "auto"
     name: str | None = None
+    sweep: Sweep = field(default_factory=Sweep)
 
 
 @dataclass
@@ -88,6 +96,8 @@ def register() -> None:
     store.store("train_encoder_schema", TrainEncoderConfig)
     OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("thaw.sweep_dir", sweep_directory, replace=True)
+    OmegaConf.register_new_resolver("thaw.job_name", job_name, replace=True)
 
 
 def run_name(override_dirname: str, name: str | None = None) -> str:
@@ -98,6 +108,18 @@ def run_name(override_dirname: str, name: str | None = None) -> str:
         digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
         safe = f"{safe[:MAX_NAME]}~{digest}"
     return safe
+
+
+def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
+    """``parent/NAME`` of a named sweep, there or not; else a folder of this process alone."""
+    return f"{parent}/{run_name(sweep_name)}" if sweep_name else claim_directory(f"{parent}/{time}")
+
+
+def job_name(number: int, override_dirname: str, name: str | None, sweep_name: str | None) -> str:
+    """Of a job's directory; in a named sweep its overrides alone, whatever its number."""
+    if sweep_name:
+        return run_name(override_dirname)
+    return f"{number}_{run_name(override_dirname, name)}"
 
 
 def claim_directory(path: str) -> str:

@@ -13,8 +13,9 @@ from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.selection import load_all
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.training.estimate import estimate, in_words, restoration_scores
+from thaw.training.estimate import estimate, in_words
 from thaw.training.loading import LoadedRun
+from thaw.training.restoration import in_lines, restoration_scores
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +64,8 @@ def _restore(run: LoadedRun, cfg: DictConfig) -> dict[str, Any] | str:
     scores = restoration_scores(
         experiment.restorer, experiment.sampler, images, cfg.batch_size, cfg.seed
     )
-    for name in ("degraded", "direct", "sampled"):
-        entry = scores[name]
-        log.info(
-            "restored, %-8s  PSNR %5.2f dB  SSIM %.3f  RMSE %.4f  N %d test images",
-            name,
-            entry["psnr"],
-            entry["ssim"],
-            entry["rmse"],
-            scores["n"],
-        )
+    for line in in_lines(scores):
+        log.info(line)
     return scores
 
 

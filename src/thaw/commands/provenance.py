@@ -1,5 +1,6 @@
 """Where a run comes from: versions, git commit, machine. Needs neither torch nor Lightning."""
 
+import os
 import platform
 import shlex
 import subprocess
@@ -37,6 +38,18 @@ def git_state(directory: Path) -> dict[str, Any] | None:
     if not commit:
         return None
     return {"commit": commit, "dirty": bool(_git(directory, "status", "--porcelain", "-uno"))}
+
+
+def processor() -> str:
+    """The CPU's model where the system says it, and the number of cores this process may use."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):  # not Linux, or a machine that does not name it
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores"
 
 
 def tensorboard_command(logdir: Path) -> str:

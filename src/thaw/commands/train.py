@@ -18,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from thaw import runs
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, Stopped, as_input_errors, one_line
-from thaw.commands.provenance import git_state, tensorboard_command, versions
+from thaw.commands.provenance import git_state, processor, tensorboard_command, versions
 from thaw.training.callbacks.checkpoints import Checkpoints
 from thaw.training.callbacks.losses import LossLog
 from thaw.training.callbacks.run_files import RunFiles
@@ -26,6 +26,7 @@ from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.estimate import final_estimate
 from thaw.training.experiment import Experiment, build, make, resolved
+from thaw.training.restoration import final_restoration
 
 log = logging.getLogger(__name__)
 RESUME = ("auto", "never")
@@ -39,6 +40,9 @@ def main(cfg: DictConfig) -> None:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     _quieten()
+    if _is_finished(cfg, run_dir):
+        log.info("finished already, not run again: %s", run_dir)
+        return
     with recorded(run_dir, cfg):
         _warn_of_what_has_no_effect(cfg)
         checkpoint = _checkpoint_to_resume(cfg, run_dir)
@@ -58,6 +62,7 @@ def main(cfg: DictConfig) -> None:
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
         runs.update_record(run_dir, {"training_s": round(training_s, 1)})
         final_estimate(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
+        final_restoration(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
         _say_where(run_dir)
 
 
@@ -80,6 +85,9 @@ def prepare(
         {
             "dataset": provenance["dataset"],
             "encoder": encoder,
+            "config": provenance["config"],
+            "choices": dict(choices),
+            "cpu": processor(),
             "device": _device_name(trainer.strategy.root_device),
             "num_threads": torch.get_num_threads(),
             "num_parameters": sum(p.numel() for p in experiment.restorer.network.parameters()),
@@ -173,6 +181,14 @@ def _log_to_files(message: str) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
+
+
+def _is_finished(cfg: DictConfig, run_dir: Path) -> bool:
+    """Whether the run in this directory ended well, of this very configuration."""
+    if cfg.resume != "auto":
+        return False
+    record = runs.read_record(run_dir)
+    return record.get("status") == "completed" and record.get("config") == resolved(cfg)
 
 
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:

@@ -15,8 +15,6 @@ from thaw import runs
 from thaw.diffusion.generation import generate
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
-from thaw.metrics.restoration import RestorationScores
-from thaw.seeding import generator
 from thaw.training.experiment import Experiment
 
 log = logging.getLogger(__name__)
@@ -62,6 +60,7 @@ def estimate(
     """Every score of images generated from the prior, and what was measured how."""
     restorer, prior, suite = experiment.restorer, experiment.module.prior, experiment.suite
     assert suite is not None
+    assert suite.reference is not None
     sampler = affordable(experiment.sampler, restorer)
     suite.to(next(restorer.network.parameters()).device)
     suite.reset()
@@ -71,45 +70,11 @@ def estimate(
             suite.update(restorer.pixel_range.to_uint8(x_0))
     return suite.compute() | {
         "class_histogram": suite.class_histogram(),
+        "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.name,
         "sampler": sampler.describe(restorer.degradation),
         "images": f"generated from prior {type(prior).__name__}",
         "seed": seed,
-    }
-
-
-def restoration_scores(
-    restorer: Restorer, sampler: Sampler, images: torch.Tensor, batch_size: int, seed: int
-) -> dict[str, Any]:
-    """PSNR, SSIM and RMSE of images degraded all the way, restored at once, and by the sampler.
-
-    Args:
-        restorer: the model.
-        sampler: how ``sampled`` is made from x_T.
-        images: originals, uint8 ``[N, C, H, W]``.
-        batch_size: images at once.
-        seed: of the degradation's noise and the sampler's.
-    """
-    device = next(restorer.network.parameters()).device
-    degradation = restorer.degradation
-    scores = {
-        name: RestorationScores(restorer.pixel_range).to(device)
-        for name in ("degraded", "direct", "sampled")
-    }
-    with torch.inference_mode():
-        for number, batch in enumerate(images.split(batch_size)):
-            draws = generator(seed, "restore", number, device=device)
-            x_0 = restorer.pixel_range.from_uint8(batch.to(device))
-            noise = degradation.draw_noise(x_0, draws)
-            last = torch.full((len(x_0),), degradation.num_steps, device=device)
-            x_T = degradation(x_0, last, noise)
-            scores["degraded"].update(x_T, x_0)
-            scores["direct"].update(restorer(x_T, last), x_0)
-            scores["sampled"].update(sampler.sample(restorer, x_T, noise, draws), x_0)
-    return {name: score.compute() for name, score in scores.items()} | {
-        "n": len(images),
-        "sampler": sampler.describe(degradation),
-        "images": "test images, degraded all the way and restored",
     }
 
 

@@ -4,18 +4,23 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
+from thaw import runs
 from thaw.checks import check_whole
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.reporting.figures import forward_strip, save_figure, schedule_figure
+from thaw.diffusion.schedules import betas_of
+from thaw.reporting.curves import schedule_figure
+from thaw.reporting.panels import forward_strip
+from thaw.reporting.style import save_figure
 from thaw.seeding import generator
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
 
 
 class ForwardProcess(pl.Callback):
-    """Writes ``figures/forward_process.png`` (x_0 ... x_t ... x_T) and ``figures/schedule.png``.
+    """Writes ``figures/forward_process.png`` (x_0 ... x_t ... x_T), ``schedule.png`` and ``.csv``.
 
     Args:
         run_dir: the run directory.
@@ -54,8 +59,16 @@ class ForwardProcess(pl.Callback):
         images = [restorer.pixel_range.to_uint8(x_t).cpu() for x_t in columns]
         figures = {"forward_process": forward_strip(images, times)}
         if isinstance(degradation, Gaussian):
-            figures["schedule"] = schedule_figure(torch.tensor(degradation.alpha_bar))
+            alpha_bar = torch.tensor(degradation.alpha_bar)
+            figures["schedule"] = schedule_figure({"": alpha_bar})
+            runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
         for name, figure in figures.items():
             for writer in writers(trainer):
                 writer.add_figure(name, figure, close=False)
-            save_figure(figure, self.run_dir / "figures" / f"{name}.png")
+            save_figure(figure, self.run_dir / runs.FIGURES / f"{name}.png")
+
+
+def _schedule_csv(alpha_bar: Tensor) -> str:
+    rows = zip(range(1, len(alpha_bar)), betas_of(alpha_bar), alpha_bar[1:], strict=True)
+    lines = [f"{t},{beta:.9g},{alpha:.9g}" for t, beta, alpha in rows]
+    return "\n".join(["t,beta_t,alpha_t", "0,0,1", *lines]) + "\n"

@@ -34,7 +34,7 @@ class SampleGrid(pl.Callback):
         run_dir: Path,
         sampler: Sampler,
         seed: int,
-        at_epochs: Sequence[int | str] | str = (1, 20, 40, 60, "last"),
+        at_epochs: Sequence[int | str] | str = (1, 5, 10, 20, 40, 60, "last"),
         num_samples: int = 16,
     ) -> None:
         check_whole("callbacks.samples.num_samples", num_samples)

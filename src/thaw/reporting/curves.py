@@ -1,0 +1,155 @@
+"""Figures made of lines: schedules, activations, losses, scores, the histogram of classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from thaw.diffusion.schedules import betas_of
+from thaw.networks.activations import activation
+from thaw.reporting.style import BLUE, GREY, ORANGE, line_styles, panels, plain, shorten
+
+Numbers = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A score over the epochs: its mean over seeds, their standard deviation, and the floor."""
+
+    epochs: Numbers
+    mean: Numbers
+    std: Numbers
+    floor: Numbers
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of each step, of each epoch, and on the validation images; any may be empty."""
+
+    steps: Numbers
+    step_losses: Numbers
+    epoch_ends: Numbers
+    train: Numbers
+    val: Numbers
+
+
+def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
+    r"""beta_t and alpha_t = prod (1 - beta_s), the latter in the study's (Prince's) notation.
+
+    Args:
+        alpha_bars: by title, alpha_bar ``[T + 1]``.
+    """
+    figure, (left, right) = panels(2, 2, 3.6, 2.9)
+    for (title, table), style in zip(alpha_bars.items(), line_styles(len(alpha_bars)), strict=True):
+        left.plot(range(1, len(table)), betas_of(table), label=plain(shorten(title)), **style)
+        right.plot(range(len(table)), table, **style)
+    left.set_ylabel(r"$\beta_t$ (variance added in step $t$)")
+    right.set_ylabel(r"$\alpha_t = \prod_{s \leq t} (1 - \beta_s)$")
+    for axes in (left, right):
+        axes.set_xlabel("step $t$")
+        axes.set_ylim(bottom=0)
+    _legend(figure, left, len(alpha_bars))
+    return figure
+
+
+def activation_figure(names: Sequence[str]) -> Figure:
+    """The activation functions called ``names``, on [-4, 4].
+
+    Raises:
+        ValueError: one of them is unknown.
+    """
+    figure, (axes,) = panels(1, 1, 3.6, 2.9)
+    x = torch.linspace(-4, 4, 401)
+    for name, style in zip(names, line_styles(len(names)), strict=True):
+        with torch.inference_mode():
+            axes.plot(x, activation(name)(x), label=name.upper(), **style)
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.set_xlabel("$x$")
+    axes.set_ylabel("activation")
+    axes.legend(frameon=False)
+    return figure
+
+
+def loss_figure(runs: Mapping[str, Losses]) -> Figure:
+    """Per run the loss of each step, its mean of each epoch and the validation loss."""
+    figure, cells = panels(len(runs), 2, 4.2, 2.7)
+    for axes, (title, losses) in zip(cells, runs.items(), strict=True):
+        axes.plot(
+            losses.steps,
+            losses.step_losses,
+            color="#B5CDE0",
+            linewidth=0.7,
+            rasterized=True,
+            label="each step",
+        )
+        mark = "o" if len(losses.train) == 1 else ""
+        ends = losses.epoch_ends
+        axes.plot(ends, losses.train, color=BLUE, marker=mark, ms=4, label="mean of the epoch")
+        axes.plot(ends, losses.val, color=ORANGE, marker=mark, ms=4, ls="--", label="validation")
+        axes.set_yscale("log")
+        axes.set_title(plain(shorten(title)), fontsize=10)
+        axes.set_xlabel("optimiser step")
+        axes.set_ylabel("loss")
+    _legend(figure, cells[0], 3)
+    return figure
+
+
+def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
+    """One score over the epochs, a line a run, a band of one standard deviation over seeds.
+
+    Floors are dotted grey, one for each that differs. A single epoch is a dot.
+    """
+    figure, (axes,) = panels(1, 1, 6.4, 3.6)
+    floors = {tuple(curve.floor) for curve in runs.values() if len(curve.floor)}
+    for (title, curve), style in zip(runs.items(), line_styles(len(runs)), strict=True):
+        mean, std = np.asarray(curve.mean), np.asarray(curve.std)
+        axes.plot(curve.epochs, mean, marker="o", ms=3, label=plain(shorten(title)), **style)
+        if std.any():
+            axes.fill_between(
+                curve.epochs, mean - std, mean + std, color=style["color"], alpha=0.15, lw=0
+            )
+    for number, floor in enumerate(sorted(floors)):
+        text = "real test images, same N" if number == 0 else None
+        axes.axhline(floor[-1], color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label=text)
+    if log:
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    _legend(figure, axes, len(runs) + bool(floors))
+    return figure
+
+
+def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
+    """Per run the share of generated images in each class; the data's shares as marks."""
+    figure, cells = panels(len(runs), 4, 2.6, 2.1)
+    for axes, (title, counts) in zip(cells, runs.items(), strict=True):
+        total = sum(counts) or 1
+        axes.bar(range(len(counts)), [100 * count / total for count in counts], color=BLUE)
+        if real is not None and len(real) == len(counts):
+            shares = [100 * count / sum(real) for count in real]
+            axes.plot(range(len(real)), shares, "_", color=ORANGE, ms=9, mew=2, label="real images")
+        axes.set_title(plain(shorten(title, 30)), fontsize=9)
+        axes.set_xlabel("class")
+        axes.set_ylabel("images (%)")
+        if len(counts) <= 10:
+            axes.set_xticks(range(len(counts)))
+            axes.tick_params(axis="x", labelsize=8)
+    if real is not None:
+        _legend(figure, cells[0], 1)
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes, count: int) -> None:
+    """Below the axes, where no line is hidden by it; none for a single unnamed line."""
+    handles, labels = axes.get_legend_handles_labels()
+    if any(labels):
+        columns = 3 if count > 4 else min(count, 4)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+        )

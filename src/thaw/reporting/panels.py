@@ -1,0 +1,77 @@
+"""Figures made of images: the forward process, samples over the epochs, restorations."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from thaw.reporting.images import grid, to_pil
+from thaw.reporting.style import plain, shorten, show_image
+
+TITLES = {
+    "original": "original",
+    "degraded": "degraded",
+    "direct": "direct prediction",
+    "sampled": "sampled",
+}
+
+
+def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
+    """Images against steps: column k holds uint8 ``[N, C, H, W]`` at step ``times[k]``."""
+    num_rows = len(columns[0])
+    figure = Figure(figsize=(1.05 * len(columns), 1.02 * num_rows + 0.3), layout="compressed")
+    axes = figure.subplots(num_rows, len(columns), squeeze=False)
+    for k, (images, t) in enumerate(zip(columns, times, strict=True)):
+        axes[0, k].set_title(f"$t = {t}$", fontsize=10)
+        for row in range(num_rows):
+            show_image(axes[row, k], np.asarray(to_pil(images[row])))
+    return figure
+
+
+def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figure:
+    """Per run a block of rows, one for each stage (original, degraded, ...) of the same images.
+
+    Args:
+        runs: a title, and uint8 ``[N, C, H, W]`` for each of ``original degraded direct sampled``.
+    """
+    columns = min(2, len(runs))
+    rows = -(-len(runs) // columns)
+    figure = Figure(figsize=(5.6 * columns, 2.75 * rows), layout="compressed")
+    blocks = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in blocks[len(runs) :]:
+        axes.set_axis_off()
+    for axes, (title, stages) in zip(blocks, runs, strict=False):
+        images = [stages[name] for name in TITLES]
+        block = np.asarray(to_pil(grid(torch.cat(images), columns=len(images[0]))))
+        show_image(axes, block)
+        height = len(block) / len(images)
+        axes.set_yticks([height * (k + 0.5) for k in range(len(images))], list(TITLES.values()))
+        axes.tick_params(length=0)
+        axes.set_title(plain(shorten(title)), fontsize=10)
+    return figure
+
+
+def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequence[int]) -> Figure:
+    """Grids of samples, a row a run and a column an epoch; what is missing stays empty.
+
+    Args:
+        runs: by title, the grid uint8 ``[H, W]`` or ``[H, W, 3]`` of each epoch.
+        epochs: the columns.
+    """
+    figure = Figure(figsize=(2.1 * len(epochs) + 0.5, 2.2 * len(runs) + 0.2), layout="compressed")
+    cells = figure.subplots(len(runs), len(epochs), squeeze=False)
+    for row, (title, grids) in zip(cells, runs.items(), strict=True):
+        for axes, epoch in zip(row, epochs, strict=True):
+            axes.set_axis_off()
+            if epoch in grids:
+                show_image(axes, grids[epoch])
+                axes.set_axis_on()
+                axes.set_title(f"epoch {epoch}", fontsize=9)
+        row[0].set_axis_on()
+        row[0].set_xticks([])
+        row[0].set_yticks([])
+        row[0].spines[:].set_visible(False)
+        row[0].set_ylabel(plain(shorten(title, 34)), fontsize=9)
+    return figure
