@@ -6,9 +6,20 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help install quickstart test test-all lint check bench clean
+# The study's budget; `make study epochs=20 data=mnist_5k` is one for two CPU cores.
+epochs ?= 100
+data ?= mnist
+device ?= auto
+seeds ?= 0
+study ?= study
+overrides ?=
+EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,columns_inside_out,columns_by_4_random,rows_random,rows_by_4_random
+
+.PHONY: help install quickstart study test test-all lint check bench clean
 help:
 	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
+	@echo "make study        the whole study and its report; epochs=100 data=mnist device=auto seeds=0"
+	@echo "                  study=NAME overrides='...'; again: goes on where it stopped"
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
 	@echo "make bench        the benchmarks: ratios measured within one run"
@@ -33,6 +44,11 @@ install: $(VENV)/.installed
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python train.py experiment=quickstart
+
+study: $(VENV)/.installed
+	$(BIN)/python train.py -m sweep.name=$(study) experiment=$(EXPERIMENTS) seed=$(seeds) \
+	  data=$(data) trainer.max_epochs=$(epochs) trainer.accelerator=$(device) $(overrides)
+	$(BIN)/python report.py runs=multirun/$(study) title='Diffusion on MNIST, hot and cold'
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -77,6 +77,16 @@ class SampleConfig(RunsConfig):
 
 
 @dataclass
+class ReportConfig:
+    """Root of conf/report.yaml."""
+
+    run: str | None = None
+    runs: Any = None
+    out: str | None = None
+    title: str = "Report"
+
+
+@dataclass
 class TrainEncoderConfig:
     """Root of conf/train_encoder.yaml."""
 
@@ -93,6 +103,7 @@ def register() -> None:
     store.store("train_schema", TrainConfig)
     store.store("evaluate_schema", EvaluateConfig)
     store.store("sample_schema", SampleConfig)
+    store.store("report_schema", ReportConfig)
     store.store("train_encoder_schema", TrainEncoderConfig)
     OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.provenance import tensorboard_command
+from thaw.reporting.labels import differing, without_seed
 
 SCORES = ("train/loss", "val/loss", "val/fid", "val/is_mean", "final/fid", "final/is_mean")
 SHOWN = {
@@ -56,7 +57,7 @@ def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
     """
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[_without_seed(row["overrides"])].append(row)
+        groups[" ".join(without_seed(row["overrides"].split()))].append(row)
     for group in groups.values():
         for score in SCORES:
             values = [row[score] for row in group if isinstance(row.get(score), float)]
@@ -99,18 +100,19 @@ def _number(path: Path) -> tuple[int, str]:
     return (int(first) if first.isdigit() else sys.maxsize, path.parent.name)
 
 
-def _without_seed(overrides: str) -> str:
-    return " ".join(part for part in overrides.split() if not part.startswith("seed="))
-
-
 def _table(rows: list[dict[str, Any]]) -> str:
     shown = [score for score in SHOWN if any(row.get(score) is not None for row in rows)]
+    titles = [" ".join(parts) for parts in differing([row["overrides"].split() for row in rows])]
     lines = [["overrides", "status", *(SHOWN[score] for score in shown)]]
     lines += [
-        [row["overrides"], str(row["status"]), *(_number_text(row.get(score)) for score in shown)]
-        for row in rows
+        [title, str(row["status"]), *(_number_text(row.get(score)) for score in shown)]
+        for title, row in zip(titles, rows, strict=True)
     ]
-    groups = {_without_seed(row["overrides"]): row for row in rows if row.get("num_seeds")}
+    groups = {
+        " ".join(without_seed(title.split())): row
+        for title, row in zip(titles, rows, strict=True)
+        if row.get("num_seeds")
+    }
     for overrides, row in groups.items():
         cells = [
             f"{row[f'{score}/mean']:.4g} +- {row[f'{score}/std']:.2g}"

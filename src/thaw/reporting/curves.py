@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from thaw.diffusion.schedules import betas_of
-from thaw.networks.activations import activation
+from thaw.networks.activations import ACTIVATIONS, activation
 from thaw.reporting.style import BLUE, GREY, ORANGE, line_styles, panels, plain, shorten
 
-Numbers = Sequence[float]
+Numbers = Sequence[float] | np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Losses:
 
     steps: Numbers
     step_losses: Numbers
-    epoch_ends: Numbers
+    train_ends: Numbers
     train: Numbers
+    val_ends: Numbers
     val: Numbers
 
 
@@ -55,6 +57,11 @@ def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
         axes.set_ylim(bottom=0)
     _legend(figure, left, len(alpha_bars))
     return figure
+
+
+def is_activation(name: str) -> bool:
+    """Whether an activation function is called that."""
+    return name in ACTIVATIONS
 
 
 def activation_figure(names: Sequence[str]) -> Figure:
@@ -88,9 +95,11 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
             label="each step",
         )
         mark = "o" if len(losses.train) == 1 else ""
-        ends = losses.epoch_ends
-        axes.plot(ends, losses.train, color=BLUE, marker=mark, ms=4, label="mean of the epoch")
-        axes.plot(ends, losses.val, color=ORANGE, marker=mark, ms=4, ls="--", label="validation")
+        line: dict[str, Any] = {"marker": mark, "markersize": 4}
+        axes.plot(losses.train_ends, losses.train, color=BLUE, label="mean of the epoch", **line)
+        axes.plot(
+            losses.val_ends, losses.val, color=ORANGE, linestyle="--", label="validation", **line
+        )
         axes.set_yscale("log")
         axes.set_title(plain(shorten(title)), fontsize=10)
         axes.set_xlabel("optimiser step")

@@ -1,0 +1,31 @@
+"""python report.py: a page, figures and tables of finished runs."""
+
+import logging
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from thaw.commands.errors import as_input_errors
+from thaw.commands.selection import selected_runs
+from thaw.reporting.report import write_report
+
+log = logging.getLogger(__name__)
+
+
+def main(cfg: DictConfig) -> None:
+    """Write the report of the selected runs into ``out``.
+
+    Raises:
+        InputError: there are no such runs, or ``out`` holds something that is no report.
+    """
+    found = selected_runs(cfg)
+    out = Path(cfg.out) if cfg.out else _common_folder(found) / "report"
+    log.info("%d runs", len(found))
+    with as_input_errors():
+        page = write_report(found, out, cfg.title)
+    log.info("report      %s", page)
+
+
+def _common_folder(run_dirs: list[Path]) -> Path:
+    return Path(os.path.commonpath(run_dirs))

@@ -1,0 +1,207 @@
+"""Runs as a report sees them: plain data read from their directories, nothing instantiated."""
+
+import csv
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing import event_accumulator
+from torch import Tensor
+
+from thaw import runs
+from thaw.reporting.labels import labels, without_seed
+
+Array = np.ndarray[Any, Any]
+STEP_LOSS = "train/loss_step"
+STAGES = ("original", "degraded", "direct", "sampled")
+
+
+@dataclass
+class FinishedRun:
+    """One run directory: run.json, the rows of metrics.csv, and what is missing or damaged."""
+
+    directory: Path
+    record: dict[str, Any] = field(default_factory=dict)
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def final(self) -> dict[str, Any]:
+        """The robust estimate, empty where there is none."""
+        return _mapping(self.record.get("final_scores"))
+
+    @property
+    def restoration(self) -> dict[str, Any]:
+        """The restoration scores, empty where there are none."""
+        return _mapping(self.record.get("restoration"))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, empty where run.json has none."""
+        return _mapping(self.record.get("config"))
+
+    @cached_property
+    def step_losses(self) -> tuple[Array, Array]:
+        """Steps and losses from TensorBoard's event files, a step once; empty without a file."""
+        return _step_losses(self.directory)
+
+    def column(self, name: str) -> tuple[list[float], list[float]]:
+        """Epochs and values of a column of metrics.csv where it has one."""
+        rows = [row for row in self.epochs if name in row]
+        return [row["epoch"] for row in rows], [row[name] for row in rows]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one experiment that differ by seed alone."""
+
+    title: str
+    members: Sequence[FinishedRun]
+
+    @property
+    def first(self) -> FinishedRun:
+        """The run that stands for the group where one must."""
+        return self.members[0]
+
+
+def read_run(directory: Path) -> FinishedRun:
+    """The run in a directory; whatever cannot be read is named among its problems."""
+    run = FinishedRun(directory)
+    try:
+        run.record = runs.read_record(directory)
+    except ValueError as error:
+        run.problems.append(str(error))
+    status = run.record.get("status", "unknown")
+    if status != "completed":
+        reason = run.record.get("error")
+        run.problems.append(f"status {status}" + (f": {reason}" if reason else ""))
+    path = directory / runs.METRICS
+    if not path.is_file():
+        run.problems.append("no metrics.csv: no epoch was finished")
+        return run
+    try:
+        run.epochs = _read_epochs(path)
+    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+        run.problems.append(f"metrics.csv is damaged: {error}")
+    return run
+
+
+def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
+    """The runs in groups, in their order, each with a title that tells it from the others."""
+    members: dict[tuple[str, ...], list[FinishedRun]] = {}
+    for run in found:
+        overrides = run.record.get("overrides")
+        # Runs whose overrides are unknown are not known to repeat each other.
+        own = (
+            tuple(without_seed(list(map(str, overrides))))
+            if isinstance(overrides, list)
+            else (str(run.directory),)
+        )
+        members.setdefault(own, []).append(run)
+    names = [group[0].config.get("name") for group in members.values()]
+    titles = labels(list(members), names)
+    return [Group(title, group) for title, group in zip(titles, members.values(), strict=True)]
+
+
+def _step_losses(directory: Path) -> tuple[Array, Array]:
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)
+    sizes = {
+        event_accumulator.SCALARS: 0,  # all of them
+        event_accumulator.IMAGES: 1,
+        event_accumulator.TENSORS: 1,
+        event_accumulator.HISTOGRAMS: 1,
+    }
+    events = event_accumulator.EventAccumulator(str(directory), size_guidance=sizes).Reload()
+    if STEP_LOSS not in events.Tags()["scalars"]:
+        return np.empty(0), np.empty(0)
+    # After a resume a step may be there twice; the last one counts.
+    losses = {event.step: event.value for event in events.Scalars(STEP_LOSS)}
+    steps = sorted(losses)
+    return np.array(steps), np.array([losses[step] for step in steps])
+
+
+def sample_grids(run: FinishedRun) -> dict[int, Path]:
+    """The grids of samples by epoch."""
+    found = {}
+    for path in sorted((run.directory / runs.SAMPLES).glob("epoch_*.png")):
+        number = path.stem.removeprefix("epoch_")
+        if number.isdigit():
+            found[int(number)] = path
+    return found
+
+
+def read_image(path: Path) -> Array:
+    """uint8 ``[H, W]`` or ``[H, W, 3]``.
+
+    Raises:
+        ValueError: damaged, or larger than any grid.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
+    """The restored test images, uint8 ``[N, C, H, W]`` a stage, empty where there are none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = run.directory / runs.RESTORATION
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            stages = {name: torch.from_numpy(arrays[name]) for name in STAGES}
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    shapes = {tuple(stage.shape) for stage in stages.values()}
+    if len(shapes) > 1 or any(s.dim() != 4 or s.dtype != torch.uint8 for s in stages.values()):
+        raise ValueError(f"{path.name} does not hold uint8 images of one shape")
+    return stages
+
+
+def read_alpha_bar(run: FinishedRun) -> Tensor | None:
+    """alpha_bar ``[T + 1]`` of a Gaussian run, None where it has no schedule.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = run.directory / runs.SCHEDULE
+    if not path.is_file():
+        return None
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            values = [float(row["alpha_t"]) for row in csv.DictReader(file)]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error!r}") from error
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _read_epochs(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_numbers(row.items()) for row in csv.DictReader(file)]
+
+
+def _numbers(items: Iterable[tuple[Any, Any]]) -> dict[str, float]:
+    found = {}
+    for name, text in items:
+        try:
+            found[str(name)] = float(text)
+        except (TypeError, ValueError):  # a name, such as the sampler's, or an empty cell
+            continue
+    if "epoch" not in found:
+        raise ValueError("a row has no epoch")
+    return found
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
