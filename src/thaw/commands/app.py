@@ -24,7 +24,7 @@ from thaw.commands.errors import Escaped, InputError, Stopped, one_line
 from thaw.commands.sweeps import print_summary
 
 CONF = Path(__file__).parents[3] / "conf"
-PATH_KEYS = ("run", "runs", "resume", "out", "data.root", "hydra.run.dir", "hydra.sweep.dir")
+TEXT_KEYS = ("run", "runs", "resume", "out", "title", "data.root", "hydra.run.dir", "hydra.sweep.dir")
 
 
 def run(command: str) -> NoReturn:
@@ -80,7 +80,7 @@ def _task(command: str) -> Callable[[DictConfig], Any]:
 
 
 def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
-    """Quote paths that Hydra's grammar would trip over, and open ``resume=DIR``.
+    """Quote paths and titles that Hydra's grammar would trip over, and open ``resume=DIR``.
 
     Raises:
         InputError: the directory to resume holds no run.
@@ -90,7 +90,7 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
         if key == "resume" and directory not in ("auto", "never"):
             others = [other for other in arguments if other != argument]
             arguments = _resume_arguments(Path(directory), others)
-    return [_quote_path(_added_where_absent(argument, command)) for argument in arguments]
+    return [_quote_text(_added_where_absent(argument, command)) for argument in arguments]
 
 
 def _added_where_absent(argument: str, command: str) -> str:
@@ -98,12 +98,12 @@ def _added_where_absent(argument: str, command: str) -> str:
     return f"++{argument}" if command != "train" and argument.startswith("sampler.") else argument
 
 
-def _quote_path(argument: str) -> str:
+def _quote_text(argument: str) -> str:
     key, equals, value = argument.partition("=")
     plain = re.fullmatch(r"[\w./*?~@:+-]*", value, re.ASCII)
     is_list = key == "runs" and re.fullmatch(r"\[.*\]", value)
     is_quoted = value[:1] in ("'", '"') or "${" in value
-    if key not in PATH_KEYS or not equals or plain or is_list or is_quoted:
+    if key not in TEXT_KEYS or not equals or plain or is_list or is_quoted:
         return argument
     # Within quotes, Hydra's grammar reads backslashes as escapes before a quote or the end only.
     escaped = re.sub(r"(\\*)('|$)", r"\1\1\2", value).replace("'", "\\'")

@@ -43,12 +43,15 @@ class RunFiles(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        values = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        latest = self.scores.latest if self.scores else {}
+        # Lightning keeps a score until the next one; here it belongs to the epoch it was made in.
+        stale = self.scores.names - latest.keys() if self.scores else set()
+        metrics = trainer.callback_metrics.items()
+        values = {key: float(value) for key, value in metrics if key not in stale}
         ordered = sorted(values, key=lambda key: (not key.startswith("train/"), key != "val/loss"))
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         row |= {key: values[key] for key in ordered}
-        if self.scores:
-            row |= self.scores.latest
+        row |= {key: value for key, value in latest.items() if isinstance(value, str)}
         self.rows.append(row)
         runs.write_text_atomically(self.path, _to_csv(self.rows))
         runs.update_record(self.run_dir, {"epochs": row["epoch"], "last_epoch": row})

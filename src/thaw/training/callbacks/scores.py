@@ -44,6 +44,7 @@ class Scores(pl.Callback):
         self.batch_size = batch_size
         self.seed = seed
         self.latest: dict[str, Any] = {}
+        self.names: set[str] = set()
         self.seconds = 0.0
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -55,8 +56,10 @@ class Scores(pl.Callback):
         start = time.perf_counter()
         scores = self.score(pl_module, trainer)
         self.seconds = time.perf_counter() - start
-        pl_module.log_dict({f"val/{key}": value for key, value in scores.items()})
-        self.latest = {
+        self.latest = {f"val/{key}": value for key, value in scores.items()}
+        self.names |= self.latest.keys()
+        pl_module.log_dict(self.latest)
+        self.latest |= {
             "val/encoder": self.suite.name,
             "val/sampler": self.sampler.describe(pl_module.restorer.degradation),
         }
