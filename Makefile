@@ -15,13 +15,14 @@ study ?= study
 overrides ?=
 EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,columns_inside_out,columns_by_4_random,rows_random,rows_by_4_random
 
-.PHONY: help install quickstart study test test-all lint check bench clean
+.PHONY: help install quickstart study test test-all lint check docs bench clean
 help:
 	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
 	@echo "make study        the whole study and its report; epochs=100 data=mnist device=auto seeds=0"
 	@echo "                  study=NAME overrides='...'; again: goes on where it stopped"
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
+	@echo "make docs         rewrite docs/configuration.md from conf/"
 	@echo "make bench        the benchmarks: ratios measured within one run"
 
 $(BIN)/python:
@@ -61,8 +62,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate_configuration.py --check
 
 check: lint test
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate_configuration.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/training_step.py

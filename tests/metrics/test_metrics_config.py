@@ -10,7 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from thaw.metrics.suite import ScoreSuite
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "metrics"
-SHARED_KEYS = {"suite", "num_samples", "every_n_epochs", "final_num_samples", "num_restored", "batch_size"}
+SHARED_KEYS = {
+    "suite",
+    "num_samples",
+    "every_n_epochs",
+    "final_num_samples",
+    "num_restored",
+    "batch_size",
+}
 OWN_KEYS = {"mnist": {"encoder"}, "inception": {"weights_path"}, "none": set()}
 
 

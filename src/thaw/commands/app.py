@@ -24,7 +24,16 @@ from thaw.commands.errors import Escaped, InputError, Stopped, one_line
 from thaw.commands.sweeps import print_summary
 
 CONF = Path(__file__).parents[3] / "conf"
-TEXT_KEYS = ("run", "runs", "resume", "out", "title", "data.root", "hydra.run.dir", "hydra.sweep.dir")
+TEXT_KEYS = (
+    "run",
+    "runs",
+    "resume",
+    "out",
+    "title",
+    "data.root",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
 
 
 def run(command: str) -> NoReturn:

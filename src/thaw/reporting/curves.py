@@ -6,14 +6,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from thaw.diffusion.schedules import betas_of
 from thaw.networks.activations import ACTIVATIONS, activation
-from thaw.reporting.style import BLUE, GREY, ORANGE, line_styles, panels, plain, shorten
+from thaw.reporting.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    legend_below,
+    line_styles,
+    log_scale,
+    panels,
+    plain,
+    shorten,
+)
 
 Numbers = Sequence[float] | np.ndarray[Any, Any]
 
@@ -55,7 +64,7 @@ def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
     for axes in (left, right):
         axes.set_xlabel("step $t$")
         axes.set_ylim(bottom=0)
-    _legend(figure, left, len(alpha_bars))
+    legend_below(figure, left)
     return figure
 
 
@@ -100,11 +109,11 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
         axes.plot(
             losses.val_ends, losses.val, color=ORANGE, linestyle="--", label="validation", **line
         )
-        axes.set_yscale("log")
+        log_scale(axes, [*losses.step_losses, *losses.train, *losses.val])
         axes.set_title(plain(shorten(title)), fontsize=10)
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss")
-    _legend(figure, cells[0], 3)
+    legend_below(figure, cells[0])
     return figure
 
 
@@ -114,7 +123,7 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     Floors are dotted grey, one for each that differs. A single epoch is a dot.
     """
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
-    floors = {tuple(curve.floor) for curve in runs.values() if len(curve.floor)}
+    shown_floors = sorted({curve.floor[-1] for curve in runs.values() if len(curve.floor)})
     for (title, curve), style in zip(runs.items(), line_styles(len(runs)), strict=True):
         mean, std = np.asarray(curve.mean), np.asarray(curve.std)
         axes.plot(curve.epochs, mean, marker="o", ms=3, label=plain(shorten(title)), **style)
@@ -122,15 +131,15 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
             axes.fill_between(
                 curve.epochs, mean - std, mean + std, color=style["color"], alpha=0.15, lw=0
             )
-    for number, floor in enumerate(sorted(floors)):
+    for number, floor in enumerate(shown_floors):
         text = "real test images, same N" if number == 0 else None
-        axes.axhline(floor[-1], color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label=text)
+        axes.axhline(floor, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label=text)
     if log:
-        axes.set_yscale("log")
+        log_scale(axes, [*(v for curve in runs.values() for v in curve.mean), *shown_floors])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    _legend(figure, axes, len(runs) + bool(floors))
+    legend_below(figure, axes)
     return figure
 
 
@@ -150,15 +159,5 @@ def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
             axes.set_xticks(range(len(counts)))
             axes.tick_params(axis="x", labelsize=8)
     if real is not None:
-        _legend(figure, cells[0], 1)
+        legend_below(figure, cells[0])
     return figure
-
-
-def _legend(figure: Figure, axes: Axes, count: int) -> None:
-    """Below the axes, where no line is hidden by it; none for a single unnamed line."""
-    handles, labels = axes.get_legend_handles_labels()
-    if any(labels):
-        columns = 3 if count > 4 else min(count, 4)
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
-        )

@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,11 @@ class FinishedRun:
     record: dict[str, Any] = field(default_factory=dict)
     epochs: list[dict[str, float]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def last_epoch(self) -> dict[str, Any]:
+        """The last row of metrics.csv as run.json has it, empty where it has none."""
+        return _mapping(self.record.get("last_epoch"))
 
     @property
     def final(self) -> dict[str, Any]:
@@ -161,12 +166,21 @@ def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             stages = {name: torch.from_numpy(arrays[name]) for name in STAGES}
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except Exception as error:  # zipfile, zlib and numpy have many for a damaged archive
         raise ValueError(f"{path.name} cannot be read: {error}") from error
-    shapes = {tuple(stage.shape) for stage in stages.values()}
-    if len(shapes) > 1 or any(s.dim() != 4 or s.dtype != torch.uint8 for s in stages.values()):
+    shapes = {stage.shape for stage in stages.values()}
+    if len(shapes) > 1 or not all(map(_are_images, stages.values())):
         raise ValueError(f"{path.name} does not hold uint8 images of one shape")
     return stages
+
+
+def _are_images(stage: Tensor) -> bool:
+    return (
+        stage.dtype == torch.uint8
+        and stage.dim() == 4
+        and stage.shape[1] in (1, 3)
+        and stage.numel() > 0
+    )
 
 
 def read_alpha_bar(run: FinishedRun) -> Tensor | None:
@@ -181,22 +195,29 @@ def read_alpha_bar(run: FinishedRun) -> Tensor | None:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             values = [float(row["alpha_t"]) for row in csv.DictReader(file)]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path.name} cannot be read: {error!r}") from error
+    if len(values) < 2 or not all(0 <= value <= 1 for value in values):
+        raise ValueError(f"{path.name} does not hold a table of alpha_t from 0 to 1")
     return torch.tensor(values, dtype=torch.float64)
 
 
 def _read_epochs(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
-        return [_numbers(row.items()) for row in csv.DictReader(file)]
+        rows = [_numbers(row) for row in csv.DictReader(file)]
+    if not rows:
+        raise ValueError("it has no rows")
+    return rows
 
 
-def _numbers(items: Iterable[tuple[Any, Any]]) -> dict[str, float]:
+def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
+    if None in row or None in row.values():  # what DictReader makes of too many cells or too few
+        raise ValueError("a row is cut off or too long")
     found = {}
-    for name, text in items:
+    for name, text in row.items():
         try:
             found[str(name)] = float(text)
-        except (TypeError, ValueError):  # a name, such as the sampler's, or an empty cell
+        except ValueError:  # a name, such as the sampler's, or an empty cell
             continue
     if "epoch" not in found:
         raise ValueError("a row has no epoch")

@@ -1,6 +1,10 @@
 """What tells runs apart: short labels from their overrides, and groups that differ by seed only."""
 
 from collections.abc import Sequence
+from itertools import count
+
+# What does not change the model that is trained.
+ASIDE = ("metrics.", "callbacks.", "logger", "sweep.", "data.root", "trainer.accelerator")
 
 
 def differing(overrides: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -19,15 +23,27 @@ def without_seed(overrides: Sequence[str]) -> list[str]:
 def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> list[str]:
     """A label a run: its name where it was given one, else what it overrides and others do not.
 
-    Where that is ``experiment`` alone, the experiment's name. No two labels are the same.
+    How a run is scored and shown is left out where the rest tells the runs apart; an experiment
+    goes by its name alone. No two labels are the same.
     """
-    distinct = differing(overrides)
-    if {part.partition("=")[0] for parts in distinct for part in parts} == {"experiment"}:
-        distinct = [[part.partition("=")[2] for part in parts] for parts in distinct]
+    distinct = differing([_last_of_each_key(parts) for parts in overrides])
+    brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in distinct]
+    if len(set(map(tuple, brief))) == len(set(map(tuple, distinct))):
+        distinct = brief
     found = [
-        name or " ".join(parts) or "default" for name, parts in zip(names, distinct, strict=True)
+        name or " ".join(part.removeprefix("experiment=") for part in parts) or "default"
+        for name, parts in zip(names, distinct, strict=True)
     ]
-    return [
-        f"{text} ({found[:k].count(text) + 1})" if found.count(text) > 1 else text
-        for k, text in enumerate(found)
-    ]
+    taken = {text for text in found if found.count(text) == 1}
+    return [text if text in taken else _numbered(text, taken) for text in found]
+
+
+def _numbered(text: str, taken: set[str]) -> str:
+    """``text (1)`` or the first number after it that is free; taken from now on."""
+    free = next(name for k in count(1) if (name := f"{text} ({k})") not in taken)
+    taken.add(free)
+    return free
+
+
+def _last_of_each_key(overrides: Sequence[str]) -> list[str]:
+    return list({part.partition("=")[0]: part for part in overrides}.values())

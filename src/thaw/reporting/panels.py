@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from thaw.reporting.images import grid, to_pil
-from thaw.reporting.style import plain, shorten, show_image
+from thaw.reporting.style import plain, shorten, show_image, wrapped
 
 TITLES = {
     "original": "original",
@@ -73,5 +73,5 @@ def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequenc
         row[0].set_xticks([])
         row[0].set_yticks([])
         row[0].spines[:].set_visible(False)
-        row[0].set_ylabel(plain(shorten(title, 34)), fontsize=9)
+        row[0].set_ylabel(wrapped(title, 26), fontsize=9)
     return figure

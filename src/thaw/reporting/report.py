@@ -2,7 +2,6 @@
 
 import base64
 import re
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import jinja2
+import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -174,8 +174,8 @@ def _curve(group: Group, column: str, floor: str) -> curves.Curve:
     epochs = sorted(values)
     return curves.Curve(
         epochs,
-        [statistics.fmean(values[epoch]) for epoch in epochs],
-        [statistics.stdev(values[epoch]) if len(values[epoch]) > 1 else 0.0 for epoch in epochs],
+        [float(np.mean(values[epoch])) for epoch in epochs],
+        [np.std(values[epoch], ddof=1) if len(values[epoch]) > 1 else 0.0 for epoch in epochs],
         group.first.column(floor)[1],
     )
 
@@ -190,6 +190,11 @@ def _losses(groups: Sequence[Group], prefix: str = "") -> Section:
         (train_epochs, train), (val_epochs, val) = map(run.column, ("train/loss", "val/loss"))
         if not len(steps):
             section.notes.append(f"{group.title}: no loss of each step (no TensorBoard file)")
+        elif len(steps) < max(ends.values(), default=0):
+            section.notes.append(
+                f"{group.title}: the loss of {len(steps)} of {max(ends.values()):.0f} steps "
+                "(TensorBoard's file is damaged or cut short)"
+            )
         if len(steps) or train:
             found[_first_seed(group)] = curves.Losses(
                 steps, losses, [ends[epoch] for epoch in train_epochs], train,
@@ -263,10 +268,10 @@ def _classes(groups: Sequence[Group], prefix: str = "") -> Section:
     counts, real = {}, None
     for group in groups:
         final = group.first.final
-        histogram = final.get("final/class_histogram")
-        if isinstance(histogram, list) and histogram:
+        histogram = _counts(final.get("final/class_histogram"))
+        if histogram:
             counts[_first_seed(group)] = histogram
-            real = real or final.get("final/class_histogram_real")
+            real = real or _counts(final.get("final/class_histogram_real"))
         else:
             section.notes.append(f"{group.title}: no histogram of classes")
     if counts:
@@ -274,6 +279,13 @@ def _classes(groups: Sequence[Group], prefix: str = "") -> Section:
         figure = curves.class_figure(counts, real)
         section.drawings.append(Drawing(f"{prefix}classes", caption, figure))
     return section
+
+
+def _counts(value: object) -> list[float] | None:
+    """A histogram, None where it is none."""
+    if isinstance(value, list) and all(isinstance(entry, int | float) for entry in value):
+        return value if sum(value) > 0 else None
+    return None
 
 
 def _setup(groups: Sequence[Group]) -> Section:

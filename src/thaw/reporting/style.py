@@ -1,6 +1,7 @@
 """How every figure looks: palette, axes, and saving without a display."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -38,9 +40,45 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, list(grid[:count])
 
 
+def log_scale(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic y axis with plain numbers, where the values span a factor of three or more."""
+    positive = [value for value in values if value > 0]
+    if not positive or max(positive) < 3 * min(positive):
+        return
+    wide = max(positive) > 300 * min(positive)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """The legend of ``axes`` under the figure, where it hides no line; none without labels."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not any(labels):
+        return
+    longest = max(map(len, labels)) + 8
+    fitting = max(1, int(15 * figure.get_figwidth() / longest))
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(fitting, len(labels)),
+        frameon=False,
+        fontsize=8,
+    )
+
+
+def wrapped(text: str, width: int, lines: int = 3) -> str:
+    """Text as it is, in at most so many lines, each of at most ``width`` characters."""
+    return plain("\n".join(textwrap.wrap(shorten(text, width * lines), width) or [""]))
+
+
 def plain(text: str) -> str:
     """Text that matplotlib shows as it is, dollar signs included."""
-    return text.replace("$", r"\$")
+    # A legend leaves out what begins with an underscore; a space without width hides it.
+    shown = f"\u200b{text}" if text.startswith("_") else text
+    return shown.replace("$", r"\$")
 
 
 def shorten(text: str, length: int = 44) -> str:

@@ -1,5 +1,6 @@
 """Tables of a report: what differed, what came out, what it cost, and where it ran."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pandas as pd
 from thaw.reporting.finished import FinishedRun, Group
 
 MISSING = "--"
+LATEX_HEAD = r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}"
 # Groups of the configuration, whose choice says more than the class it names.
 CHOICES = (
     "degradation", "schedule", "model", "prediction", "objective", "sampler", "prior",
@@ -33,6 +35,8 @@ class Number:
 
     def __str__(self) -> str:
         text = format(self.mean, self.places)
+        if not text.strip("-0.,"):
+            text = text.removeprefix("-")
         return text if self.std is None else f"{text} ± {self.std:.2g}"
 
 
@@ -59,7 +63,8 @@ class Table:
                               label=f"tab:{self.name}", column_format=alignment)  # fmt: skip
         text = text.replace("±", r"$\pm$")
         (folder / f"{self.name}.tex").write_text(
-            f"% needs \\usepackage{{booktabs}}\n{text}", encoding="utf-8"
+            f"% needs \\usepackage{{booktabs}} and \\usepackage[T1]{{fontenc}}\n{text}",
+            encoding="utf-8",
         )
 
     def is_number(self, column: int) -> bool:
@@ -91,7 +96,9 @@ def over_seeds(
 ) -> Cell:
     """The mean of a value over a group's runs that have it, with its standard deviation (n - 1)."""
     found = [value(run) for run in group.members]
-    numbers = [scale * entry for entry in found if isinstance(entry, int | float)]
+    numbers = [
+        scale * entry for entry in found if isinstance(entry, int | float) and math.isfinite(entry)
+    ]
     if not numbers:
         return MISSING
     std = statistics.stdev(numbers) if len(set(numbers)) > 1 else None
@@ -99,7 +106,7 @@ def over_seeds(
 
 
 def _last(name: str) -> Callable[[FinishedRun], Any]:
-    return lambda run: (run.record.get("last_epoch") or {}).get(name)
+    return lambda run: run.last_epoch.get(name)
 
 
 def _final(name: str) -> Callable[[FinishedRun], Any]:
@@ -107,7 +114,11 @@ def _final(name: str) -> Callable[[FinishedRun], Any]:
 
 
 def _restored(stage: str, name: str) -> Callable[[FinishedRun], Any]:
-    return lambda run: (run.restoration.get(stage) or {}).get(name)
+    def value(run: FinishedRun) -> Any:
+        scores = run.restoration.get(stage)
+        return scores.get(name) if isinstance(scores, dict) else None
+
+    return value
 
 
 def _text(group: Group, value: Callable[[FinishedRun], Any]) -> str:
@@ -141,6 +152,7 @@ def results(groups: Sequence[Group]) -> Table:
         for group in groups
     ]
     rows += [_floor_row(group, len(columns)) for group in _one_for_each_n(groups)]
+    columns, rows = _without_empty(columns, rows)
     return Table(
         "results",
         "Results of each run after its last epoch. FID, IS, KID and class balance (KL divergence "
@@ -150,6 +162,19 @@ def results(groups: Sequence[Group]) -> Table:
         columns,
         rows,
     )
+
+
+def _without_empty(
+    columns: list[str], rows: list[list[Cell]]
+) -> tuple[list[str], list[list[Cell]]]:
+    """The columns that say something: a value anywhere, or more than one seed."""
+    kept = [
+        k
+        for k, column in enumerate(columns)
+        if any(row[k] != MISSING for row in rows)
+        and not (column == "seeds" and all(str(row[k]) in ("1", MISSING) for row in rows))
+    ]
+    return [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
 
 def _one_for_each_n(groups: Sequence[Group]) -> list[Group]:
@@ -173,6 +198,8 @@ def estimates(groups: Sequence[Group]) -> Table:
     rows: list[list[Cell]] = []
     for group in groups:
         for title, value in (("last epoch", _last_score), ("robust", _final)):
+            if over_seeds(group, value("fid")) == MISSING:
+                continue
             rows.append([
                 group.title,
                 title,
@@ -226,7 +253,9 @@ def restorations(groups: Sequence[Group]) -> Table:
 
 
 def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
-    """What differs between the groups, and what they share."""
+    """What differs between the groups, and what they share; without those whose run has none."""
+    groups = [group for group in groups if group.first.config]
+    groups = [group for group in groups if group.first.config]
     flat = [_settings(group.first) for group in groups]
     keys = list(dict.fromkeys(key for settings in flat for key in settings))
     values = {key: [settings.get(key, MISSING) for settings in flat] for key in keys}
@@ -273,7 +302,10 @@ def _flatten(config: Any, path: str = "") -> dict[str, str]:
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return "none" if value is None else str(value)
 
 
 def environment(groups: Sequence[Group]) -> Table:

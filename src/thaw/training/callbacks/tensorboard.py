@@ -26,7 +26,7 @@ LAYOUT = {
         "KID (lower is better)": ["Multiline", ["val/kid", "val/kid_floor"]],
         "Classes": ["Multiline", ["val/class_kl", "val/class_kl_floor"]],
     },
-    "Loss": {"Loss": ["Multiline", ["train/loss", "val/loss"]]},
+    "Loss": {"Loss": ["Multiline", ["train/loss$", "val/loss$"]]},
 }
 # The same columns in every run, so that the HPARAMS tab sets DDPM and cold diffusion side by side.
 HYPERPARAMETERS = (
