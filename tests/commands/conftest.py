@@ -13,7 +13,7 @@ from commands_support import ROOT, TINY, run_forked
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TIMEOUT_S = 300
-COMMANDS = ("train", "evaluate", "sample", "train_encoder")
+COMMANDS = ("train", "evaluate", "sample", "train_encoder", "report")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Runs as a report sees them: plain data read from their directories, nothing instantiated."""
 
 import csv
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,18 +100,21 @@ def read_run(directory: Path) -> FinishedRun:
 
 def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
     """The runs in groups, in their order, each with a title that tells it from the others."""
-    members: dict[tuple[str, ...], list[FinishedRun]] = {}
+    members: dict[frozenset[str], list[FinishedRun]] = {}
+    first: list[Sequence[str]] = []
     for run in found:
         overrides = run.record.get("overrides")
         # Runs whose overrides are unknown are not known to repeat each other.
         own = (
-            tuple(without_seed(list(map(str, overrides))))
+            without_seed(list(map(str, overrides)))
             if isinstance(overrides, list)
-            else (str(run.directory),)
+            else [str(run.directory)]
         )
-        members.setdefault(own, []).append(run)
+        if frozenset(own) not in members:
+            first.append(own)
+        members.setdefault(frozenset(own), []).append(run)
     names = [group[0].config.get("name") for group in members.values()]
-    titles = labels(list(members), names)
+    titles = labels(first, names)
     return [Group(title, group) for title, group in zip(titles, members.values(), strict=True)]
 
 
@@ -203,10 +207,12 @@ def read_alpha_bar(run: FinishedRun) -> Tensor | None:
 
 
 def _read_epochs(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [_numbers(row) for row in csv.DictReader(file)]
+    text = path.read_text(encoding="utf-8")
+    rows = [_numbers(row) for row in csv.DictReader(io.StringIO(text))]
     if not rows:
         raise ValueError("it has no rows")
+    if not text.endswith("\n"):
+        raise ValueError("its last row is cut off")
     return rows
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 
 # What does not change the model that is trained.
-ASIDE = ("metrics.", "callbacks.", "logger", "sweep.", "data.root", "trainer.accelerator")
+ASIDE = ("metrics", "callbacks", "logger", "sweep.", "data.root", "trainer.accelerator")
 
 
 def differing(overrides: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -34,8 +34,8 @@ def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> l
         name or " ".join(part.removeprefix("experiment=") for part in parts) or "default"
         for name, parts in zip(names, distinct, strict=True)
     ]
-    taken = {text for text in found if found.count(text) == 1}
-    return [text if text in taken else _numbered(text, taken) for text in found]
+    taken = set(found)
+    return [text if found.count(text) == 1 else _numbered(text, taken) for text in found]
 
 
 def _numbered(text: str, taken: set[str]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thaw import __version__
+from thaw import __version__, runs
 from thaw.reporting import curves, panels, tables
 from thaw.reporting.finished import (
     FinishedRun,
@@ -175,9 +175,14 @@ def _curve(group: Group, column: str, floor: str) -> curves.Curve:
     return curves.Curve(
         epochs,
         [float(np.mean(values[epoch])) for epoch in epochs],
-        [np.std(values[epoch], ddof=1) if len(values[epoch]) > 1 else 0.0 for epoch in epochs],
+        [_deviation(values[epoch]) for epoch in epochs],
         group.first.column(floor)[1],
     )
+
+
+def _deviation(values: Sequence[float]) -> float:
+    with np.errstate(invalid="ignore"):  # of a run that diverged
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def _losses(groups: Sequence[Group], prefix: str = "") -> Section:
@@ -189,7 +194,9 @@ def _losses(groups: Sequence[Group], prefix: str = "") -> Section:
         ends = {row["epoch"]: row.get("step", row["epoch"]) for row in run.epochs}
         (train_epochs, train), (val_epochs, val) = map(run.column, ("train/loss", "val/loss"))
         if not len(steps):
-            section.notes.append(f"{group.title}: no loss of each step (no TensorBoard file)")
+            section.notes.append(
+                f"{group.title}: no loss of each step (no readable TensorBoard file)"
+            )
         elif len(steps) < max(ends.values(), default=0):
             section.notes.append(
                 f"{group.title}: the loss of {len(steps)} of {max(ends.values()):.0f} steps "
@@ -293,6 +300,8 @@ def _setup(groups: Sequence[Group]) -> Section:
     schedules: dict[str, Tensor] = {}
     for group in groups:
         alpha_bar = _tried(read_alpha_bar, group.first, group.title, section)
+        if _lacks_schedule(group.first):
+            section.notes.append(f"{group.title}: no {runs.SCHEDULE.name}")
         if alpha_bar is None or any(alpha_bar.equal(known) for known in schedules.values()):
             continue
         schedules[group.title] = alpha_bar
@@ -307,6 +316,12 @@ def _setup(groups: Sequence[Group]) -> Section:
         caption = "The activation functions of the networks."
         section.drawings.append(Drawing("activations", caption, curves.activation_figure(known)))
     return section
+
+
+def _lacks_schedule(run: FinishedRun) -> bool:
+    degradation = run.config.get("degradation")
+    takes_one = isinstance(degradation, dict) and "schedule" in degradation
+    return takes_one and not (run.directory / runs.SCHEDULE).is_file()
 
 
 def _activation(run: FinishedRun) -> object:
@@ -330,7 +345,8 @@ def _one(group: Group, folder: str) -> Section:
 
 
 def _environment(groups: Sequence[Group]) -> Section:
-    return Section("Environment", tables=[tables.environment(groups)])
+    found = tables.environment(groups)
+    return Section("Environment", tables=[found] if found.rows else [])
 
 
 def _tried(read: Callable[[A], T], source: A, title: str, section: Section) -> T | None:

@@ -1,5 +1,6 @@
 """How every figure looks: palette, axes, and saving without a display."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import cycle, islice
@@ -17,6 +18,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":", "-.")
 GREY = "#767676"
+LEGEND_ROW = 0.17  # inches
 # A fixed salt and no date: the same runs give the same SVG, byte for byte.
 SVG: dict[Any, Any] = {"svg.hashsalt": "thaw", "svg.fonttype": "path"}
 
@@ -59,11 +61,15 @@ def legend_below(figure: Figure, axes: Axes) -> None:
         return
     longest = max(map(len, labels)) + 8
     fitting = max(1, int(15 * figure.get_figwidth() / longest))
+    columns = min(fitting, len(labels))
+    # The legend of many runs would leave the lines no room: the figure grows by what it takes.
+    rows = math.ceil(len(labels) / columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=min(fitting, len(labels)),
+        ncols=columns,
         frameon=False,
         fontsize=8,
     )

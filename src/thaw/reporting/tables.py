@@ -255,7 +255,6 @@ def restorations(groups: Sequence[Group]) -> Table:
 def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
     """What differs between the groups, and what they share; without those whose run has none."""
     groups = [group for group in groups if group.first.config]
-    groups = [group for group in groups if group.first.config]
     flat = [_settings(group.first) for group in groups]
     keys = list(dict.fromkeys(key for settings in flat for key in settings))
     values = {key: [settings.get(key, MISSING) for settings in flat] for key in keys}

@@ -1,11 +1,13 @@
 """What TensorBoard shows beside scalars: hyperparameters, a scores dashboard, the config."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -40,6 +42,14 @@ HYPERPARAMETERS = (
     "optimizer",
     "data",
 )
+# HPARAMS shows five columns until the others are ticked.
+SHOWN_FIRST = (
+    "degradation",
+    "model.activation",
+    "schedule.timesteps",
+    "optimizer.lr",
+    "seed",
+)
 # What stands where a run has no such value: of one type a column, whatever the run.
 VALUES: dict[str, float | str] = {
     "schedule.timesteps": 0.0,
@@ -66,15 +76,31 @@ class TensorBoardPages(pl.Callback):
         self.config = config
         self.choices = choices
         self.encoder = encoder
+        self.end: Summary | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = hyperparameters(self.config, self.choices) | {"encoder": self.encoder}
+        experiment, start, self.end = hparams(values, dict.fromkeys(METRICS, 0.0))
+        _show_first(experiment, SHOWN_FIRST)
         for writer in writers(trainer):
-            for summary in hparams(values, dict.fromkeys(METRICS, 0.0)):
+            for summary in (experiment, start):
                 writer._get_file_writer().add_summary(summary)
             writer.add_custom_scalars(LAYOUT)
             text = yaml.safe_dump(dict(self.config), sort_keys=False)
             writer.add_text("config", "    " + text.replace("\n", "\n    "))
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for writer in writers(trainer):
+            writer._get_file_writer().add_summary(self.end)
+
+
+def _show_first(experiment: Summary, columns: Container[str]) -> None:
+    """Mark columns of the HPARAMS tab as those that differ, which it shows before the others."""
+    plugin = experiment.value[0].metadata.plugin_data
+    contents = HParamsPluginData.FromString(plugin.content)
+    for info in contents.experiment.hparam_infos:
+        info.differs = info.name in columns
+    plugin.content = contents.SerializeToString()
 
 
 def hyperparameters(

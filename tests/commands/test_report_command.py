@@ -1,0 +1,162 @@
+"""report.py through the real command line: over real runs, and what it refuses."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands_support import ROOT, record
+
+LINE = re.compile(r"\d\d:\d\d:\d\d INFO \S.*")
+
+
+def bare_run(run_dir: Path) -> Path:
+    """A run of run.json alone, of which nothing is drawn."""
+    run_dir.mkdir(parents=True)
+    contents = {"status": "completed", "overrides": [f"x={run_dir.name}"], "device": "cpu"}
+    (run_dir / "run.json").write_text(json.dumps(contents))
+    return run_dir
+
+
+def results(out: Path) -> dict[str, dict[str, str]]:
+    """The rows of results.csv by run."""
+    with (out / "tables" / "results.csv").open(newline="") as file:
+        return {row["run"]: row for row in csv.DictReader(file)}
+
+
+def said(finished: subprocess.CompletedProcess[str]) -> list[str]:
+    """What a report that went well says: the lines of the log, and nothing beside them."""
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    lines = finished.stdout.splitlines()
+    assert all(map(LINE.fullmatch, lines)), lines
+    return lines
+
+
+@pytest.fixture(scope="module")
+def sweep(cold_run: Path, hot_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two real runs."""
+    folder = tmp_path_factory.mktemp("sweep") / "a sweep, of two"
+    for name, run_dir in (("0_cold", cold_run), ("1_hot", hot_run)):
+        shutil.copytree(run_dir, folder / name)
+    (folder / "sweep.csv").touch()
+    return folder
+
+
+def test_a_report_of_a_sweep_s_runs_says_where_it_is_and_holds_their_scores(
+    sweep: Path, fork_command
+) -> None:
+    lines = said(fork_command("report", f"runs={sweep.name}", cwd=sweep.parent))
+    page = sweep / "report" / "index.html"
+    assert page.is_file()
+    assert lines[0].endswith("2 runs")
+    assert lines[-1].endswith(str(page.relative_to(sweep.parent)))
+    found = results(sweep / "report")
+    cold, hot, real = found
+    assert (cold, hot) == ("degradation=column_random trainer.max_epochs=2", "trainer.max_epochs=1")
+    assert real == "real test images"
+    for title, name in ((cold, "0_cold"), (hot, "1_hot")):
+        scores = record(sweep / name)["final_scores"]
+        assert float(found[title]["FID"]) == scores["final/fid"]
+        assert float(found[title]["loss"]) == record(sweep / name)["last_epoch"]["train/loss"]
+    for kind in ("png", "svg"):
+        assert {path.stem for path in (sweep / "report" / "figures").glob(f"*.{kind}")} == {
+            "fid", "is", "loss", "samples", "restoration", "classes", "schedules", "activations",
+        }  # fmt: skip
+    notes = re.findall(r"<li>(.*?)</li>", page.read_text(encoding="utf-8"))
+    assert all(note.startswith(sweep.name) for note in notes)  # each run's place, nothing missing
+
+
+def test_a_gaussian_run_leaves_its_schedule_as_numbers(hot_run: Path, cold_run: Path) -> None:
+    with (hot_run / "figures" / "schedule.csv").open(newline="") as file:
+        table = [{key: float(text) for key, text in row.items()} for row in csv.DictReader(file)]
+    betas = np.linspace(1e-4, 0.02, 20)
+    assert [row["t"] for row in table] == list(range(21))
+    np.testing.assert_allclose([row["beta_t"] for row in table], [0, *betas], rtol=1e-8)
+    products = [1, *np.cumprod(1 - betas)]
+    np.testing.assert_allclose([row["alpha_t"] for row in table], products, rtol=1e-8)
+    assert not (cold_run / "figures" / "schedule.csv").exists()
+
+
+def test_a_run_alone_gets_its_report_inside_it(tmp_path: Path, fork_command) -> None:
+    run_dir = bare_run(tmp_path / "outputs" / "a run")
+    lines = said(fork_command("report", f"run={run_dir}", cwd=tmp_path))
+    assert lines[-1].endswith(str(run_dir / "report" / "index.html"))
+    assert set(results(run_dir / "report")) == {"x=a run"}
+
+
+def test_again_the_report_itself_is_not_taken_for_a_run(tmp_path: Path, fork_command) -> None:
+    for name in ("a", "b"):
+        bare_run(tmp_path / "multirun" / name)
+    for pattern in ("multirun", "multirun/*"):
+        lines = said(fork_command("report", f"runs={pattern}", cwd=tmp_path))
+        assert lines[0].endswith("2 runs")
+        assert set(results(tmp_path / "multirun" / "report")) == {"x=a", "x=b"}
+
+
+def test_patterns_and_folders_of_a_list_are_joined_and_no_run_counts_twice(
+    tmp_path: Path, fork_command
+) -> None:
+    for name in ("m/a", "m/b", "n/c", "n/d"):
+        bare_run(tmp_path / name)
+    said(fork_command("report", "runs=[m,'n/c*',m/a]", cwd=tmp_path))
+    # The folder that holds them all.
+    assert set(results(tmp_path / "report")) == {"x=a", "x=b", "x=c"}
+
+
+def test_relative_and_absolute_paths_go_together(tmp_path: Path, fork_command) -> None:
+    for name in ("m/a", "m/b"):
+        bare_run(tmp_path / name)
+    said(fork_command("report", f"runs=[m/a,{tmp_path}/m/b]", cwd=tmp_path))
+    assert set(results(tmp_path / "m" / "report")) == {"x=a", "x=b"}
+
+
+@pytest.mark.parametrize(
+    "title", ["Diffusion on MNIST, hot and cold", 'it\'s "q" & <b>', "a=b", "Column or row?"]
+)
+def test_a_title_is_taken_as_it_is(title: str, tmp_path: Path, fork_command) -> None:
+    run_dir = bare_run(tmp_path / "run")
+    said(fork_command("report", f"run={run_dir}", "out=out", f"title={title}", cwd=tmp_path))
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    escaped = title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = escaped.replace("'", "&#39;").replace('"', "&#34;")
+    assert f"<h1>{escaped}</h1>" in page
+
+
+def test_the_makefile_s_title_is_one_that_is_tested() -> None:
+    assert "title='Diffusion on MNIST, hot and cold'" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["runs=no_such/*"], "runs=no_such/*: no run directory there"),
+        (["runs=[no_such,neither]"], "no run directory there"),
+        (["runs=empty"], "no run directory there"),
+        (["run=no_such"], "run=no_such: no such directory"),
+        ([], "give either run=DIR or runs='GLOB'"),
+        (["run=empty", "runs=empty"], "give either run=DIR or runs='GLOB'"),
+        (["run=empty", "nonsense=1"], "nonsense"),
+        (["run=run", "out=foreign"], "out=foreign: the folder holds something that is no report"),
+        (["run=run", "out=foreign/notes.txt"], "out=foreign/notes.txt: not a folder"),
+    ],
+)
+def test_what_cannot_be_reported_on_is_one_line_and_exit_code_2(
+    arguments: list[str], expected: str, tmp_path: Path, fork_command
+) -> None:
+    (tmp_path / "empty").mkdir()
+    bare_run(tmp_path / "run")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    finished = fork_command("report", *arguments, cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("thaw: ")
+    assert expected in line
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "foreign" / "notes.txt").read_text() == "mine"

@@ -1,0 +1,215 @@
+"""Figures made of lines show the numbers that they were given, and titles as they are written."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+from reporting_support import HOSTILE, TITLE, written
+from torch import nn
+
+from thaw.diffusion.schedules import cosine, linear
+from thaw.reporting.curves import (
+    Curve,
+    Losses,
+    activation_figure,
+    class_figure,
+    loss_figure,
+    schedule_figure,
+    score_figure,
+)
+from thaw.reporting.style import line_styles, plain, save_figure, shorten
+
+LOSSES = Losses([1, 2, 3, 4], [0.9, 0.5, 0.4, 0.2], [2, 4], [0.7, 0.3], [2, 4], [0.8, 0.35])
+CURVE = Curve([1, 2, 4], [90.0, 40.0, 10.0], [0.0, 0.0, 0.0], [2.5, 2.5, 2.5])
+# What mathtext, the legend or the layout would stumble over.
+TITLES = (
+    HOSTILE[:44], "$", "$x$", "a $5 and $6", r"\$", r"\\$\\", r"$\frac{1}{$", r"\alpha_x^2",
+    "_hidden", "__x", "{}", "%s %(x)s", "x" * 44, "<b>&amp;</b>", "^_^", "--", "]]>",
+)  # fmt: skip
+
+
+def lines(axes: Axes) -> dict[str, Line2D]:
+    return {str(line.get_label()): line for line in axes.get_lines()}
+
+
+def data(line: Line2D) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+def points(xs: object, ys: object) -> list[tuple[float, float]]:
+    return list(zip(xs, ys, strict=True))  # type: ignore[call-overload]
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text().strip("\u200b") for each in figure.legends for text in each.get_texts()]
+
+
+def test_the_schedule_s_betas_and_their_products() -> None:
+    betas = torch.linspace(1e-4, 0.02, 50, dtype=torch.float64)
+    figure = schedule_figure({"linear": linear(50), "cosine": cosine(20)})
+    left, right = figure.axes
+    steps, shown = lines(left)["linear"].get_data()
+    assert list(steps) == list(range(1, 51))
+    np.testing.assert_allclose(shown, betas, rtol=1e-9)
+    steps, shown = right.get_lines()[0].get_data()
+    assert list(steps) == list(range(51))
+    np.testing.assert_allclose(shown, [1, *np.cumprod(1 - betas.numpy())], rtol=1e-12)
+    np.testing.assert_allclose(right.get_lines()[1].get_ydata(), cosine(20))
+    colours = [[line.get_color() for line in axes.get_lines()] for axes in (left, right)]
+    assert colours[0] == colours[1]
+    assert legend(figure) == ["linear", "cosine"]
+
+
+def test_a_single_schedule_needs_no_legend() -> None:
+    assert legend(schedule_figure({"": linear(5)})) == []
+
+
+def test_activation_functions_are_torchs() -> None:
+    figure = activation_figure(["gelu", "selu"])
+    drawn = lines(figure.axes[0])
+    for name, function in (("GELU", nn.functional.gelu), ("SELU", nn.functional.selu)):
+        x, y = map(np.asarray, drawn[name].get_data())
+        assert (x.min(), x.max()) == (-4, 4)
+        np.testing.assert_allclose(y, function(torch.from_numpy(x)), rtol=1e-6)
+    with pytest.raises(ValueError, match="model.activation must be one of"):
+        activation_figure(["gelu", "no_such"])
+
+
+def test_losses_are_drawn_at_their_steps() -> None:
+    figure = loss_figure({"a": LOSSES, "b": Losses([], [], [4], [0.3], [], [])})
+    first, second = (lines(axes) for axes in figure.axes)
+    assert data(first["each step"]) == points(LOSSES.steps, LOSSES.step_losses)
+    assert data(first["mean of the epoch"]) == points(LOSSES.train_ends, LOSSES.train)
+    assert data(first["validation"]) == points(LOSSES.val_ends, LOSSES.val)
+    assert data(second["mean of the epoch"]) == [(4, 0.3)]
+    assert second["mean of the epoch"].get_marker() == "o"  # a line of one point is invisible
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
+    assert legend(figure) == ["each step", "mean of the epoch", "validation"]
+
+
+def test_scores_and_their_floors_are_drawn_as_given() -> None:
+    other = Curve([2], [30.0], [0.0], [5.0])
+    same = Curve([1, 2], [80.0, 20.0], [0.0, 0.0], [2.5, 2.5])
+    figure = score_figure({"a": CURVE, "b": other, "c": same}, "FID", log=True)
+    (axes,) = figure.axes
+    drawn = lines(axes)
+    for title, curve in (("a", CURVE), ("b", other), ("c", same)):
+        assert data(drawn[title]) == points(curve.epochs, curve.mean)
+        assert drawn[title].get_marker() == "o"
+    floors = [line for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]]  # all across
+    assert [list(line.get_ydata()) for line in floors] == [[2.5, 2.5], [5.0, 5.0]]
+    assert legend(figure) == ["a", "b", "c", "real test images, same N"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("epoch", "FID", "log")
+    assert not axes.collections
+
+
+def test_without_floors_there_are_none() -> None:
+    figure = score_figure({"a": Curve([1], [3.0], [0.0], [])}, "IS", log=False)
+    assert len(figure.axes[0].get_lines()) == 1
+    assert legend(figure) == ["a"]
+
+
+def test_the_band_is_one_standard_deviation_to_either_side() -> None:
+    curve = Curve([1, 2], [5.0, 3.0], [0.5, 0.25], [])
+    (band,) = score_figure({"a": curve}, "IS", log=False).axes[0].collections
+    (path,) = band.get_paths()
+    corners = {tuple(map(float, vertex)) for vertex in path.vertices}
+    assert corners == {(1, 4.5), (1, 5.5), (2, 2.75), (2, 3.25)}
+
+
+def test_a_score_that_is_not_a_number_leaves_a_gap(tmp_path: Path) -> None:
+    curve = Curve([1, 2, 3], [5.0, float("nan"), 3.0], [0.0, float("nan"), 0.0], [])
+    figure = score_figure({"a": curve}, "FID", log=True)
+    assert np.isnan(figure.axes[0].get_lines()[0].get_ydata()[1])
+    save_figure(figure, tmp_path / "x.png")
+
+
+def test_shares_of_the_classes_sum_to_100() -> None:
+    counts, real = [1, 2, 3, 4], [10, 10, 10, 30]
+    figure = class_figure({"a": counts, "b": [0, 7, 0, 0]}, real)
+    first, second = figure.axes
+    heights = [[bar.get_height() for bar in axes.patches] for axes in (first, second)]
+    assert heights[0] == pytest.approx([10, 20, 30, 40])
+    assert heights[1] == pytest.approx([0, 100, 0, 0])
+    marks = lines(first)["real images"].get_ydata()
+    assert list(marks) == pytest.approx([100 / 6, 100 / 6, 100 / 6, 50])
+    assert sum(heights[0]) == pytest.approx(100) == sum(marks)
+    assert legend(figure) == ["real images"]
+
+
+def test_marks_of_other_classes_are_not_drawn() -> None:
+    assert not class_figure({"a": [1, 2, 3]}, [1, 2]).axes[0].get_lines()
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        schedule_figure({TITLE: linear(5)}),
+        loss_figure({TITLE: LOSSES}),
+        score_figure({TITLE: CURVE}, "FID", log=True),
+        class_figure({TITLE: [1, 2]}, None),
+    ],
+)
+def test_titles_are_drawn_as_they_are_written(figure: Figure) -> None:
+    assert TITLE in written(figure)
+
+
+def test_so_is_every_title_in_a_legend() -> None:
+    figure = score_figure(dict.fromkeys(TITLES, CURVE), "FID", log=True)
+    assert legend(figure)[-1] == "real test images, same N"
+    assert set(TITLES) <= set(written(figure))
+
+
+def test_a_legend_of_many_runs_leaves_the_lines_their_room() -> None:
+    few, many = (
+        score_figure({f"{k} {'x' * 40}": CURVE for k in range(count)}, "FID", log=True)
+        for count in (2, 50)
+    )
+    for figure in (few, many):
+        figure.draw_without_rendering()
+    heights = [figure.axes[0].get_window_extent().height for figure in (few, many)]
+    assert heights[1] > 0.7 * heights[0]
+    assert len(legend(many)) == 51
+
+
+def test_a_figure_without_any_number_is_drawn_all_the_same(tmp_path: Path) -> None:
+    save_figure(loss_figure({"a": Losses([], [], [], [], [], [])}), tmp_path / "x.png")
+    assert Image.open(tmp_path / "x.png").size > (0, 0)
+
+
+def test_plain_text_is_what_mathtext_leaves_alone() -> None:
+    assert plain("a $ b") == r"a \$ b"
+    assert plain("a_b ^ \\ {c}") == "a_b ^ \\ {c}"
+
+
+@pytest.mark.parametrize("length", [3, 10, 44])
+def test_a_long_text_is_cut_in_the_middle(length: int) -> None:
+    text = "abcdefghijklmnopqrstuvwxyz" * 3
+    short = shorten(text, length)
+    assert len(short) <= length
+    start, end = short.split("…")
+    assert text.startswith(start)
+    assert text.endswith(end)
+    assert shorten(text[:length], length) == text[:length]
+
+
+def test_no_two_of_many_lines_look_the_same() -> None:
+    styles = [tuple(style.items()) for style in line_styles(28)]
+    assert len(set(styles)) == 28
+    assert len(line_styles(60)) == 60
+    # As many colours as there are come before any dash.
+    assert len({style["color"] for style in line_styles(7)}) == 7
+
+
+def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_figure(score_figure({"x": CURVE}, "FID", log=True), tmp_path / name / "f.svg")
+    first, second = ((tmp_path / name / "f.svg").read_bytes() for name in ("a", "b"))
+    assert first == second
+    ElementTree.fromstring(first)

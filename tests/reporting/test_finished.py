@@ -1,0 +1,282 @@
+"""Run directories are read as plain data, and what is broken in one is said in one line."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from reporting_support import (
+    STAGES,
+    alpha_bar,
+    event_file,
+    record,
+    rows,
+    step_losses,
+    truncate,
+    write_events,
+    write_metrics,
+    write_record,
+    write_restoration,
+    write_run,
+)
+
+from thaw.reporting.finished import (
+    read_alpha_bar,
+    read_image,
+    read_restoration,
+    read_run,
+    sample_grids,
+)
+
+HEADER = "epoch,step,train/loss\n"
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A whole Gaussian run."""
+    return write_run(tmp_path / "run", "hot", seed=1)
+
+
+def test_a_whole_run_is_read_as_it_was_written(run_dir: Path) -> None:
+    run = read_run(run_dir)
+    assert run.problems == []
+    assert run.record == record("hot", 1)
+    numeric = [{k: v for k, v in row.items() if not isinstance(v, str)} for row in rows(1)]
+    assert run.epochs == numeric
+    assert run.column("val/fid") == ([1, 2, 3], [103.0, 53.0, 100 / 3 + 3])
+    assert run.column("val/no_such") == ([], [])
+    steps, losses = run.step_losses
+    assert steps.tolist() == list(range(1, 13))
+    np.testing.assert_allclose(losses, step_losses(1), rtol=1e-6)
+    table = read_alpha_bar(run)
+    assert table is not None
+    torch.testing.assert_close(table, alpha_bar())
+
+
+def test_an_epoch_without_scores_has_no_value_rather_than_zero(run_dir: Path) -> None:
+    table = rows(1)
+    for column in [column for column in table[1] if column.startswith("val/")]:
+        del table[1][column]
+    write_metrics(run_dir, table)
+    run = read_run(run_dir)
+    assert run.problems == []
+    assert run.column("val/fid")[0] == [1, 3]
+    assert run.column("train/loss")[0] == [1, 2, 3]
+
+
+def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:
+    data = contents.encode() if isinstance(contents, str) else contents
+    return lambda run_dir: (run_dir / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda run_dir: truncate(run_dir / "run.json"), "run.json is damaged"),
+        (write("run.json", b"\xff\xfe\x00"), "run.json is damaged"),
+        (write("run.json", "[1, 2]"), "not a JSON object"),
+        (lambda run_dir: (run_dir / "metrics.csv").unlink(), "no metrics.csv"),
+        (write("metrics.csv", ""), "metrics.csv is damaged: it has no rows"),
+        (write("metrics.csv", HEADER), "metrics.csv is damaged: it has no rows"),
+        (write("metrics.csv", HEADER + "1,4,0.5\n2,8"), "a row is cut off"),
+        (write("metrics.csv", HEADER + "1,4,0.5\n2,8,0.2"), "its last row is cut off"),
+        (write("metrics.csv", HEADER + "1,4,0.5,7\n"), "a row is cut off or too long"),
+        (write("metrics.csv", HEADER + ",4,0.5\n"), "a row has no epoch"),
+        (write("metrics.csv", b"epoch,step\n\xff\xfe,1\n"), "metrics.csv is damaged"),
+        (write("metrics.csv", "epoch\n" + "9" * 200_000), "metrics.csv is damaged"),
+        (write("metrics.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256))), "metrics.csv is"),
+    ],
+)
+def test_a_damaged_record_or_table_is_a_problem_and_no_error(
+    damage: Callable[[Path], Any], expected: str, run_dir: Path
+) -> None:
+    damage(run_dir)
+    problems = read_run(run_dir).problems
+    (problem,) = [line for line in problems if not line.startswith("status unknown")]
+    assert expected in problem
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"status": "failed", "error": "out of luck"}, ["status failed: out of luck"]),
+        ({"status": "failed"}, ["status failed"]),
+        ({"status": "interrupted"}, ["status interrupted"]),
+        ({"status": "running"}, ["status running"]),
+        ({}, []),
+    ],
+)
+def test_a_run_that_did_not_end_well_says_so(
+    changes: dict[str, str], expected: list[str], run_dir: Path
+) -> None:
+    write_record(run_dir, record("hot", 1, **changes))
+    assert read_run(run_dir).problems == expected
+
+
+def test_restored_images_come_back_byte_for_byte(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 1, 5, 7), dtype=np.uint8)
+    write_restoration(tmp_path, images)
+    stages = read_restoration(read_run(tmp_path))
+    assert list(stages) == list(STAGES)
+    for name, expected in zip(STAGES, images, strict=True):
+        assert np.array_equal(stages[name], expected)
+
+
+def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None:
+    run = read_run(tmp_path)
+    assert read_restoration(run) == {}
+    assert read_alpha_bar(run) is None
+    assert sample_grids(run) == {}
+    assert [len(part) for part in run.step_losses] == [0, 0]
+
+
+def test_a_restoration_cut_off_anywhere_is_refused(run_dir: Path) -> None:
+    path = run_dir / "figures" / "restoration.npz"
+    run, whole = read_run(run_dir), path.read_bytes()
+    for length in [*range(0, len(whole), 101), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="restoration.npz cannot be read"):
+            read_restoration(run)
+
+
+def test_a_restoration_with_wrong_bytes_is_refused_or_the_same(run_dir: Path) -> None:
+    path = run_dir / "figures" / "restoration.npz"
+    run, whole = read_run(run_dir), path.read_bytes()
+    expected = read_restoration(run)
+    draws = np.random.default_rng(0)
+    refused = 0
+    for position in [*range(0, 100), *draws.integers(0, len(whole), 100), *range(-60, 0)]:
+        broken = bytearray(whole)
+        broken[position] ^= 1 << int(draws.integers(8))
+        path.write_bytes(broken)
+        try:
+            found = read_restoration(run)
+        except ValueError:
+            refused += 1
+            continue
+        assert all(torch.equal(found[name], expected[name]) for name in STAGES)
+    assert refused > 100
+
+
+class Payload:
+    """What runs when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_an_object_pickled_into_a_restoration_is_refused_and_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "executed"
+    np.load(io.BytesIO(pickled(Payload(marker))), allow_pickle=True)["original"].item()
+    assert marker.is_dir()  # the payload works where it is let in
+    marker.rmdir()
+    run_dir = tmp_path / "run"
+    (run_dir / "figures").mkdir(parents=True)
+    (run_dir / "figures" / "restoration.npz").write_bytes(pickled(Payload(marker)))
+    with pytest.raises(ValueError, match="restoration.npz cannot be read"):
+        read_restoration(read_run(run_dir))
+    assert not marker.exists()
+
+
+def pickled(payload: Payload) -> bytes:
+    contents = io.BytesIO()
+    array = np.empty((), dtype=object)
+    array[()] = payload
+    np.savez(contents, **dict.fromkeys(STAGES, array))
+    return contents.getvalue()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((4, 2, 1, 8, 8)),
+        np.zeros((4, 2, 8, 8), np.uint8),
+        np.zeros((4, 2, 2, 8, 8), np.uint8),
+        np.zeros((4, 0, 1, 8, 8), np.uint8),
+        np.zeros((4, 2, 1, 0, 8), np.uint8),
+        [np.zeros((2, 1, 8, size), np.uint8) for size in (8, 8, 8, 9)],
+    ],
+    ids=["floats", "no channels", "two channels", "no images", "no pixels", "two shapes"],
+)
+def test_arrays_that_are_no_images_are_refused(images: Any, tmp_path: Path) -> None:
+    write_restoration(tmp_path, images)
+    with pytest.raises(ValueError, match="does not hold uint8 images of one shape"):
+        read_restoration(read_run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "t,beta_t,alpha_t\n",
+        "t,beta_t,alpha_t\n0,0,1\n",
+        "t,beta_t,alpha_t\n0,0,1\n1,0.1",
+        "t,beta_t,alpha_t\n0,0,1\n1,0.1,nan\n",
+        "t,beta_t,alpha_t\n0,0,1\n1,0.1,7\n",
+        "t,beta_t\n0,0\n1,0.1\n",
+        '"' + "9" * 200_000,
+    ],
+)
+def test_a_damaged_schedule_is_refused(text: str, run_dir: Path) -> None:
+    (run_dir / "figures" / "schedule.csv").write_text(text)
+    with pytest.raises(ValueError, match="schedule.csv "):
+        read_alpha_bar(read_run(run_dir))
+
+
+def test_a_png_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "epoch_0001.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 12), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    assert np.array_equal(read_image(path), pixels)
+    whole = path.read_bytes()
+    # Without its last 20 bytes (a checksum and the end mark) all pixels are there.
+    for length in range(len(whole) - 20):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="epoch_0001.png cannot be read"):
+            read_image(path)
+
+
+def test_colour_stays_and_transparency_goes(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), pixels[:, :, :3])
+
+
+def test_grids_are_found_by_epoch_and_other_files_are_not(run_dir: Path) -> None:
+    for name in ("epoch_x.png", "epoch_0004.jpg", "grid.png"):
+        (run_dir / "samples" / name).touch()
+    grids = sample_grids(read_run(run_dir))
+    assert {epoch: path.name for epoch, path in grids.items()} == {
+        epoch: f"epoch_{epoch:04d}.png" for epoch in (1, 2, 3)
+    }
+
+
+def test_of_a_step_logged_twice_after_a_resume_the_last_loss_counts(tmp_path: Path) -> None:
+    write_events(tmp_path, [1.0, 2.0, 3.0])
+    write_events(tmp_path, [5.0, 6.0], first=3)
+    steps, losses = read_run(tmp_path).step_losses
+    assert steps.tolist() == [1, 2, 3, 4]
+    assert losses.tolist() == [1.0, 2.0, 5.0, 6.0]
+
+
+def test_of_an_event_file_cut_off_in_the_middle_the_first_steps_are_read(run_dir: Path) -> None:
+    truncate(event_file(run_dir))
+    steps, losses = read_run(run_dir).step_losses
+    assert 0 < len(steps) < 12
+    assert steps.tolist() == list(range(1, len(steps) + 1))
+    np.testing.assert_allclose(losses, step_losses(1)[: len(steps)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("contents", [b"", b"garbage" * 100])
+def test_an_event_file_that_is_none_holds_no_losses(contents: bytes, run_dir: Path) -> None:
+    event_file(run_dir).write_bytes(contents)
+    assert [len(part) for part in read_run(run_dir).step_losses] == [0, 0]

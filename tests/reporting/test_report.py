@@ -1,0 +1,315 @@
+"""The report: everything that there is, what there is not by name, and nothing from elsewhere."""
+
+import base64
+import csv
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from page_support import Page
+from PIL import Image
+from report_runs import Report
+from reporting_support import (
+    HOSTILE,
+    final_scores,
+    record,
+    rows,
+    truncate,
+    write_events,
+    write_metrics,
+    write_record,
+)
+
+from thaw.reporting.report import chosen_epochs, write_report
+
+FIGURES = {
+    "fid", "is", "loss", "samples", "restoration", "classes", "schedules", "activations",
+}  # fmt: skip
+TABLES = {
+    "results", "estimates", "restoration", "hyperparameters", "hyperparameters_shared",
+    "environment",
+}  # fmt: skip
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def small_run(folder: Path, **changes: Any) -> Path:
+    """A run of run.json alone, so that nothing is drawn."""
+    run_dir = folder / "run"
+    without = {"final_scores": None, "config": None}
+    write_record(run_dir, record("cold", 0, **without | changes))
+    return run_dir
+
+
+def page_of(run_dirs: list[Path], out: Path, title: str = "A title") -> Page:
+    return Page(write_report(run_dirs, out, title).read_text(encoding="utf-8"))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_page_s_elements_close_and_what_users_wrote_is_text(report: Report) -> None:
+    page = report.page  # parsed: every element closed
+    assert "script" not in dict(page.tags)
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert f"Title {HOSTILE}" in page.text
+    assert f"hot {HOSTILE}" in page.text
+    assert f"no luck: {HOSTILE}" in page.text
+    assert f"degradation=gaussian model.comment={HOSTILE}" in page.text
+    assert HOSTILE in [row[1] for row in page.tables["table-hyperparameters"]]
+
+
+def test_nothing_comes_from_the_network(report: Report) -> None:
+    source = (report.out / "index.html").read_text(encoding="utf-8")
+    inside = re.compile(r"data:(image/(png|svg\+xml);base64,[A-Za-z0-9+/=]+|,)|#[\w.=+-]+")
+    for address in report.page.addresses():
+        assert inside.fullmatch(address) or (report.out / address).is_file(), address[:80]
+    assert "url(" not in source
+    assert "@import" not in source
+    assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", source)
+
+
+def test_links_within_the_page_lead_to_a_section_each(report: Report) -> None:
+    ids = [attributes["id"] for _, attributes in report.page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    targets = [address[1:] for address in report.page.addresses() if address.startswith("#")]
+    assert len(targets) > 5
+    assert set(targets) <= set(ids)
+
+
+def test_every_figure_is_there_as_png_and_svg_and_on_the_page(report: Report) -> None:
+    links = [address for address in report.page.addresses() if address.startswith("figures/")]
+    names = {link.rpartition(".")[0] for link in links}
+    assert sorted(links) == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
+    files = {str(path.relative_to(report.out)) for path in report.out.glob("figures/**/*.*")}
+    assert files == set(links)
+    assert {name.removeprefix("figures/") for name in names} >= FIGURES
+    assert len(report.page.of("img")) == len(names)
+    for name in names:
+        with Image.open(report.out / f"{name}.png") as image:
+            assert image.convert("L").getextrema()[0] < 255  # something is drawn
+        root = ElementTree.parse(report.out / f"{name}.svg").getroot()
+        assert root.tag == f"{SVG}svg"
+        assert not list(root.iter(f"{SVG}script"))
+
+
+def test_each_image_on_the_page_is_the_file_that_its_links_name(report: Report) -> None:
+    images = [attributes["src"] for attributes in report.page.of("img")]
+    links = [address for address in report.page.addresses() if address.startswith("figures/")]
+    for source, png in zip(images, [link for link in links if link.endswith(".png")], strict=True):
+        kind, _, data = source.partition(";base64,")
+        suffix = {"data:image/svg+xml": ".svg", "data:image/png": ".png"}[kind]
+        path = (report.out / png).with_suffix("")
+        assert base64.b64decode(data) == path.with_name(path.name + suffix).read_bytes()
+
+
+def test_every_table_is_there_as_csv_and_latex_with_the_rows_of_the_page(report: Report) -> None:
+    assert {name.removeprefix("table-") for name in report.page.tables} == TABLES
+    for name in TABLES:
+        shown = report.page.tables[f"table-{name}"]
+        with (report.out / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            stored = list(csv.DictReader(file))
+        assert len(shown) == len(stored) + 1 > 1
+        assert [row[0] for row in shown[1:]] == [row[shown[0][0]] for row in stored]
+        assert set(shown[0]) <= set(stored[0])
+        latex = (report.out / "tables" / f"{name}.tex").read_text(encoding="utf-8")
+        assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+        assert latex.count("\\\\\n") == len(shown)
+
+
+def test_results_stand_side_by_side_with_seeds_as_one_row(report: Report) -> None:
+    header, *lines = report.page.tables["table-results"]
+    by_run = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
+    cold = by_run["degradation=column_random"]
+    assert cold["FID"] == f"22.75 ± {np.std([21.5, 24.0], ddof=1):.2g}"
+    assert cold["seeds"] == "2"
+    assert by_run[f"hot {HOSTILE}"]["FID"] == "20.00"
+    assert by_run["real test images"]["FID"] == "1.50"
+    for name in ("x=failed", "x=interrupted", "x=damaged", str(report.runs["no_record"])):
+        assert by_run[name]["FID"] == "--"
+    assert not [cell for line in lines for cell in line if "nan" in cell.lower()]
+
+
+MISSING = {
+    "x=failed": [
+        f"status failed: no luck: {HOSTILE}",
+        "no metrics.csv: no epoch was finished",
+        "no robust estimate",
+        "run.json holds no configuration",
+        "no val/fid in metrics.csv",
+        "no loss of each step",
+        "no grids of samples",
+        "no restored test images",
+        "no histogram of classes",
+    ],
+    "x=interrupted": ["status interrupted", "no robust estimate", "no grids of samples"],
+    "{no_record}": ["run.json is damaged", "status unknown", "run.json holds no configuration"],
+    "x=damaged": [
+        "metrics.csv is damaged",
+        "no robust estimate",
+        "no loss of each step",
+        "epoch_0002.png cannot be read",
+        "restoration.npz cannot be read",
+        "schedule.csv cannot be read",
+        "no val/is_mean in metrics.csv",
+    ],
+    "x=cut": ["restoration.npz cannot be read", "of 12 steps", "no schedule.csv", "no grids"],
+}
+
+
+@pytest.mark.parametrize("title", MISSING)
+def test_each_missing_piece_is_named_with_its_run(title: str, report: Report) -> None:
+    title_shown = title.format(no_record=report.runs["no_record"])
+    notes = [note for note in report.page.notes if note.startswith(f"{title_shown}: ")]
+    for piece in MISSING[title]:
+        assert [note for note in notes if piece in note], piece
+
+
+def test_whole_runs_lack_nothing(report: Report) -> None:
+    lacking = [note for note in report.page.notes if note.startswith(f"hot {HOSTILE}: ")]
+    assert lacking == []
+    cold = [note for note in report.page.notes if note.startswith("degradation=column_random: ")]
+    assert cold == []
+
+
+def test_each_run_s_directory_and_overrides_are_on_the_page(report: Report) -> None:
+    for name in ("cold 1", "cold 2"):
+        expected = f"{report.runs[name]}: degradation=column_random seed={name[-1]}"
+        assert expected in report.page.notes
+    assert f"{report.runs['no_record']}: no overrides" in report.page.notes
+
+
+def test_nothing_that_a_run_names_is_called(report: Report) -> None:
+    shown = report.page.tables["table-hyperparameters"]
+    assert [cell for row in shown for cell in row if cell.startswith("touch ")]  # it was read
+    assert not report.marker.exists()
+
+
+def test_what_the_runs_hold_is_as_it_was(report: Report) -> None:
+    assert sorted(path.name for path in report.runs["cold 1"].iterdir() if path.is_dir()) == [
+        "figures", "samples",
+    ]  # fmt: skip
+    assert len(list((report.runs["cold 1"] / "figures").iterdir())) == 1
+
+
+def test_written_again_the_page_is_the_new_one_and_other_files_stay(tmp_path: Path) -> None:
+    run_dir, out = small_run(tmp_path), tmp_path / "out"
+    page_of([run_dir], out, "first")
+    (out / "notes.txt").write_text("mine")
+    page = page_of([run_dir], out, "second")
+    assert "second" in page.text
+    assert "first" not in page.text
+    assert (out / "notes.txt").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    page_of([run_dir], tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"notes.txt": "mine"},
+        {"index.html": "<html><meta name='generator' content='other'></html>"},
+        {"index.html": "", "figures/a.png": "x"},
+        {"tables/results.csv": "mine"},
+        {"index.html/inside.txt": "a folder by that name"},
+    ],
+)
+def test_a_folder_that_holds_something_else_is_left_as_it_is(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for name, text in files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text)
+    before = snapshot(tmp_path)
+    run_dir = tmp_path / "nothing"
+    with pytest.raises(ValueError, match="holds something that is no report"):
+        write_report([run_dir], out, "x")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_file_in_the_report_s_place_is_left_as_it_is(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    with pytest.raises(ValueError, match="not a folder"):
+        write_report([small_run(tmp_path)], out, "x")
+    assert out.read_text() == "mine"
+
+
+def test_a_report_of_nothing_but_a_damaged_record(tmp_path: Path) -> None:
+    run_dir = small_run(tmp_path)
+    truncate(run_dir / "run.json")
+    page = page_of([run_dir], tmp_path / "out")
+    assert [note for note in page.notes if "run.json is damaged" in note]
+    assert list(page.tables) == ["table-results"]
+    assert not page.of("img")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"final_scores": {"final/class_histogram": ["a", None]}, "last_epoch": [1]},
+        {"final_scores": final_scores(1) | {"final/class_histogram": [0, 0]}},
+        {"restoration": {"direct": 3, "n": "many"}, "dataset": 3, "git": [], "versions": "x"},
+        {"config": {"model": 3, "degradation": [1], "schedule": {}}, "choices": ["x"]},
+        {"config": {"model": {"activation": {"_target_": "x"}}}, "overrides": [1, None]},
+        {"status": None, "error": {"a": 1}, "device": [], "wall_time_s": "long"},
+    ],
+)
+def test_a_record_of_other_types_than_ours_breaks_nothing(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    page = page_of([small_run(tmp_path, **changes)], tmp_path / "out")
+    assert "no histogram of classes" in page.text
+
+
+def test_a_score_that_is_not_a_number_in_one_seed_breaks_nothing(tmp_path: Path) -> None:
+    seeds = [tmp_path / f"seed_{seed}" for seed in (0, 1)]
+    for seed, run_dir in enumerate(seeds):
+        write_record(run_dir, record("cold", seed, final_scores=None, config=None))
+        table = rows(seed)
+        if seed:
+            table[1]["val/fid"], table[2]["val/is_mean"] = float("nan"), float("inf")
+        write_metrics(run_dir, table)
+    page = page_of(seeds, tmp_path / "out")
+    assert {"figures/fid.svg", "figures/is.svg"} <= set(page.addresses())
+
+
+def test_a_run_alone_needs_no_folded_copy_of_itself(tmp_path: Path) -> None:
+    run_dir = small_run(tmp_path)
+    write_events(run_dir, [1.0, 0.5])
+    page = page_of([run_dir], tmp_path / "out")
+    assert "Each run" not in page.text
+    assert [link for link in page.addresses() if "figures/" in link] == [
+        "figures/loss.png", "figures/loss.svg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        ([], []),
+        ([3], [3]),
+        ([1, 2, 5, 7, 8, 9], [1, 2, 5, 7, 8, 9]),
+        ([1, 5, 10, 20, 40, 60, 100], [1, 20, 40, 60, 100]),
+        ([1, 5, 10, 20, 30, 40, 50], [1, 20, 40, 50]),
+        (range(2, 12), [2, 4, 6, 7, 9, 11]),
+        (range(1, 101), [1, 20, 40, 60, 100]),
+    ],
+)
+def test_the_study_s_epochs_are_shown_or_six_that_are_spread(
+    epochs: list[int], expected: list[int]
+) -> None:
+    assert chosen_epochs(set(epochs)) == expected
+
+
+def test_a_page_of_one_run_says_so_and_of_more_how_many(report: Report, tmp_path: Path) -> None:
+    assert "8 runs, 7 experiments" in " ".join(report.page.text.split())
+    assert "1 run ·" in " ".join(page_of([small_run(tmp_path)], tmp_path / "out").text.split())

@@ -1,0 +1,330 @@
+"""Tables say what was measured: in full as CSV, escaped as LaTeX, and nothing that was not."""
+
+import csv
+import math
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reporting_support import HOSTILE, final_scores, record, restoration, rows
+
+from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.tables import (
+    MISSING,
+    Cell,
+    Number,
+    Table,
+    environment,
+    estimates,
+    hyperparameters,
+    over_seeds,
+    restorations,
+    results,
+)
+
+FIDS = (12.34567890123456, 15.1, 11.0000000000001)
+# Everything that pandas may write for one character of a cell.
+TOKEN = re.compile(
+    r"\\textbackslash ?|\\textasciitilde ?|\\textasciicircum ?|\\space |\\[&%$#_{}]|[^\\&%$#_{}~^]"
+)
+MEANING = {
+    "\\textbackslash": "\\", "\\textasciitilde": "~", "\\textasciicircum": "^", "\\space": " ",
+}  # fmt: skip
+
+
+def run(family: str = "cold", seed: int = 0, **changes: Any) -> FinishedRun:
+    return FinishedRun(Path(f"{family}_{seed}"), record(family, seed, **changes))
+
+
+def group(title: str, *members: FinishedRun) -> Group:
+    return Group(title, members or [run()])
+
+
+def seeds() -> Group:
+    """Three seeds that differ in FID and in wall time."""
+    return group(
+        "columns",
+        *(run(seed=seed, final_scores=final_scores(fid)) for seed, fid in enumerate(FIDS)),
+    )
+
+
+def line(table: Table, *first: str) -> dict[str, Cell]:
+    """The row that begins with these cells, by column."""
+    (found,) = [row for row in table.rows if tuple(map(str, row[: len(first)])) == first]
+    return dict(zip(table.columns, found, strict=True))
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read_latex(text: str) -> list[list[str]]:
+    """The cells of a booktabs table as LaTeX would print them; fails on what LaTeX would refuse."""
+    head, body = re.fullmatch(
+        r"% [^\n]*\n\\begin\{table\}\n.*?\\toprule\n(.*?) \\\\\n\\midrule\n(.*)\\bottomrule\n"
+        r"\\end\{tabular\}\n\\end\{table\}\n",
+        text,
+        re.DOTALL,
+    ).groups()  # type: ignore[union-attr]
+    lines = [head, *(part for part in re.split(r" \\\\\n", body) if part)]
+    return [[printed(cell) for cell in re.split(r"(?<!\\) & ", line)] for line in lines]
+
+
+def printed(cell: str) -> str:
+    """What LaTeX prints for a cell."""
+    cell = cell.replace(r"$\pm$", "±")
+    tokens = TOKEN.findall(cell)
+    assert "".join(tokens) == cell, f"LaTeX would trip over {cell!r}"
+    names = (token.strip() if token.startswith("\\t") else token for token in tokens)
+    return "".join(MEANING.get(name.rstrip(), name.removeprefix("\\")) for name in names)
+
+
+def test_mean_and_deviation_over_seeds_are_numpys() -> None:
+    cell = line(results([seeds()]), "columns")["FID"]
+    assert isinstance(cell, Number)
+    assert cell.mean == pytest.approx(np.mean(FIDS), rel=1e-12)
+    assert cell.std == pytest.approx(np.std(FIDS, ddof=1), rel=1e-12)
+    assert cell.count == 3
+    assert str(cell) == f"{np.mean(FIDS):.2f} ± {np.std(FIDS, ddof=1):.2g}"
+
+
+def test_minutes_are_minutes_and_their_deviation_too() -> None:
+    cell = line(results([seeds()]), "columns")["time (min)"]
+    assert isinstance(cell, Number)
+    assert cell.mean == pytest.approx(np.mean([1.5, 2.5, 3.5]))
+    assert cell.std == pytest.approx(np.std([1.5, 2.5, 3.5], ddof=1))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (Number(12.345, 0.678, 3, ".2f"), "12.35 ± 0.68"),
+        (Number(12.345, None, 1, ".2f"), "12.35"),
+        (Number(15905.0, None, 1, ",.0f"), "15,905"),
+        (Number(0.00012345, 0.00001, 2), "0.000123 ± 1e-05"),
+        (Number(-0.0001, None, 1, ".3f"), "0.000"),
+        (Number(-0.5, None, 1, ".1f"), "-0.5"),
+    ],
+)
+def test_a_number_shows_its_mean_and_deviation(number: Number, text: str) -> None:
+    assert str(number) == text
+
+
+def test_a_single_seed_has_no_deviation() -> None:
+    cell = line(results([group("one")]), "one")["FID"]
+    assert cell == Number(20.0, None, 1, ".2f")
+
+
+def test_of_seeds_of_which_some_failed_those_that_have_a_score_count() -> None:
+    failed = run(seed=2, status="failed", final_scores=None, last_epoch=None, epochs=None)
+    members = [run(final_scores=final_scores(10)), run(final_scores=final_scores(14)), failed]
+    row = line(results([group("x", *members)]), "x")
+    fid = row["FID"]
+    assert isinstance(fid, Number)
+    assert (fid.mean, fid.count) == (12.0, 2)
+    assert str(row["seeds"]) == "3"
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, "12", [12]])
+def test_what_is_no_number_is_missing_and_neither_zero_nor_nan(value: Any, tmp_path: Path) -> None:
+    scores = final_scores(value)
+    table = results([group("a", run(final_scores=scores)), group("b")])
+    assert line(table, "a")["FID"] == MISSING
+    assert str(line(table, "b")["FID"]) == "20.00"
+    table.write(tmp_path)
+    assert read_csv(tmp_path / "results.csv")[0]["FID"] == ""
+    column = list(table.columns).index("FID")
+    assert read_latex((tmp_path / "results.tex").read_text())[1][column] == "--"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"final_scores": None, "last_epoch": None, "restoration": None, "wall_time_s": None},
+        {"final_scores": [1], "last_epoch": [1], "restoration": {"direct": 3}, "epochs": "3"},
+    ],
+)
+def test_a_run_without_results_has_a_row_of_nothing(changes: dict[str, Any]) -> None:
+    table = results([group("empty", run(**changes)), group("full")])
+    row = line(table, "empty")
+    assert {row[name] for name in ("loss", "FID", "IS", "PSNR direct (dB)")} == {MISSING}
+    assert str(line(table, "full")["loss"]) == f"{rows(0)[-1]['train/loss']:.4f}"
+
+
+def test_a_column_without_any_value_is_left_out() -> None:
+    hot = run("hot")
+    assert "PSNR direct (dB)" not in results([group("hot", hot)]).columns
+    assert "PSNR direct (dB)" in results([group("hot", hot), group("cold")]).columns
+
+
+def test_the_floors_stand_under_the_scores_that_they_belong_to() -> None:
+    row = line(results([seeds()]), "real test images")
+    shown = {column: str(cell) for column, cell in row.items() if cell != MISSING}
+    assert shown == {
+        "run": "real test images", "FID": "1.50", "IS": "9.75", "KID": "0.001",
+        "class KL": "0.002", "N": "1000",
+    }  # fmt: skip
+
+
+def test_each_number_of_images_has_floors_of_its_own() -> None:
+    few = final_scores(30) | {"final/n": 100, "final/fid_floor": 15.0}
+    table = results([group("a"), group("b", run(final_scores=few)), group("c")])
+    floors = [row for row in table.rows if row[0] == "real test images"]
+    columns = [list(table.columns).index(name) for name in ("N", "FID")]
+    shown = sorted(tuple(str(row[k]) for k in columns) for row in floors)
+    assert shown == [("100", "15.00"), ("1000", "1.50")]
+
+
+def test_the_last_epoch_and_the_robust_estimate_stand_side_by_side() -> None:
+    table = estimates([group("x"), group("none", run(final_scores=None, last_epoch=None))])
+    last, robust = line(table, "x", "last epoch"), line(table, "x", "robust")
+    assert (str(last["FID"]), str(last["FID floor"]), str(last["N"])) == ("33.33", "4.00", "250")
+    assert (str(robust["FID"]), str(robust["FID floor"]), str(robust["N"])) == (
+        "20.00", "1.50", "1000",
+    )  # fmt: skip
+    assert (last["sampler"], robust["sampler"]) == ("DDIM, 25 steps", "Ancestral, 1000 steps")
+    assert last["precision"] == MISSING
+    assert "none" not in [row[0] for row in table.rows]
+
+
+def test_restorations_have_a_row_a_stage_and_none_for_a_gaussian_run() -> None:
+    table = restorations([group("hot", run("hot")), group("cold")])
+    assert [row[0] for row in table.rows] == ["cold"] * 3
+    for k, stage in enumerate(("degraded", "direct", "sampled")):
+        row = line(table, "cold", stage)
+        assert str(row["PSNR (dB)"]) == f"{restoration()[stage]['psnr']:.2f}" == f"{10 + k:.2f}"
+        assert str(row["SSIM"]) == f"0.{5 + k}00"
+        assert (str(row["N"]), row["sampler"]) == ("1000", "Cold, 28 steps")
+
+
+def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:
+    results([seeds(), group("other")]).write(tmp_path)
+    columns, other, _ = read_csv(tmp_path / "results.csv")
+    assert float(columns["FID"]) == np.mean(FIDS)
+    assert float(columns["FID std"]) == pytest.approx(np.std(FIDS, ddof=1), rel=1e-15)
+    assert float(columns["FID seeds"]) == 3
+    assert float(columns["parameters"]) == 15905
+    assert (other["FID"], other["FID std"], other["FID seeds"]) == ("20.0", "", "")
+    assert float(other["loss"]) == rows(0)[-1]["train/loss"]
+
+
+SPECIAL = "degradation='a & b' % $x$ #1 _y {z} ~ ^2 \\alpha"
+
+
+@pytest.mark.parametrize("title", [SPECIAL, HOSTILE, "\\\\", "~ ~", "a\\", "& & &", "{}{", "x_1^2"])
+def test_latex_prints_titles_as_they_are(title: str, tmp_path: Path) -> None:
+    table = results([group(title, *seeds().members), group("plain")])
+    table.write(tmp_path)
+    found = read_latex((tmp_path / "results.tex").read_text())
+    assert found == [list(table.columns), *(list(map(str, row)) for row in table.rows)]
+
+
+def test_latex_prints_column_titles_and_settings_as_they_are(tmp_path: Path) -> None:
+    odd = run()
+    odd.config["model"]["comment"] = SPECIAL
+    different, shared = hyperparameters([group(SPECIAL, odd), group("b_c & d", run("hot"))])
+    for table in (different, shared):
+        table.write(tmp_path)
+        found = read_latex((tmp_path / f"{table.name}.tex").read_text())
+        assert found == [list(table.columns), *(list(map(str, row)) for row in table.rows)]
+    assert ["model.comment", SPECIAL, MISSING] in [list(row) for row in different.rows]
+
+
+@given(st.text(st.sampled_from("&%$#_{}~^\\ ab1<>\"'-"), min_size=1))
+def test_latex_of_any_text_prints_it(text: str) -> None:
+    text = f"x{text}x"  # spaces at the ends of a cell are nobody's
+    table = Table(
+        "t", "A caption.", ["run", "x", text], [[text, "a", Number(1.0)], ["b", text, text]]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        table.write(Path(folder))
+        found = read_latex((Path(folder) / "t.tex").read_text())
+    assert found == [["run", "x", text], [text, "a", "1"], ["b", text, text]]
+
+
+def test_what_the_captions_say_is_escaped_too(tmp_path: Path) -> None:
+    table = Table("t", "50 % of R&D_1 {x} #2 $", ["run", "x"], [["a", "b"]])
+    table.write(tmp_path)
+    assert r"\caption{50 \% of R\&D\_1 \{x\} \#2 \$}" in (tmp_path / "t.tex").read_text()
+
+
+def settings(table: Table) -> dict[str, Sequence[str]]:
+    return {str(row[0]): [str(cell) for cell in row[1:]] for row in table.rows}
+
+
+def test_what_differs_and_what_is_shared() -> None:
+    """A cold and a hot run: the schedule that is composed for the cold one has no effect there."""
+    different, shared = hyperparameters([group("cold"), group("hot", run("hot"))])
+    assert list(different.columns) == ["hyperparameter", "cold", "hot"]
+    assert settings(different) == {
+        "degradation": ["column_random", "gaussian"],
+        "prediction": ["clean", "noise"],
+        "schedule": [MISSING, "linear"],
+        "degradation.axis": ["column", MISSING],
+        "degradation.order": ["random", MISSING],
+        "degradation.group_size": ["1", MISSING],
+        "schedule.timesteps": [MISSING, "50"],
+    }
+    assert settings(shared) == {
+        "model": ["cnn"],
+        "data.batch_size": ["128"],
+        "model.hidden": ["16, 32, 32, 16"],
+        "model.activation": ["gelu"],
+        "optimizer.lr": ["0.0002"],
+        "trainer.max_epochs": ["3"],
+    }
+
+
+def test_of_one_run_everything_is_shared() -> None:
+    different, shared = hyperparameters([group("hot", run("hot"))])
+    assert not different.rows
+    assert settings(shared)["schedule.timesteps"] == ["50"]
+
+
+def test_a_run_without_configuration_does_not_make_everything_differ() -> None:
+    without = run(config=None, choices=None)
+    different, shared = hyperparameters([group("a"), group("failed", without), group("b")])
+    assert list(different.columns) == ["hyperparameter", "a", "b"]
+    assert not different.rows
+    assert "optimizer.lr" in settings(shared)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(2e-4, 2.0000001e-4), (1234567.0, 1234568.0), (None, "null"), (True, 1)]
+)
+def test_values_that_differ_are_not_called_the_same(one: Any, other: Any) -> None:
+    first, second = run(), run()
+    first.config["optimizer"]["lr"], second.config["optimizer"]["lr"] = one, other
+    different, _ = hyperparameters([group("a", first), group("b", second)])
+    (cells,) = settings(different).values()
+    assert cells[0] != cells[1]
+
+
+def test_whole_numbers_are_the_same_as_floats_of_their_value() -> None:
+    first, second = run(), run()
+    first.config["optimizer"]["lr"], second.config["optimizer"]["lr"] = 1, 1.0
+    different, _ = hyperparameters([group("a", first), group("b", second)])
+    assert not different.rows
+
+
+def test_the_environment_says_once_what_is_the_same_and_whose_what_differs() -> None:
+    table = environment([group("a"), group("b", run(device="NVIDIA H200")), group("c")])
+    found = {what: value for what, (value,) in settings(table).items()}
+    assert found["device"] == "cpu (a, c); NVIDIA H200 (b)"
+    assert found["cpu"] == "A processor, 2 cores"
+    assert found["data"] == "name mnist_5k, checksum 0123"
+    assert found["git"] == "commit abc123, dirty False"
+    assert (found["torch"], found["num threads"]) == ("2.15.0", "2")
+
+
+def test_over_seeds_scales_before_it_averages() -> None:
+    cell = over_seeds(seeds(), lambda run: run.record["wall_time_s"], ".1f", 1 / 60)
+    assert isinstance(cell, Number)
+    assert cell.mean == pytest.approx(np.mean([90, 150, 210]) / 60)
