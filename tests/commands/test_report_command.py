@@ -85,7 +85,7 @@ def test_a_gaussian_run_leaves_its_schedule_as_numbers(hot_run: Path, cold_run: 
 def test_a_run_alone_gets_its_report_inside_it(tmp_path: Path, fork_command) -> None:
     run_dir = bare_run(tmp_path / "outputs" / "a run")
     lines = said(fork_command("report", f"run={run_dir}", cwd=tmp_path))
-    assert lines[-1].endswith(str(run_dir / "report" / "index.html"))
+    assert lines[-1].endswith(" outputs/a run/report/index.html")
     assert set(results(run_dir / "report")) == {"x=a run"}
 
 

@@ -23,7 +23,8 @@ from reporting_support import (
     write_record,
 )
 
-from thaw.reporting.report import chosen_epochs, write_report
+from thaw.reporting.report import write_report
+from thaw.reporting.sections import chosen_epochs
 
 FIGURES = {
     "fid", "is", "loss", "samples", "restoration", "classes", "schedules", "activations",

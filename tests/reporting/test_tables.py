@@ -15,18 +15,9 @@ from hypothesis import strategies as st
 from reporting_support import HOSTILE, final_scores, record, restoration, rows
 
 from thaw.reporting.finished import FinishedRun, Group
-from thaw.reporting.tables import (
-    MISSING,
-    Cell,
-    Number,
-    Table,
-    environment,
-    estimates,
-    hyperparameters,
-    over_seeds,
-    restorations,
-    results,
-)
+from thaw.reporting.results import estimates, restorations, results
+from thaw.reporting.settings import environment, hyperparameters
+from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
 FIDS = (12.34567890123456, 15.1, 11.0000000000001)
 # Everything that pandas may write for one character of a cell.

@@ -28,4 +28,5 @@ def main(cfg: DictConfig) -> None:
 
 
 def _common_folder(run_dirs: list[Path]) -> Path:
-    return Path(os.path.commonpath(run_dirs))
+    common = Path(os.path.commonpath([run_dir.absolute() for run_dir in run_dirs]))
+    return common.relative_to(Path.cwd()) if common.is_relative_to(Path.cwd()) else common

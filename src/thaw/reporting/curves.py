@@ -132,10 +132,13 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
                 curve.epochs, mean - std, mean + std, color=style["color"], alpha=0.15, lw=0
             )
     for number, floor in enumerate(shown_floors):
-        text = "real test images, same N" if number == 0 else None
+        text = f"real test images, same N ({floor:.3g})" if number == 0 else None
         axes.axhline(floor, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label=text)
     if log:
-        log_scale(axes, [*(v for curve in runs.values() for v in curve.mean), *shown_floors])
+        values = [value for curve in runs.values() for value in curve.mean]
+        log_scale(axes, [*values, *shown_floors])
+        # A floor far below would press all curves into a corner; the legend has its value.
+        axes.set_ylim(bottom=0.6 * min(values) if min(values) > 0 else None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)

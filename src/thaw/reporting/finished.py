@@ -72,8 +72,9 @@ class Group:
 
     @property
     def first(self) -> FinishedRun:
-        """The run that stands for the group where one must."""
-        return self.members[0]
+        """The run that stands for the group where one must: the first that was completed."""
+        done = (run for run in self.members if run.record.get("status") == "completed")
+        return next(done, self.members[0])
 
 
 def read_run(directory: Path) -> FinishedRun:

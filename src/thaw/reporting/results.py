@@ -1,0 +1,154 @@
+"""Tables of what came out: results, both estimates of the scores, restorations."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
+
+
+def _last(name: str) -> Callable[[FinishedRun], Any]:
+    return lambda run: run.last_epoch.get(name)
+
+
+def _final(name: str) -> Callable[[FinishedRun], Any]:
+    return lambda run: run.final.get(f"final/{name}")
+
+
+def _restored(stage: str, name: str) -> Callable[[FinishedRun], Any]:
+    def value(run: FinishedRun) -> Any:
+        scores = run.restoration.get(stage)
+        return scores.get(name) if isinstance(scores, dict) else None
+
+    return value
+
+
+def _text(group: Group, value: Callable[[FinishedRun], Any]) -> str:
+    found = list(dict.fromkeys(str(value(run)) for run in group.members if value(run) is not None))
+    return ", ".join(found) or MISSING
+
+
+def results(groups: Sequence[Group]) -> Table:
+    """A row a group: final loss, the robust estimate, restoration, time and size."""
+    columns = ["run", "epochs", "seeds", "loss", "val. loss", "FID", "IS", "KID", "class KL",
+               "classes", "N", "PSNR direct (dB)", "PSNR sampled (dB)", "time (min)",
+               "parameters"]  # fmt: skip
+    rows: list[list[Cell]] = [
+        [
+            group.title,
+            over_seeds(group, lambda run: run.record.get("epochs"), ".0f"),
+            Number(len(group.members), places=".0f"),
+            over_seeds(group, _last("train/loss"), ".4f"),
+            over_seeds(group, _last("val/loss"), ".4f"),
+            over_seeds(group, _final("fid"), ".2f"),
+            over_seeds(group, _final("is_mean"), ".2f"),
+            over_seeds(group, _final("kid"), ".3f"),
+            over_seeds(group, _final("class_kl"), ".3f"),
+            over_seeds(group, _final("num_classes"), ".0f"),
+            over_seeds(group, _final("n"), ".0f"),
+            over_seeds(group, _restored("direct", "psnr"), ".2f"),
+            over_seeds(group, _restored("sampled", "psnr"), ".2f"),
+            over_seeds(group, lambda run: run.record.get("wall_time_s"), ".1f", 1 / 60),
+            over_seeds(group, lambda run: run.record.get("num_parameters"), ",.0f"),
+        ]
+        for group in groups
+    ]
+    rows += [_floor_row(group, len(columns)) for group in _one_for_each_n(groups)]
+    columns, rows = _without_empty(columns, rows)
+    return Table(
+        "results",
+        "Results of each run after its last epoch. FID, IS, KID and class balance (KL divergence "
+        "of the generated classes from the data's) are of N images generated from the prior; real "
+        "test images at the same N score what the last rows say. PSNR is of test images degraded "
+        "all the way and restored at once (direct) or by the sampler.",
+        columns,
+        rows,
+    )
+
+
+def _without_empty(
+    columns: list[str], rows: list[list[Cell]]
+) -> tuple[list[str], list[list[Cell]]]:
+    """The columns that say something: a value anywhere, or more than one seed."""
+    kept = [
+        k
+        for k, column in enumerate(columns)
+        if any(row[k] != MISSING for row in rows)
+        and not (column == "seeds" and all(str(row[k]) in ("1", MISSING) for row in rows))
+    ]
+    return [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
+
+
+def _one_for_each_n(groups: Sequence[Group]) -> list[Group]:
+    sizes = {group.first.final.get("final/n"): group for group in reversed(groups)}
+    return [group for n, group in sorted(sizes.items(), key=str) if n is not None]
+
+
+def _floor_row(group: Group, length: int) -> list[Cell]:
+    row: list[Cell] = ["real test images", *[MISSING] * (length - 1)]
+    floors = {5: ("fid", ".2f"), 6: ("is", ".2f"), 7: ("kid", ".3f"), 8: ("class_kl", ".3f")}
+    for column, (name, places) in floors.items():
+        row[column] = over_seeds(Group("", [group.first]), _final(f"{name}_floor"), places)
+    row[10] = over_seeds(Group("", [group.first]), _final("n"), ".0f")
+    return row
+
+
+def estimates(groups: Sequence[Group]) -> Table:
+    """The last per-epoch scores beside the robust estimate, with N, sampler and floors."""
+    columns = ["run", "estimate", "FID", "FID floor", "IS", "IS of real", "precision", "recall",
+               "N", "sampler", "encoder"]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for group in groups:
+        for title, value in (("last epoch", _last_score), ("robust", _final)):
+            if over_seeds(group, value("fid")) == MISSING:
+                continue
+            rows.append([
+                group.title,
+                title,
+                over_seeds(group, value("fid"), ".2f"),
+                over_seeds(group, value("fid_floor"), ".2f"),
+                over_seeds(group, value("is_mean"), ".2f"),
+                over_seeds(group, value("is_floor"), ".2f"),
+                over_seeds(group, value("precision"), ".3f"),
+                over_seeds(group, value("recall"), ".3f"),
+                over_seeds(group, value("n"), ".0f"),
+                _text(group, value("sampler")),
+                _text(group, value("encoder")),
+            ])  # fmt: skip
+    return Table(
+        "estimates",
+        "The scores of the last epoch beside the robust estimate of the same weights.",
+        columns,
+        rows,
+    )
+
+
+def _last_score(name: str) -> Callable[[FinishedRun], Any]:
+    return _last(f"val/{name}")
+
+
+def restorations(groups: Sequence[Group]) -> Table:
+    """How close degraded test images come back, at once and by the sampler."""
+    columns = ["run", "images", "PSNR (dB)", "SSIM", "RMSE", "N", "sampler"]
+    rows: list[list[Cell]] = [
+        [
+            group.title,
+            stage,
+            over_seeds(group, _restored(stage, "psnr"), ".2f"),
+            over_seeds(group, _restored(stage, "ssim"), ".3f"),
+            over_seeds(group, _restored(stage, "rmse"), ".4f"),
+            over_seeds(group, lambda run: run.restoration.get("n"), ".0f"),
+            _text(group, lambda run: run.restoration.get("sampler")),
+        ]
+        for group in groups
+        if "direct" in group.first.restoration
+        for stage in ("degraded", "direct", "sampled")
+    ]
+    return Table(
+        "restoration",
+        "Test images degraded all the way (t = T) and restored: by one prediction (direct), and "
+        "step by step (sampled). RMSE in the images' own units, whose range has width 1 unless "
+        "the configuration says otherwise.",
+        columns,
+        rows,
+    )
