@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
+# A process a core; files stay whole, for their tests share runs.
+PYTEST ?= -n auto --dist loadfile
 # The study's budget; `make study epochs=20 data=mnist_5k` is one for two CPU cores.
 epochs ?= 100
 data ?= mnist
@@ -52,10 +54,10 @@ study: $(VENV)/.installed
 	$(BIN)/python report.py runs=multirun/$(study) title='Diffusion on MNIST, hot and cold'
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
 
 test-all: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest $(PYTEST) -m "slow or not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

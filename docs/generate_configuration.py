@@ -26,19 +26,20 @@ OPENING = """\
 
 Every choice and every key of thaw, with its default and its meaning.
 [Hydra](https://hydra.cc/docs/1.3/intro/) composes a configuration from the small files in
-[conf/](../conf): a folder there is a *group*, a file in it a *choice*, and the command line picks
-and changes.
+[conf/](../conf): a folder there is a *group*, a file in it a *choice*, a folder in it a group for a
+part of the choice; and the command line picks and changes.
 
 ```bash
 python train.py degradation=column_random          # GROUP=CHOICE: another file
+python train.py objective/weighting=min_snr        # GROUP/PART=CHOICE: another file for a part
 python train.py model.hidden=[8,16,16,8]           # KEY=VALUE: another value
 python train.py -m seed=1,2,3 model=cnn,unet       # -m: every combination, here six runs
 python train.py experiment=quickstart seed=7       # an experiment: many such changes by one name
 python train.py degradation=row_random --cfg job   # shows the configuration and trains nothing
 ```
 
-Where two disagree, the later wins: the defaults, the companions that a degradation brings, the
-experiment, `debug`, the command line. A key that does not exist is refused.
+Where two disagree, the later wins: the defaults, the companions that the degradation and the data
+bring, the experiment, `debug`, the command line. A key that does not exist is refused.
 
 In the tables `null` means none, or not set; `${seed}` is the value of another key; and
 `${oc.env:THAW_DATA,data}` is the environment variable `THAW_DATA`, or `data` where it is not set.
@@ -52,7 +53,7 @@ says; each of its runs has a folder there. The other commands make no such folde
 # The first commands of the page; any other follows.
 COMMANDS = ("train", "evaluate", "sample", "report")
 
-# In the order of the page. A folder of conf/ that is not here is refused.
+# In the order of the page. A folder in conf/ that is not here is refused.
 GROUPS = {
     "degradation": """\
 The forward process `x_t = D(x_0, t, noise)`, from the clean image at t = 0 to the fully degraded
@@ -61,20 +62,36 @@ group: `degradation=column_random sampler=naive`. A new one is
 [one class and one file](adding_a_degradation.md).""",
     "schedule": "How much noise an image carries at step t. Only `degradation=gaussian` uses it.",
     "prediction": "What the network is trained to output, and how a clean image is read from it.",
-    "objective": "The loss: a distance between the network's output and what it should be.",
+    "objective": """\
+The loss: a distance between the network's output and what it should be, weighted by the time step,
+at time steps drawn at random.""",
+    "objective/weighting": """\
+How much each time step counts. Only with `degradation=gaussian` is there a choice.""",
+    "objective/timesteps": "How often each time step is drawn.",
     "sampler": """\
 How an image is made from `x_T`. The scores of each epoch have a sampler of their own, with the same
 choices and keys: `sampler@metrics.sampler=ddim metrics.sampler.num_steps=10`.""",
+    "sampler/grid": """\
+Which steps a sampler visits on the way from T to 0. For the scores of each epoch it is chosen by
+`sampler/grid@metrics.sampler.grid=quadratic`; for the sampler that a run already has, with a plus:
+`python evaluate.py run=DIR +sampler/grid=quadratic`.""",
     "prior": "Where sampling starts: the `x_T` of an image that is made from nothing.",
     "model": "The network, from `x_t` and t to an image.",
     "optimizer": """\
 What updates the weights. A further argument of its class is added with a plus:
 `+optimizer.amsgrad=true`.""",
     "lr_scheduler": "How the learning rate changes in the course of a run.",
-    "data": "The images, and how they are split, scaled and put into batches.",
+    "ema": "Whether an average of the weights is kept, to be scored and sampled in their place.",
+    "data": """\
+The images, and how they are split, scaled and put into batches. Data bring metrics that fit them,
+and others can still be chosen: `data=fashion_mnist metrics=none`.""",
+    "data/augment": """\
+Random changes of the training images, others in each epoch; none unless chosen. A new choice is a
+file that names a [transform of torchvision](https://docs.pytorch.org/vision/stable/transforms.html)
+which keeps an image's size and its type, uint8.""",
     "metrics": """\
-FID, IS and the other [scores](metrics.md) of generated images, after epochs and at the end. Their
-sampler, `metrics.sampler`, comes with the degradation.""",
+FID, IS and the other [scores](metrics.md) of generated images, after epochs and at the end. They
+come with the data, their sampler, `metrics.sampler`, with the degradation.""",
     "trainer": """\
 How long, on which device and in which precision. A further argument of Lightning's Trainer is added
 with a plus: `+trainer.reload_dataloaders_every_n_epochs=1`.""",
@@ -93,6 +110,12 @@ PRESETS = ("experiment", "debug")
 
 LIGHTNING = "https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch"
 PYTORCH = "https://docs.pytorch.org/docs/stable/generated"
+TORCHVISION = "https://docs.pytorch.org/vision/stable/generated"
+OPTIMIZERS = [f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD")]
+TRANSFORMS = [
+    f"torchvision.transforms.v2.{name}"
+    for name in ("Compose", "RandomAffine", "RandomHorizontalFlip")
+]
 # Classes of other projects: whose, where they are explained, and where on that page a key is. Their
 # keys need no comment.
 DOCUMENTED = {
@@ -107,7 +130,8 @@ DOCUMENTED = {
         "#lightning.pytorch.loggers.tensorboard.TensorBoardLogger",
         ".params.{key}",
     ),
-    "torch.optim.Adam": ("PyTorch", f"{PYTORCH}/torch.optim.Adam.html#torch.optim.Adam", ""),
+    **{name: ("PyTorch", f"{PYTORCH}/{name}.html#{name}", "") for name in OPTIMIZERS},
+    **{name: ("torchvision", f"{TORCHVISION}/{name}.html#{name}", "") for name in TRANSFORMS},
 }
 
 
@@ -126,6 +150,12 @@ class Default(NamedTuple):
     package: str
     choice: str
     meaning: str
+
+    @property
+    def argument(self) -> str:
+        """What makes this choice on the command line."""
+        place = "" if self.package == package_of(self.group) else f"@{self.package}"
+        return f"{self.group}{place}={self.choice}"
 
 
 class File(NamedTuple):
@@ -162,7 +192,7 @@ class Reader:
         """The file as a choice of a group, or without one as a command.
 
         Raises:
-            SystemExit: it does not begin with a comment.
+            SystemExit: it does not begin with a comment, or chooses from a group that is not known.
         """
         first = [line.lstrip("# ") for line in self.lines[: self.num_first]]
         about = " ".join(line for line in first if not line.startswith("@package"))
@@ -172,32 +202,40 @@ class Reader:
         assert isinstance(root, MappingNode), self.path
         top = {key.value: value for key, value in root.value}
         entries = top["defaults"].value if "defaults" in top else []
-        defaults = [self._default(entry) for entry in entries if entry.value != "_self_"]
+        defaults = [self._default(entry, group) for entry in entries if entry.value != "_self_"]
         root.value = [pair for pair in root.value if pair[0].value not in ("defaults", "hydra")]
-        prefix = f"{group}." if group and "@package _global_" not in first else ""
+        prefix = f"{package_of(group)}." if group and "@package _global_" not in first else ""
         code = link(target_of(root))
         return File(self.path.stem, about, code, defaults, list(self._keys(root, prefix)))
 
-    def _default(self, entry: Node) -> Default:
+    def _default(self, entry: Node, parent: str) -> Default:
         if isinstance(entry, ScalarNode):
             return Default("", "", entry.value, "")
         ((key, value),) = entry.value
-        group, _, package = key.value.removeprefix("override ").partition("@_global_.")
-        group = group.removeprefix("/")
-        return Default(group, package or group, value.value, self._comment(key, value))
+        name, _, package = key.value.removeprefix("override ").partition("@")
+        # Without a slash in front it is a group in the file's own folder.
+        group = name[1:] if name.startswith("/") else f"{parent}/{name}".removeprefix("/")
+        if group not in GROUPS and not group.startswith("hydra/"):
+            raise SystemExit(f"{self.path} chooses from {group}, which is no folder of conf/")
+        package = package.removeprefix("_global_.") or package_of(group)
+        return Default(group, package, value.value, self._comment(key, value))
 
     def _keys(self, parent: MappingNode, prefix: str) -> Iterator[Key]:
         for key, value in parent.value:
             name, meaning = f"{prefix}{key.value}", self._comment(key, value)
             if re.fullmatch("_.+_", key.value):
                 continue
-            if not isinstance(value, MappingNode):
-                meaning = meaning or documentation(target_of(parent), key.value)
-                yield Key(name, f"`{self._written(value)}`", meaning)
+            if isinstance(value, MappingNode):
+                if meaning or target_of(value):
+                    yield Key(name, link(target_of(value)), meaning)
+                yield from self._keys(value, f"{name}.")
                 continue
-            if meaning or target_of(value):
-                yield Key(name, link(target_of(value)), meaning)
-            yield from self._keys(value, f"{name}.")
+            meaning = meaning or documentation(target_of(parent), key.value)
+            nodes = [node for node in value.value if isinstance(node, MappingNode)]
+            default = ", ".join(link(target_of(node)) for node in nodes)
+            yield Key(name, default or f"`{self._written(value)}`", meaning)
+            for index, node in enumerate(nodes):
+                yield from self._keys(node, f"{name}.{index}.")
 
     def _written(self, node: Node) -> str:
         if isinstance(node, SequenceNode):
@@ -217,6 +255,11 @@ class Reader:
 def target_of(node: MappingNode) -> str:
     """The class or function that a node names, or nothing."""
     return next((value.value for key, value in node.value if key.value == "_target_"), "")
+
+
+def package_of(group: str) -> str:
+    """The key that a choice of a group fills unless another is named."""
+    return group.replace("/", ".")
 
 
 def link(target: str) -> str:
@@ -262,7 +305,7 @@ def page(conf: Path) -> str:
     Raises:
         SystemExit: a group, a file or a key does not say what it is.
     """
-    folders = {path.name for path in conf.iterdir() if path.is_dir()}
+    folders = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
     if odd := ", ".join(sorted(folders ^ GROUPS.keys())):
         raise SystemExit(f"GROUPS in {Path(__file__).name} and the folders of conf/ differ: {odd}")
     commands = [explained([Reader(path).read()])[0] for path in sorted(conf.glob("*.yaml"))]
@@ -288,7 +331,7 @@ def contents(title: str, headings: Iterable[str]) -> str:
 
 def anchor(heading: str) -> str:
     """What GitHub makes of the heading of a section."""
-    return f"#{heading.replace('.', '')}"
+    return f"#{re.sub('[./]', '', heading)}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -324,20 +367,25 @@ def keys_table(keys: Iterable[Key]) -> str:
 
 def origins(group: str, groups: dict[str, list[File]], train: File) -> dict[str, str]:
     """By what the choices of a group are made that the user need not make."""
+    place = package_of(group)
     origin = {entry.choice: "default" for entry in train.defaults if entry.group == group}
     for other, files in groups.items():
+        users: dict[str, list[str]] = {}
         for file in files if other not in PRESETS else ():
-            if group in file.companions:
-                choice = file.companions[group].choice
-                before = f"{origin[choice]}, " if choice in origin else "comes with "
-                origin[choice] = f"{before}`{file.name}`"
+            if place in file.companions:
+                users.setdefault(file.companions[place].choice, []).append(f"`{file.name}`")
+        if group.startswith(f"{other}/") and len(users) == 1:
+            return dict.fromkeys(users, "default")
+        for choice, names in users.items():
+            before = f"{origin[choice]}, " if choice in origin else ""
+            origin[choice] = f"{before}comes with {other} {', '.join(names)}"
     return origin
 
 
 def group_section(group: str, files: Sequence[File], origin: dict[str, str]) -> Iterator[str]:
     """A group: its choices, what they bring, their keys, and those that change others."""
     files = sorted(files, key=lambda file: origin.get(file.name) != "default")
-    yield f"### {group}\n"
+    yield f"###{'#' * group.count('/')} {group}\n"
     yield f"{GROUPS[group]}\n"
     yield choices_table(group, files, origin)
     if group in PRESETS:
@@ -376,19 +424,21 @@ def lineage(file: File, files: Sequence[File]) -> list[File]:
 
 def companions_table(group: str, files: Sequence[File]) -> str:
     """What the choices of a group bring from others; nothing where they bring none."""
-    bringing = [file for file in files if file.companions]
-    entries = {package: entry for file in bringing for package, entry in file.companions.items()}
+    entries = {
+        package: entry
+        for file in files
+        for package, entry in file.companions.items()
+        if not entry.group.startswith(f"{group}/")
+    }
     header = [group, *(f"[{key}]({anchor(entry.group)})" for key, entry in entries.items())]
     rows = [
         [f"`{file.name}`"]
         + [f"`{file.companions[key].choice}`" if key in file.companions else "" for key in entries]
-        for file in bringing
+        for file in files
+        if file.companions.keys() & entries.keys()
     ]
-    return (
-        "Companions, of these and of what is built on them:\n\n" + table(header, rows)
-        if rows
-        else ""
-    )
+    these = ", of these and of what is built on them" if any(file.parent for file in files) else ""
+    return f"Companions{these}:\n\n{table(header, rows)}" if rows else ""
 
 
 def group_keys(files: Sequence[File]) -> str:
@@ -402,23 +452,18 @@ def group_keys(files: Sequence[File]) -> str:
     everyone = [file.name for file in files if not file.parent]
     if all(names == everyone for names in users.values()):
         return keys_table(sorted(users, key=lambda key: key.meaning.startswith("[")))
-    rows = [
-        (f"`{key.name}`", key.default, key.meaning, ", ".join(f"`{name}`" for name in names))
-        if names != everyone
-        else (f"`{key.name}`", key.default, key.meaning, "")
-        for key, names in sorted(users.items(), key=lambda item: -len(item[1]))
-    ]
+    # A name as often as choices have it: the most common first, those of one name together.
+    names = [key.name for key, having in users.items() for _ in having]
+    rows = []
+    for key in sorted(users, key=lambda key: (-names.count(key.name), names.index(key.name))):
+        only = [] if users[key] == everyone else [f"`{name}`" for name in users[key]]
+        rows.append((f"`{key.name}`", key.default, key.meaning, ", ".join(only)))
     return table(("key", "default", "meaning", "only with"), rows)
 
 
 def changes(file: File) -> list[str]:
     """The arguments on the command line that do what the file does."""
-    made = [
-        f"{entry.group}={entry.choice}"
-        if package == entry.group
-        else f"{entry.group}@{package}={entry.choice}"
-        for package, entry in file.companions.items()
-    ]
+    made = [entry.argument for entry in file.companions.values()]
     return made + [f"{key.name}={key.default.strip('`').replace(', ', ',')}" for key in file.keys]
 
 

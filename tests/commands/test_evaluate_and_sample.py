@@ -1,6 +1,7 @@
 """evaluate.py and sample.py through the real command line, on finished runs."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -49,11 +50,65 @@ def test_evaluate_restores_where_the_degradation_is_not_noise(
         )
 
 
+def test_evaluate_bounds_the_likelihood_and_takes_another_sampler_and_grid(
+    hot_run: Path, tmp_path: Path, fork_command
+) -> None:
+    finished = fork_command(
+        "evaluate",
+        f"run={hot_run}",
+        "num_samples=4",
+        "sampler=heun",
+        "sampler/grid=quadratic",
+        "sampler.num_steps=5",
+        "num_likelihood_images=3",
+        cwd=tmp_path,
+    )
+    assert finished.returncode == 0, finished.stderr
+    (path,) = hot_run.glob("evaluations/*Heun*.json")
+    result = json.loads(path.read_text())
+    assert result["generated"]["sampler"] == "Heun, 5 steps, 9 evaluations, quadratic grid"
+    assert result["likelihood"]["n"] == 3
+    for name in ("small", "large"):
+        bound = result["likelihood"][name]
+        assert len(bound["terms"]) == 21
+        # Eight bits store a pixel; what four steps of training know is not much better.
+        assert 0 < bound["bits_per_dim"] == pytest.approx(sum(bound["terms"]))
+        line = f"{name} variance: at most {bound['bits_per_dim']:.3f} +- "
+        assert line in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("fixture", "number", "expected"),
+    [
+        ("cold_run", "5", "num_likelihood_images=5 needs .*LineAverage does not; with it use num"),
+        ("hot_run", "1", "num_likelihood_images=1: give 0 for none, or 2 or more"),
+        ("hot_run", "-1", "num_likelihood_images must be a whole number of at least 0, not -1"),
+    ],
+)
+def test_a_likelihood_that_cannot_be_had_is_refused_before_any_work(
+    fixture: str,
+    number: str,
+    expected: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    fork_command,
+) -> None:
+    run_dir = request.getfixturevalue(fixture)
+    finished = fork_command(
+        "evaluate", f"run={run_dir}", f"num_likelihood_images={number}", cwd=tmp_path
+    )
+    assert finished.returncode == 2
+    assert re.search(expected, finished.stderr)
+    assert finished.stderr.count("\n") == 1
+    assert "generated" not in finished.stdout
+
+
 def test_evaluate_takes_several_runs_and_names_those_it_cannot_use(
     hot_run: Path, cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
     for number, run_dir in enumerate((hot_run, cold_run)):
-        shutil.copytree(run_dir, tmp_path / "runs" / str(number))
+        evaluations = shutil.ignore_patterns("evaluations")  # those of other tests
+        shutil.copytree(run_dir, tmp_path / "runs" / str(number), ignore=evaluations)
     (tmp_path / "runs" / "2").mkdir()
     (tmp_path / "runs" / "2" / "run.json").write_text("{}")
     finished = fork_command(

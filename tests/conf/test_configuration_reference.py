@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 SCRIPT = ROOT / "docs" / "generate_configuration.py"
 REMEDY = "run python docs/generate_configuration.py"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+GROUPS = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir())
 PRESETS = [
     (group, path.stem)
     for group in ("experiment", "debug")
@@ -46,8 +46,8 @@ TEXT = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
 
 
 def section(heading: str) -> str:
-    """What stands under ``### heading``."""
-    _, _, rest = TEXT.partition(f"\n### {heading}\n")
+    """What stands under ``### heading``, or under ``#### heading`` of a group inside a group."""
+    _, _, rest = TEXT.partition(f"\n###{'#' * heading.count('/')} {heading}\n")
     assert rest, f"no section {heading}"
     return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
@@ -76,7 +76,10 @@ def code(cell: str) -> list[str]:
 
 
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted names of all values; a node that names a class is a value too, that class."""
+    """Dotted names of all values; a node that names a class is a value too, that class.
+
+    A list of such nodes is the list of their classes, and theirs are called 0, 1, ...
+    """
     found: dict[str, Any] = {}
     for key, value in node.items():
         name = f"{prefix}{key}"
@@ -86,17 +89,26 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
             if "_target_" in value:
                 found[name] = value["_target_"]
             found |= leaves(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            found[name] = [item["_target_"] for item in value]
+            for index, item in enumerate(value):
+                found |= leaves(item, f"{name}.{index}.")
         else:
             found[name] = value
     return found
 
 
+def group_of(path: Path) -> str:
+    """The group of a choice; of a command it is ``.``."""
+    return path.parent.relative_to(CONF).as_posix()
+
+
 def content(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
-    loaded = {key: value for key, value in yaml.safe_load(text).items() if key[0] != "_"}
+    loaded = yaml.safe_load(text)
     if path.parent != CONF and "@package _global_" not in text:
         loaded.pop("defaults", None)
-        return leaves({path.parent.name: loaded})
+        return leaves(loaded, f"{group_of(path).replace('/', '.')}.")
     return leaves(loaded)
 
 
@@ -112,8 +124,11 @@ def composed(command: str, *overrides: str, **options: bool) -> DictConfig:
 
 
 def assert_default(cell: str, value: Any) -> None:
-    """The cell shows the value, or links to the class that is the value."""
-    if isinstance(value, str) and f"[`{value.rpartition('.')[2]}`](" in cell:
+    """The cell shows the value, or links to the class that is the value, or to each of a list."""
+    linked = re.findall(r"\[`(\w+)`\]\(", cell)
+    if linked:
+        classes = value if isinstance(value, list) else [value]
+        assert linked == [name.rpartition(".")[2] for name in classes]
         return
     (shown,) = code(cell)
     assert yaml.safe_load(shown) == value
@@ -125,7 +140,7 @@ def test_the_page_is_what_the_generator_writes() -> None:
 
 def test_every_file_is_on_the_page() -> None:
     for path in CONF.rglob("*.yaml"):
-        group = path.parent.name
+        group = group_of(path)
         if path.parent == CONF:
             assert section(f"{path.stem}.py").strip()
         else:
@@ -153,6 +168,13 @@ def test_every_root_key_that_the_command_takes_is_on_the_page(command: str) -> N
     assert {str(key) for key in composed(command)} <= shown | set(GROUPS)
 
 
+@pytest.mark.parametrize("group", [group for group in GROUPS if "/" in group])
+def test_a_group_inside_a_group_stands_below_it(group: str) -> None:
+    headings = re.findall(r"^#+ .*$", TEXT, re.MULTILINE)
+    above = headings[: headings.index(f"#### {group}")]
+    assert [line for line in above if line.startswith("### ")][-1] == f"### {Path(group).parent}"
+
+
 @pytest.mark.parametrize("group", [group for group in GROUPS if group not in dict(PRESETS)])
 def test_every_key_of_a_group_has_its_default_and_a_meaning(group: str) -> None:
     paths = sorted((CONF / group).glob("*.yaml"))
@@ -165,10 +187,10 @@ def test_every_key_of_a_group_has_its_default_and_a_meaning(group: str) -> None:
     stated = set()
     for path in paths:
         for name, value in content(path).items():
-            change = f"{name}={value}"
             if built_on_another(path) and (name, path.stem) not in shown:
                 (line,) = re.findall(rf"^- `{group}={path.stem}` is .*$", text, re.MULTILINE)
-                assert change in code(line)[-1].split()
+                changes = dict(change.split("=", 1) for change in code(line)[-1].split())
+                assert yaml.safe_load(changes[name]) == value
                 continue
             row = shown[name, path.stem]
             assert_default(row["default"], value)
@@ -207,6 +229,21 @@ def test_links_lead_to_files_to_sections_and_to_the_classes_that_they_name() -> 
                 assert re.search(defined, path.read_text(encoding="utf-8"), re.MULTILINE), text
 
 
+# What the choices of a group bring.
+COMPANIONS = {
+    "degradation": ("prediction", "objective", "sampler", "prior", "metrics.sampler"),
+    "data": ("metrics",),
+}
+
+
+def came_with(group: str, choice: str, other: str) -> list[str]:
+    """The choices of another group that this one comes with, as its own section says."""
+    cells = [row["choice"] for row in choice_rows(section(group))]
+    (cell,) = [cell for cell in cells if code(cell)[0] == choice]
+    _, _, names = cell.partition(f"(comes with {other} ")
+    return code(names)
+
+
 def test_the_marked_defaults_are_those_that_hydra_chooses() -> None:
     chosen = composed("train", return_hydra_config=True).hydra.runtime.choices
     marked = {}
@@ -215,25 +252,34 @@ def test_the_marked_defaults_are_those_that_hydra_chooses() -> None:
             if row["choice"].endswith("(default)"):
                 assert group not in marked
                 marked[group] = code(row["choice"])[0]
-    brought = {"prediction", "objective", "sampler", "prior"}
+    brought = {*COMPANIONS["degradation"], *COMPANIONS["data"]}
     expected = {group: chosen[group] for group in GROUPS if group not in brought and chosen[group]}
     assert marked == expected
+    assert {"objective/weighting", "objective/timesteps", "sampler/grid"} <= marked.keys()
 
 
-def test_the_companions_are_those_that_hydra_chooses() -> None:
-    text = section("degradation")
-    (table,) = [table for table in tables(text) if "degradation" in table[0]]
-    parents = re.findall(r"^- `degradation=(\w+)` is `(\w+)` with", text, re.MULTILINE)
-    rows = {code(row["degradation"])[0]: row for row in table}
+@pytest.mark.parametrize("group", COMPANIONS)
+def test_the_companions_are_those_that_hydra_chooses(group: str) -> None:
+    text = section(group)
+    (table,) = [table for table in tables(text) if group in table[0]]
+    parents = re.findall(rf"^- `{group}=(\w+)` is `(\w+)` with", text, re.MULTILINE)
+    rows = {code(row[group])[0]: row for row in table}
     rows |= {name: rows[parent] for name, parent in parents}
-    assert rows.keys() == {path.stem for path in (CONF / "degradation").glob("*.yaml")}
+    assert rows.keys() == {path.stem for path in (CONF / group).glob("*.yaml")}
+    brought: dict[tuple[str, str], set[str]] = {}
     for name, row in rows.items():
-        cfg = composed("train", f"degradation={name}", return_hydra_config=True)
+        cfg = composed("train", f"{group}={name}", return_hydra_config=True)
         chosen = dict(cfg.hydra.runtime.choices)
         chosen["metrics.sampler"] = chosen["sampler@metrics.sampler"]
-        for column in ("prediction", "objective", "sampler", "prior", "metrics.sampler"):
-            (cell,) = [row[header] for header in row if header.startswith(f"[{column}]")]
-            assert code(cell) == [chosen[column]]
+        headers = {re.sub(r"\[(.+)\]\(.*\)", r"\1", header): header for header in row}
+        assert set(headers) == {group, *COMPANIONS[group]}
+        for column in COMPANIONS[group]:
+            assert code(row[headers[column]]) == [chosen[column]]
+            if name not in dict(parents):
+                brought.setdefault((column, chosen[column]), set()).add(name)
+    for (column, choice), names in brought.items():
+        if column in GROUPS:
+            assert names == set(came_with(column, choice, group))
 
 
 @pytest.mark.parametrize(("group", "name"), PRESETS)
@@ -244,17 +290,17 @@ def test_a_preset_is_what_the_page_says_it_stands_for(group: str, name: str) -> 
 
 
 def test_what_the_page_tells_to_type_composes() -> None:
-    examples = re.findall(r"^python train\.py (.*?) +#", TEXT, re.MULTILINE)
+    examples = re.findall(r"^python (train)\.py (.*?) +#", TEXT, re.MULTILINE)
     # Prose; what a preset or a command chooses has tests of its own.
     lines = [line for line in TEXT.splitlines() if re.match(r"(?!With )[A-Za-z`]", line)]
     prose = "\n".join(line for line in lines if not line.endswith("stands for"))
-    examples += re.findall(r"`(?:python train\.py )?(\+?[\w.@]+=[^`]+)`", prose)
-    assert len(examples) >= 10
-    for example in set(examples):
+    examples += re.findall(r"`(?:python (\w+)\.py )?(\+?[\w.@/]+=[^`]+)`", prose)
+    assert len(examples) >= 15
+    for command, example in set(examples):
         arguments = example.replace("-m ", "").removesuffix(" --cfg job").split()
         if example.startswith("-m "):  # the first run of the sweep
             arguments = [argument.split(",")[0] for argument in arguments]
-        composed("train", *arguments)
+        composed(command or "train", *arguments)
 
 
 def test_runs_go_where_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +350,31 @@ CHANGES = {
         "degradation/row_random.yaml",
         "  - _self_",
         "  - /prior@_global_.prior: normal\n  - _self_",
-        "(comes with `gaussian`, `row_random`)",
+        "(comes with degradation `gaussian`, `row_random`)",
+    ),
+    "another companion": (
+        "data/kmnist.yaml",
+        "metrics: inception",
+        "metrics: none",
+        "(comes with data `kmnist`)",
+    ),
+    "a new choice in a group inside a group": (
+        "objective/weighting/mine.yaml",
+        "",
+        "# Mine.\n\n# How.\nsure: 3\n",
+        "| `objective.weighting.sure` | `3` | How. | `mine` |",
+    ),
+    "another choice in a group inside a group": (
+        "sampler/heun.yaml",
+        "grid: trailing",
+        "grid: quadratic",
+        "(comes with sampler `heun`)",
+    ),
+    "a choice that a preset makes in a group inside a group": (
+        "debug/anomaly.yaml",
+        "trainer:",
+        "defaults:\n  - override /sampler/grid@metrics.sampler.grid: leading\ntrainer:",
+        "\nsampler/grid@metrics.sampler.grid=leading trainer.detect_anomaly=true\n",
     ),
     "another preset": (
         "debug/quick.yaml",
@@ -349,6 +419,15 @@ UNEXPLAINED = {
     ),
     "model/mine.yaml": ("mine.yaml must begin with a comment", "hidden: 3\n"),
     "mine/mine.yaml": ("the folders of conf/ differ: mine", "# Mine.\n{}\n"),
+    "objective/mine/mine.yaml": ("the folders of conf/ differ: objective/mine", "# Mine.\n{}\n"),
+    "objective/weighting/p2.yaml": (
+        "objective.weighting.sure in p2.yaml must have a comment",
+        "sure: 3\n",
+    ),
+    "data/mine.yaml": (
+        "mine.yaml chooses from data/grid, which is no folder of conf/",
+        "# Mine.\ndefaults:\n  - grid: trailing\n",
+    ),
 }
 
 

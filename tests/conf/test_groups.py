@@ -20,14 +20,18 @@ from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.training.experiment import Experiment, build, check_keys, make
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-FILES = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+# A group inside a group is called as on the command line: objective/weighting.
+FILES = [
+    (path.parent.relative_to(CONF).as_posix(), path.stem)
+    for path in sorted(CONF.glob("*/**/*.yaml"))
+]
 # Nothing is read, scored or logged unless a test is about that. T = 30 is short and enough for
 # every sampler's steps.
 QUICK = {"data": "mnist_5k", "metrics": "none", "logger": "none", "schedule.timesteps": "30"}
 # A file has to fit one of these.
 DEGRADATIONS = ("gaussian", "column_random")
 # The groups that a sample depends on.
-SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior"}
+SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
 
 
 def composed(command: str = "train", **choices: str) -> DictConfig:
@@ -67,12 +71,17 @@ def run_one_step(experiment: Experiment) -> None:
     before = [parameter.clone() for parameter in network.parameters()]
     optimizer = module.optimizer(network.parameters())
     scheduler = module.lr_scheduler(optimizer, num_steps=100) if module.lr_scheduler else None
-    x_0 = experiment.data.pixel_range.from_uint8(blank_images(experiment))
+    images = blank_images(experiment)
+    if experiment.data.augment is not None:
+        images = experiment.data.augment(images, seed=0)
+    x_0 = experiment.data.pixel_range.from_uint8(images)
     loss = module.objective(module.restorer, x_0, Generator().manual_seed(0))
     loss.backward()
     optimizer.step()
     if scheduler is not None:
         scheduler.step()
+    if module.ema is not None:
+        module.ema.update(module.restorer)
     assert loss.isfinite()
     assert all(parameter.isfinite().all() for parameter in network.parameters())
     after = network.parameters()
@@ -84,7 +93,7 @@ def sample_two(experiment: Experiment) -> None:
     module = experiment.module
     module.prior.fit(blank_images(experiment))
     for sampler in (experiment.sampler, experiment.score_sampler):
-        (x_0,) = generate(module.restorer, sampler, module.prior, 2, 2, seed=0)
+        (x_0,) = generate(experiment.restorer, sampler, module.prior, 2, 2, seed=0)
         assert x_0.shape == (2, *experiment.data.image_shape)
         assert x_0.isfinite().all()
 
@@ -92,6 +101,7 @@ def sample_two(experiment: Experiment) -> None:
 def test_there_are_files_to_test() -> None:
     groups = {group for group, _ in FILES}
     named = "model schedule degradation optimizer prediction objective sampler prior data metrics"
+    named += " ema objective/weighting objective/timesteps sampler/grid data/augment"
     assert groups >= {*named.split(), "callbacks", "logger", "trainer", "experiment", "debug"}
 
 
@@ -114,7 +124,7 @@ def test_every_file_builds_trains_a_step_and_samples(
     monkeypatch.setenv("THAW_DATA", str(tmp_path))  # to be named, not read
     cfg, experiment = built(group, name)
     run_one_step(experiment)
-    if group in SAMPLED:
+    if group.partition("/")[0] in SAMPLED:
         sample_two(experiment)
     context = {
         "run_dir": tmp_path,
@@ -235,7 +245,7 @@ def test_a_mistyped_key_inside_a_node_is_refused(path: str) -> None:
 def test_a_mistyped_key_of_a_partial_node_names_those_allowed() -> None:
     cfg = quick(**{"+optimizer.lrr": "3"})
     with pytest.raises(
-        ValueError, match="unknown key optimizer.lrr; allowed: betas, eps, lr, weight_decay"
+        ValueError, match="unknown key optimizer.lrr; allowed: betas, eps, fused, lr, weight_decay"
     ):
         build(cfg, provenance={})
 

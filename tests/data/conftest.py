@@ -1,9 +1,12 @@
-"""What the data tests share: small sources, and idx files written by hand."""
+"""What the data tests share: small sources, files written by hand, servers to download from."""
 
 import gzip
+import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -71,3 +74,43 @@ def counted_source() -> type[CountedSource]:
 @pytest.fixture
 def numbered_images() -> Callable[[int], ImageSet]:
     return numbered
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str], bytes | None]], str]]:
+    """Starts a server whose answer to a file's name is a function; returns the mirror's URL."""
+    servers = []
+
+    def start(answer: Callable[[str], bytes | None]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content = answer(self.path.removeprefix("/"))
+                self.send_response(404 if content is None else 200)
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def silent_mirror() -> Iterator[str]:
+    """A server that takes the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+@pytest.fixture
+def closed_mirror() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/"

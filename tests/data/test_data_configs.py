@@ -1,55 +1,111 @@
-"""Every file in conf/data: it builds what it names, and takes what a user may set."""
+"""Every file in conf/data: what it builds, what a user may set, the metrics that it brings."""
 
+import copy
 import inspect
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from thaw.commands import config
 from thaw.data.module import ImageDataModule
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "data"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+CONF = Path(__file__).resolve().parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
+SHAPES = {"cifar10": (3, 32, 32), "image_folder": (3, 32, 32)}
 
 
-def compose(name: str, *overrides: str) -> DictConfig:
-    config = OmegaConf.create({"seed": 5, "data": OmegaConf.load(FOLDER / f"{name}.yaml")})
-    OmegaConf.set_struct(config, True)
-    for override in overrides:
-        key, value = override.split("=", 1)
-        OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v)
-    return config.data
+@cache
+def composed(*overrides: str, command: str = "train") -> DictConfig:
+    """As the command composes it; the same object for the same arguments, since it takes long."""
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, overrides=["seed=5", *overrides])
+
+
+def data_config(name: str, **changes: object) -> DictConfig:
+    """The node ``data`` of ``data=NAME``, with keys that it has set otherwise."""
+    cfg = copy.deepcopy(composed(f"data={name}"))
+    for key, value in changes.items():
+        cfg.data[key] = value  # refuses a key that is not there
+    return cfg.data
 
 
 def test_the_files_are_the_data_sets() -> None:
-    assert NAMES == ["fashion_mnist", "kmnist", "mnist", "mnist_5k"]
+    assert NAMES == ["cifar10", "fashion_mnist", "image_folder", "kmnist", "mnist", "mnist_5k"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_builds_a_data_module_of_its_own_name(name: str) -> None:
-    data = instantiate(compose(name))
+    data = instantiate(data_config(name))
     assert isinstance(data, ImageDataModule)
     assert data.name == name
-    assert data.image_shape == (1, 28, 28)
-    assert data.num_classes == 10
-    assert (data.batch_size, data.val_size, data.seed) == (128, 0, 5)
+    assert data.image_shape == SHAPES.get(name, (1, 28, 28))
+    assert (data.batch_size, data.val_size, data.seed, data.augment) == (128, 0, 5, None)
     assert tuple(data.pixel_range) == (-0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "image_folder"])
+def test_its_classes_are_known_before_anything_is_read(name: str) -> None:
+    assert instantiate(data_config(name)).num_classes == 10
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_user_can_set_every_option_at_the_top(name: str) -> None:
-    overrides = ("batch_size=32", "val_size=7", "pixel_range=[0,1]", "seed=9")
-    data = instantiate(compose(name, *(f"data.{override}" for override in overrides)))
+    data = instantiate(data_config(name, batch_size=32, val_size=7, pixel_range=[0, 1], seed=9))
     assert (data.batch_size, data.val_size, data.seed) == (32, 7, 9)
     assert tuple(data.pixel_range) == (0, 1)
 
 
+def test_a_folder_of_images_can_be_of_any_size_and_grey() -> None:
+    changes = {"image_size": 48, "channels": 1, "root": "here", "folder": "there"}
+    data = instantiate(data_config("image_folder", **changes))
+    assert data.image_shape == (1, 48, 48)
+    assert data.source.root == Path.cwd() / "here" / "there"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_its_keys_are_the_parameters_of_what_it_builds(name: str) -> None:
-    config = compose(name)
-    keys = {str(key) for key in config if key != "_target_"}
-    assert keys == set(inspect.signature(get_object(config._target_)).parameters)
+    data = data_config(name)
+    keys = {str(key) for key in data if key != "_target_"}
+    assert keys == set(inspect.signature(get_object(data._target_)).parameters)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_brings_the_metrics_that_fit_it(name: str) -> None:
+    encoder = composed(f"data={name}").metrics.suite.encoder
+    fits = "load_encoder" if name.startswith("mnist") else "InceptionEncoder"
+    assert encoder._target_.endswith(f".{fits}")
+
+
+def test_metrics_chosen_by_name_come_before_those_of_the_data() -> None:
+    assert composed("data=cifar10", "metrics=none").metrics.suite is None
+    own = composed("metrics=mnist", "metrics.encoder=own.safetensors", "data=fashion_mnist")
+    assert own.metrics.suite.encoder.name_or_path == "own.safetensors"
+    changed = composed("data=cifar10", "metrics.num_samples=7", "degradation=row_random").metrics
+    assert changed.num_samples == 7
+    assert changed.sampler._target_.endswith("Cold")  # the degradation's, added to the data's
+
+
+def test_an_experiment_can_choose_all_three(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /metrics: none\n"
+        "  - override /data: kmnist\n  - override /data/augment: affine\n"
+    )
+    cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
+    assert cfg.metrics.suite is None
+    assert cfg.data._target_.endswith("KMNIST")
+    assert cfg.data.augment._target_.endswith("RandomAffine")
+
+
+def test_an_encoder_is_trained_without_the_metrics_of_the_data() -> None:
+    cfg = composed("data=cifar10", command="train_encoder")
+    assert "metrics" not in cfg
+    assert cfg.data._target_.endswith("CIFAR10")
 
 
 def test_the_root_comes_from_the_environment_else_from_here(
@@ -58,12 +114,15 @@ def test_the_root_comes_from_the_environment_else_from_here(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("THAW_DATA", raising=False)
     for name, folder in (
-        ("mnist", "MNIST"),
-        ("fashion_mnist", "FashionMNIST"),
-        ("kmnist", "KMNIST"),
+        ("mnist", "MNIST/raw"),
+        ("fashion_mnist", "FashionMNIST/raw"),
+        ("kmnist", "KMNIST/raw"),
+        ("cifar10", "cifar-10-batches-py"),
     ):
-        assert instantiate(compose(name)).source.folder == tmp_path / "data" / folder / "raw"
+        source = instantiate(data_config(name)).source
+        assert source.folder == tmp_path / "data" / folder
     monkeypatch.setenv("THAW_DATA", str(tmp_path / "mine"))
-    assert instantiate(compose("mnist")).source.folder == tmp_path / "mine" / "MNIST" / "raw"
-    given = instantiate(compose("mnist", f"data.root={tmp_path / 'given'}"))
+    mine = instantiate(data_config("mnist"))
+    assert mine.source.folder == tmp_path / "mine" / "MNIST" / "raw"
+    given = instantiate(data_config("mnist", root=str(tmp_path / "given")))
     assert given.source.folder == tmp_path / "given" / "MNIST" / "raw"

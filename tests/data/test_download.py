@@ -6,10 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -40,46 +38,6 @@ def archive(
     monkeypatch.setattr(download, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setenv("no_proxy", "*")
     return archive
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str], bytes | None]], str]]:
-    """Starts a server whose answer to a file's name is a function; returns the mirror's URL."""
-    servers = []
-
-    def start(answer: Callable[[str], bytes | None]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                content = answer(self.path.removeprefix("/"))
-                self.send_response(404 if content is None else 200)
-                self.end_headers()
-                self.wfile.write(content or b"")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def silent_mirror() -> Iterator[str]:
-    """A server that takes the connection and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-
-
-@pytest.fixture
-def closed_mirror() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
 def leftovers(root: Path) -> list[str]:

@@ -1,19 +1,33 @@
-"""The Gaussian samplers side by side with diffusers' schedulers: same tensors, same noise."""
+"""The Gaussian samplers side by side with diffusers' schedulers: same tensors, same noise.
+
+First as published, tables and all, in float32. Then in float64, with our table in place of their
+float32 one, so that nothing but the formulas is compared, and the tolerance is that of rounding.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    HeunDiscreteScheduler,
+)
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.predictions import Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+from thaw.diffusion.schedules import betas_of, cosine, linear
+from thaw.pixels import PixelRange
 
 RestorerOf = Callable[..., Restorer]
+ExactGaussian = Callable[[Tensor], Gaussian]
 SHAPE = (4, 1, 6, 5)
 SCHEDULES = {"linear": linear, "squaredcos_cap_v2": cosine}
 
@@ -123,3 +137,161 @@ def test_an_unclipped_ddim_step_is_theirs(eta: float, t: int, restorer_of: Resto
     eps_hat = network(x_t, steps)
     theirs = published.step(eps_hat, t - 1, x_t, eta=eta, generator=seeded()).prev_sample
     torch.testing.assert_close(x_s, theirs, rtol=0, atol=5e-5)
+
+
+@pytest.fixture(params=SCHEDULES)
+def table(request: pytest.FixtureRequest) -> Tensor:
+    """alpha_bar of 1000 steps, float64."""
+    return SCHEDULES[request.param](1000)
+
+
+def exact(published: Any, table: Tensor) -> Any:
+    """Their scheduler, from now on with the float64 table."""
+    published.betas = betas_of(table)
+    published.alphas = 1 - published.betas
+    published.alphas_cumprod = table[1:].clone()
+    return published
+
+
+def images(seed: int) -> Tensor:
+    return torch.randn(SHAPE, generator=seeded(seed), dtype=torch.float64)
+
+
+def tame(table: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """A noise predictor near the optimal one of N(0, 1/4), whose x_0_hat stays tame unclipped."""
+
+    def predict(x_t: Tensor, t: Tensor) -> Tensor:
+        ab = table[t].view(-1, 1, 1, 1)
+        optimal = (1 - ab).sqrt() * x_t / (ab / 4 + 1 - ab)
+        return optimal + 0.2 * ab.sqrt() * (2 * x_t + t.view(-1, 1, 1, 1) / 200).sin()
+
+    return predict
+
+
+@pytest.mark.parametrize("variance", ["small", "large"])
+@pytest.mark.parametrize("clip", [True, False])
+def test_each_ancestral_step_is_theirs_to_rounding(
+    table: Tensor,
+    variance: str,
+    clip: bool,
+    exact_gaussian: ExactGaussian,
+    restorer_of: RestorerOf,
+) -> None:
+    published = exact(
+        DDPMScheduler(variance_type=f"fixed_{variance}", clip_sample=clip, clip_sample_range=0.5),
+        table,
+    )
+    degradation = exact_gaussian(table)
+    sampler = Ancestral(variance=variance, clip=clip)
+    restorer = restorer_of(tame(table), degradation, Noise())
+    for t in (1, 2, 3, 10, 100, 500, 900, 999, 1000):
+        x_t = degradation(images(2) / 4, torch.full((4,), t), images(1))
+        x_s = sampler.step(
+            x_t, sampler.restore(restorer, x_t, t), t, t - 1, x_t, degradation, seeded()
+        )
+        eps_hat = tame(table)(x_t, torch.full((4,), t))
+        theirs = published.step(eps_hat, t - 1, x_t, generator=seeded()).prev_sample
+        torch.testing.assert_close(x_s, theirs, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("grid", [Trailing(), Leading()], ids=lambda grid: grid.name)
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_ddim_loop_is_theirs_to_rounding(
+    table: Tensor,
+    grid: Grid,
+    eta: float,
+    clip: bool,
+    exact_gaussian: ExactGaussian,
+    restorer_of: RestorerOf,
+) -> None:
+    published = exact(
+        DDIMScheduler(clip_sample=clip, clip_sample_range=0.5, timestep_spacing=grid.name), table
+    )
+    published.set_timesteps(20)
+    theirs, draws = images(1), seeded()
+    for index in published.timesteps.tolist():
+        eps_hat = tame(table)(theirs, torch.full((4,), index + 1))
+        theirs = published.step(
+            eps_hat, index, theirs, eta=eta, use_clipped_model_output=clip, generator=draws
+        ).prev_sample
+    restorer = restorer_of(tame(table), exact_gaussian(table), Noise())
+    x_0 = DDIM(20, eta, clip, grid).sample(restorer, images(1), images(1), seeded())
+    torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-9)
+
+
+def set_times(published: Any, times: list[int], table: Tensor) -> None:
+    """Their times and sigmas, the latter in float64 again: they keep them in float32."""
+    published.set_timesteps(timesteps=[t - 1 for t in times[:-1]])
+    sigmas = ((1 - table) / table).sqrt()[times]
+    torch.testing.assert_close(published.sigmas.double().unique(), sigmas.flip(0))
+    inner = sigmas[1:-1].repeat_interleave(published.order)  # once an evaluation
+    published.sigmas = torch.cat([sigmas[:1], inner, sigmas[-1:]])
+
+
+GRIDS = [Trailing(), Linspace(), Quadratic()]
+every_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.name)
+
+
+@every_grid
+@pytest.mark.parametrize("num_steps", [2, 10, 25])
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_dpm_solver_loop_is_theirs(
+    table: Tensor,
+    grid: Grid,
+    num_steps: int,
+    clip: bool,
+    exact_gaussian: ExactGaussian,
+    restorer_of: RestorerOf,
+) -> None:
+    """They cast x_t to float32 in each step, whatever is handed over."""
+    published = exact(
+        DPMSolverMultistepScheduler(
+            algorithm_type="dpmsolver++",
+            solver_order=2,
+            solver_type="midpoint",
+            final_sigmas_type="zero",
+            thresholding=clip,  # to [-1, 1] where sample_max_value is 1
+            sample_max_value=1.0,
+        ),
+        table,
+    )
+    set_times(published, grid.times(1000, num_steps), table)
+    theirs = images(1)
+    for index in published.timesteps.tolist():
+        eps_hat = tame(table)(theirs, torch.full((4,), index + 1))
+        theirs = published.step(eps_hat, index, theirs).prev_sample
+    restorer = restorer_of(tame(table), exact_gaussian(table), Noise(), PixelRange(-1.0, 1.0))
+    x_0 = DPMSolver(num_steps, clip, grid).sample(restorer, images(1), images(1))
+    torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-5)
+
+
+def test_the_usual_grid_of_the_dpm_solver_is_their_trailing_one() -> None:
+    published = DPMSolverMultistepScheduler(timestep_spacing="trailing")
+    published.set_timesteps(20)
+    assert (published.timesteps + 1).tolist() == DPMSolver(20).times(1000)[:-1]
+
+
+@every_grid
+@pytest.mark.parametrize("num_steps", [2, 10, 25])
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_heun_loop_is_theirs(
+    table: Tensor,
+    grid: Grid,
+    num_steps: int,
+    clip: bool,
+    exact_gaussian: ExactGaussian,
+    restorer_of: RestorerOf,
+) -> None:
+    """They work on y = x / sqrt(ab), which is 20,000 x at the cosine table's end."""
+    published = exact(HeunDiscreteScheduler(clip_sample=clip, clip_sample_range=0.5), table)
+    set_times(published, grid.times(1000, num_steps), table)
+    assert len(published.timesteps) == Heun(num_steps, grid=grid).num_evaluations(Gaussian(table))
+    theirs = images(1) * (published.sigmas[0] ** 2 + 1).sqrt()
+    for t in published.timesteps:
+        x_t = published.scale_model_input(theirs, t)
+        eps_hat = tame(table)(x_t, torch.full((4,), int(t) + 1))
+        theirs = published.step(eps_hat, t, theirs).prev_sample
+    restorer = restorer_of(tame(table), exact_gaussian(table), Noise())
+    x_0 = Heun(num_steps, clip, grid).sample(restorer, images(1), images(1))
+    torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-6)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 import torch
@@ -180,116 +179,6 @@ def test_clipping_keeps_samples_in_the_images_range(
     unclipped = sampler(clip=False).sample(restorer, x_T, x_T, seeded())
     assert unclipped.min() < -0.25
     assert unclipped.max() > 1.5
-
-
-def optimal_noise(schedule: Tensor, mean: float, variance: float) -> Callable[..., Tensor]:
-    """E[eps | x_t] where x_0 ~ N(mean, variance): the regression of eps on x_t, in closed form."""
-
-    def network(x_t: Tensor, t: Tensor) -> Tensor:
-        ab = schedule[t].view(-1, 1, 1, 1)
-        total = ab * variance + 1 - ab
-        return (1 - ab).sqrt() * (x_t - ab.sqrt() * mean) / total
-
-    return network
-
-
-def law_of_samples(
-    sampler: DDIM, restorer: Restorer, start: tuple[float, float]
-) -> list[tuple[int, float, float]]:
-    """(t, mean, variance) of x_t on the way down, exactly, for a network that is affine in x_t.
-
-    Then each step is x_s = a x_t + b + d z. Two starting points give a and b, two draws give d.
-    """
-    mean, variance = start
-    x_t = torch.tensor([0.0, 1.0], dtype=torch.float64).view(2, 1, 1, 1)
-    z_1, z_2 = (torch.randn(2, 1, 1, 1, generator=seeded(k), dtype=x_t.dtype) for k in (1, 2))
-    times = sampler.times(restorer.degradation.num_steps)
-    law = [(times[0], mean, variance)]
-    for t, s in pairwise(times):
-        x_0_hat = restorer(x_t, torch.full((2,), t))
-        arguments = (x_t, x_0_hat, t, s, x_t, restorer.degradation)
-        x_1, x_2 = (sampler.step(*arguments, seeded(k)) for k in (1, 2))  # type: ignore[arg-type]
-        deviation = ((x_1 - x_2) / (z_1 - z_2))[0].item()
-        at_0, at_1 = (x_1 - deviation * z_1).flatten().tolist()
-        mean = at_0 + (at_1 - at_0) * mean
-        variance = (at_1 - at_0) ** 2 * variance + deviation**2
-        law.append((s, mean, variance))
-    return law
-
-
-@pytest.fixture
-def optimal(exact_gaussian: ExactGaussian, restorer_of: RestorerOf) -> Callable[..., Restorer]:
-    """Makes the optimal restorer, T = 1000, of data N(mean, variance)."""
-
-    def make(mean: float, variance: float) -> Restorer:
-        schedule = linear(1000)
-        network = optimal_noise(schedule, mean, variance)
-        return restorer_of(network, exact_gaussian(schedule), Noise())
-
-    return make
-
-
-@pytest.mark.parametrize(
-    ("sampler", "variance"),
-    [(Ancestral(), 0.0), (Ancestral(variance="large"), 1.0)],
-    ids=["small-is-exact-for-a-point", "large-is-exact-for-unit-variance"],
-)
-def test_the_variances_are_exact_for_the_data_that_ho_names(
-    sampler: DDIM, variance: float, optimal: Callable[..., Restorer]
-) -> None:
-    """Ho et al., section 3.2: then every x_s has the law of the forward process, exactly."""
-    schedule = linear(1000).tolist()
-    mean = 0.3
-
-    def forward(t: int) -> tuple[float, float]:
-        return math.sqrt(schedule[t]) * mean, schedule[t] * variance + 1 - schedule[t]
-
-    law = law_of_samples(sampler, optimal(mean, variance), start=forward(1000))
-    for t, *moments in law[:-1]:
-        assert moments == pytest.approx(forward(t), abs=1e-9)
-    # The last step adds no noise, so what is missing at 0 is var(x_0 | x_1) <= beta_1 = 1e-4.
-    assert law[-1][1:] == pytest.approx((mean, variance), abs=1.1e-4)
-
-
-@pytest.mark.parametrize(
-    ("sampler", "tolerance"),
-    [
-        (DDIM(), 0.01),
-        (DDIM(num_steps=100), 0.08),
-        (DDIM(eta=0.5), 0.015),
-        (Ancestral(), 0.03),
-        (Ancestral(variance="large"), 0.01),
-    ],
-    ids=["ddim", "ddim-100", "ddim-eta-half", "ancestral-small", "ancestral-large"],
-)
-@pytest.mark.parametrize("deviation", [0.2, 0.5])
-def test_gaussian_data_comes_out_with_its_mean_and_deviation(
-    sampler: DDIM, tolerance: float, deviation: float, optimal: Callable[..., Restorer]
-) -> None:
-    """From N(0, 1), with the optimal network: all that is left is the error of finite steps."""
-    *_, (t, mean, variance) = law_of_samples(sampler, optimal(0.3, deviation**2), (0.0, 1.0))
-    assert t == 0
-    assert abs(mean - 0.3) < tolerance * deviation
-    assert abs(math.sqrt(variance) - deviation) < tolerance * deviation
-
-
-def test_the_error_of_ddim_falls_as_one_over_its_steps(optimal: Callable[..., Restorer]) -> None:
-    errors = []
-    for num_steps in (10, 100, 1000):
-        *_, (_, _, variance) = law_of_samples(DDIM(num_steps), optimal(0.3, 0.04), (0.0, 1.0))
-        errors.append(abs(math.sqrt(variance) - 0.2))
-    assert errors[0] > 5 * errors[1] > 25 * errors[2]
-
-
-@pytest.mark.parametrize("sampler", [DDIM(clip=False), Ancestral(clip=False)], ids=["ddim", "anc"])
-def test_drawn_samples_have_that_law(sampler: DDIM, optimal: Callable[..., Restorer]) -> None:
-    restorer = optimal(0.3, 0.04)
-    x_T = torch.randn(5, 1, 40, 40, generator=seeded(1), dtype=torch.float64)
-    x_0 = sampler.sample(restorer, x_T, x_T, seeded(2))
-    *_, (_, mean, variance) = law_of_samples(sampler, restorer, (0.0, 1.0))
-    # Four standard errors for 8,000 draws.
-    assert x_0.mean().item() == pytest.approx(mean, abs=4 * math.sqrt(variance / 8000))
-    assert x_0.var().item() == pytest.approx(variance, rel=4 * math.sqrt(2 / 8000))
 
 
 COLUMNS = LineAverage((1, 4, 5), "column", "random")

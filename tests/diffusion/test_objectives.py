@@ -5,15 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.objectives import L1, MSE, Objective
+from thaw.diffusion.objectives import L1, MSE, Huber, Objective
 from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import linear
+from thaw.diffusion.weightings import Weighting
 
 RestorerOf = Callable[..., Restorer]
 BATCH = (16, 1, 6, 4)
@@ -57,6 +59,79 @@ def test_the_clean_loss_is_the_one_by_hand(
             image[..., column] = image[..., column].mean()
     error = np.cos(x_t * t.reshape(-1, 1, 1, 1)) - x_0.numpy()
     assert loss.item() == pytest.approx((np.abs(error) ** power).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("delta", [0.05, 1.0, 100.0])
+def test_huber_is_the_one_by_hand(
+    delta: float, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
+) -> None:
+    x_0, output = random_images(*BATCH), 3 * random_images(*BATCH, seed=1)
+    degradation = LineAverage(BATCH[1:], "column", "random")
+    restorer = restorer_of(lambda x_t, t: output, degradation, Clean())
+    e = (output - x_0).abs().numpy()
+    expected = np.where(e <= delta, e**2 / 2, delta * (e - delta / 2)).mean()
+    assert Huber(delta)(restorer, x_0, seeded()).item() == pytest.approx(expected, rel=1e-12)
+    # Far from the threshold it is half of the one or a multiple of the other.
+    if delta == 100:
+        assert expected == pytest.approx(MSE()(restorer, x_0, seeded()).item() / 2)
+
+
+@pytest.mark.parametrize("delta", [0, -1, float("nan"), float("inf"), "1", None, True])
+def test_a_bad_delta_is_refused(delta: object) -> None:
+    with pytest.raises(ValueError, match=r"objective\.delta must be a number between 0 and"):
+        Huber(delta)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("objective", "plain"), [(MSE(), functional.mse_loss), (L1(), functional.l1_loss)]
+)
+@pytest.mark.parametrize("shape", [(16, 1, 28, 28), (7, 3, 5, 9)])
+def test_uniform_weights_and_steps_change_no_bit_of_loss_and_gradient(
+    objective: Objective,
+    plain: Callable[[Tensor, Tensor], Tensor],
+    shape: tuple[int, ...],
+    restorer_of: RestorerOf,
+) -> None:
+    weight = nn.Parameter(torch.randn(shape, generator=seeded(1)))
+    degradation, x_0 = Gaussian(linear(50)), torch.rand(shape, generator=seeded(2)) - 0.5
+    loss = objective(restorer_of(lambda x_t, t: weight * x_t, degradation, Noise()), x_0, seeded())
+    (gradient,) = torch.autograd.grad(loss, weight)
+    draws = seeded()
+    t = torch.randint(1, 51, (shape[0],), generator=draws)
+    noise = degradation.draw_noise(x_0, draws)
+    expected = plain(weight * degradation(x_0, t, noise), noise)
+    assert loss.equal(expected)
+    assert gradient.equal(torch.autograd.grad(expected, weight)[0])
+
+
+class ByStep(Weighting):
+    """w_t = t, so that a test can tell the weights apart."""
+
+    def __call__(self, restorer: Restorer, t: Tensor) -> Tensor:
+        return t.view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "power"), [(MSE, 2), (L1, 1), (lambda **by: Huber(100.0, **by), None)]
+)
+def test_each_images_error_has_the_weight_of_its_step(
+    kind: Callable[..., Objective],
+    power: int | None,
+    restorer_of: RestorerOf,
+    random_images: Callable[..., Tensor],
+) -> None:
+    x_0, output = random_images(*BATCH), random_images(*BATCH, seed=1)
+    degradation = LineAverage(BATCH[1:], "column", "random")
+    restorer = restorer_of(lambda x_t, t: output, degradation, Clean())
+    loss = kind(weighting=ByStep())(restorer, x_0, seeded())
+    t = torch.randint(1, 5, (16,), generator=seeded()).numpy()
+    e = (output - x_0).abs().numpy()
+    of_image = (e**power if power else e**2 / 2).mean((1, 2, 3))
+    assert loss.item() == pytest.approx((t * of_image).mean(), rel=1e-12)
+
+
+def test_an_objective_without_history_adds_nothing_to_a_checkpoint() -> None:
+    assert MSE().state_dict() == {}
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.predictions import Clean, Noise, Prediction
+from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import cosine, linear
 from thaw.pixels import PixelRange
@@ -40,6 +41,53 @@ def test_the_target_decodes_to_the_clean_image(
     torch.testing.assert_close(decoded, x_0, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("schedule", [linear(100), cosine(1000), linear(9, zero_terminal_snr=True)])
+def test_the_velocity_decodes_to_the_clean_image(
+    schedule: Tensor,
+    exact_gaussian: Callable[[Tensor], Gaussian],
+    random_images: Callable[..., Tensor],
+) -> None:
+    """To float64's last digits at every step: it divides by nothing."""
+    degradation, t = exact_gaussian(schedule), torch.arange(len(schedule))
+    x_0 = random_images(len(t), *SHAPE)
+    noise = degradation.draw_noise(x_0)
+    x_t = degradation(x_0, t, noise)
+    target = Velocity().target(x_0, noise, t, degradation)
+    torch.testing.assert_close(
+        Velocity().decode(target, x_t, t, degradation), x_0, rtol=0, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize(("name", "schedule"), [("linear", linear), ("squaredcos_cap_v2", cosine)])
+def test_the_velocity_is_that_of_diffusers(name: str, schedule: Callable[[int], Tensor]) -> None:
+    x_0, noise = torch.rand(5, *SHAPE), torch.randn(5, *SHAPE)
+    t = torch.tensor([1, 2, 500, 999, 1000])
+    published = DDPMScheduler(num_train_timesteps=1000, beta_schedule=name)
+    torch.testing.assert_close(
+        Velocity().target(x_0, noise, t, Gaussian(schedule(1000))),
+        published.get_velocity(x_0, noise, t - 1),
+        rtol=0,
+        atol=5e-6,
+    )
+
+
+@pytest.mark.parametrize("prediction", [Clean(), Noise(), Velocity()])
+def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(
+    prediction: Prediction,
+    exact_gaussian: Callable[[Tensor], Gaussian],
+    random_images: Callable[..., Tensor],
+) -> None:
+    schedule = linear(100)
+    degradation, t = exact_gaussian(schedule), torch.arange(1, 101)
+    x_0, error = random_images(100, *SHAPE), random_images(100, *SHAPE, seed=1)
+    noise = degradation.draw_noise(x_0)
+    output = prediction.target(x_0, noise, t, degradation) + error
+    x_0_hat = prediction.decode(output, degradation(x_0, t, noise), t, degradation)
+    snr = (schedule / (1 - schedule))[1:].view(-1, 1, 1, 1)
+    expected = prediction.error_of_clean(snr) * error**2
+    torch.testing.assert_close((x_0_hat - x_0) ** 2, expected, rtol=1e-9, atol=1e-13)
+
+
 def test_targets_are_what_their_names_say() -> None:
     degradation = Gaussian(linear(10))
     x_0, noise, t = torch.rand(3, *SHAPE), torch.randn(3, *SHAPE), torch.tensor([1, 5, 10])
@@ -66,10 +114,20 @@ def test_the_restorer_decodes_what_its_network_says(
     assert seen[0][1] is t
 
 
-def test_noise_of_a_degradation_without_noise_is_refused() -> None:
+@pytest.mark.parametrize(("prediction", "name"), [(Noise(), "noise"), (Velocity(), "velocity")])
+def test_a_degradation_without_noise_is_refused(prediction: Prediction, name: str) -> None:
     degradation = LineAverage(SHAPE, "row", "random")
     with pytest.raises(
         ValueError,
-        match=r"prediction=noise needs .*degradation=gaussian.*LineAverage.*use prediction=clean",
+        match=rf"prediction={name} needs .*degradation=gaussian.*LineAverage.*use prediction=clean",
     ):
-        Restorer(nn.Identity(), degradation, Noise(), PixelRange(-0.5, 0.5))
+        Restorer(nn.Identity(), degradation, prediction, PixelRange(-0.5, 0.5))
+
+
+@pytest.mark.parametrize("schedule", [linear(50, zero_terminal_snr=True), linear(50_000)])
+def test_noise_is_refused_where_x_T_holds_no_image(schedule: Tensor) -> None:  # noqa: N802
+    """50,000 steps without rescaling end in float32's 0 as well."""
+    with pytest.raises(
+        ValueError, match=r"prediction=noise cannot .*use prediction=velocity or prediction=clean"
+    ):
+        Noise().check(Gaussian(schedule))

@@ -1,6 +1,7 @@
 """The loop and the time grid that every sampler shares."""
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -9,17 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.predictions import Clean, Noise, Prediction
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.samplers.grids import Leading, Linspace, Quadratic, Trailing
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+from thaw.diffusion.schedules import cosine, linear
+from thaw.networks.cnn import CNN
 from thaw.pixels import PixelRange
 
 RestorerOf = Callable[..., Restorer]
-ALL = [Cold, Naive, DDIM, Ancestral]
+ALL = [Cold, Naive, DDIM, Ancestral, DPMSolver, Heun]
 COLUMNS = LineAverage((1, 4, 6), "column", "random")
 
 
@@ -84,6 +90,83 @@ def test_clipping_is_to_the_images_range_and_can_be_turned_off(restorer_of: Rest
         _, state, *_ = Naive(clip=clip).trajectory(restorer, x_T, COLUMNS.draw_noise(x_T))
         assert state.x_0_hat is not None
         assert (state.x_0_hat.min().item(), state.x_0_hat.max().item()) == ends
+
+
+def wild(x_t: Tensor, t: Tensor) -> Tensor:
+    return 1e4 * (50 * x_t + t.view(-1, 1, 1, 1)).sin()
+
+
+def far_off(x_t: Tensor, t: Tensor) -> Tensor:
+    return torch.full_like(x_t, -1e6)
+
+
+def amplifies(x_t: Tensor, t: Tensor) -> Tensor:
+    return 100 * x_t
+
+
+@cache
+def untrained() -> CNN:
+    return CNN((1, 28, 28), num_steps=40, hidden=[4, 4], kernel_size=3)
+
+
+NETWORKS = {
+    "wild": lambda: wild,
+    "far off": lambda: far_off,
+    "amplifies": lambda: amplifies,
+    "untrained": untrained,
+}
+SAMPLERS = {
+    "naive": Naive,
+    "cold": Cold,
+    "ddim": lambda n, clip, grid: DDIM(n, 0.0, clip, grid),
+    "ddim eta 1": lambda n, clip, grid: DDIM(n, 1.0, clip, grid),
+    "ancestral": lambda n, clip, grid: Ancestral(n, "small", clip, grid),
+    "ancestral large": lambda n, clip, grid: Ancestral(n, "large", clip, grid),
+    "dpm": DPMSolver,
+    "heun": Heun,
+}
+DEGRADATIONS: list[tuple[Degradation, Prediction]] = [
+    (Gaussian(linear(40)), Noise()),
+    (Gaussian(cosine(40)), Clean()),
+    (LineAverage((1, 28, 28), "column", "random"), Clean()),
+]
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_what_is_clipped_stays_in_the_images_range(
+    restorer_of: RestorerOf, data: st.DataObject
+) -> None:
+    """Every x_0_hat, and x_0 itself: for all but Algorithm 2 it is the last x_0_hat.
+
+    Algorithm 2's x_0 is x_1 - D(x_0_hat, 1) + x_0_hat, so written images are what is in range.
+    """
+    degradation, prediction = data.draw(st.sampled_from(DEGRADATIONS))
+    is_gaussian = isinstance(degradation, Gaussian)
+    name = data.draw(st.sampled_from(list(SAMPLERS) if is_gaussian else ["naive", "cold"]))
+    grids = [Trailing(), Linspace(), Quadratic(), *([Leading()] if is_gaussian else [])]
+    grid = data.draw(st.sampled_from(grids))
+    num_steps = data.draw(st.sampled_from([1, 2, 5, 28]))
+    low = data.draw(st.sampled_from([-1.0, -0.5, 0.0]))
+    network = NETWORKS[data.draw(st.sampled_from(list(NETWORKS)))]()
+    pixel_range = PixelRange(low, low + 1.25)
+    restorer = restorer_of(network, degradation, prediction, pixel_range)
+    x_T = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(num_steps))
+    draws = torch.Generator().manual_seed(0)
+    noise = degradation.draw_noise(x_T, draws)
+    sampler = SAMPLERS[name](num_steps, True, grid)
+    with torch.no_grad():
+        states = list(sampler.trajectory(restorer, x_T, noise, draws))
+    for state in states[1:]:
+        assert state.x_0_hat is not None
+        assert low <= state.x_0_hat.min()
+        assert state.x_0_hat.max() <= low + 1.25
+    x_0 = states[-1].x_t
+    assert x_0.isfinite().all()
+    written = pixel_range.from_uint8(pixel_range.to_uint8(x_0))
+    for image in (written,) if name == "cold" else (written, x_0):
+        assert low <= image.min()
+        assert image.max() <= low + 1.25
 
 
 @pytest.mark.parametrize("sampler", ALL)

@@ -1,16 +1,30 @@
 """Schedules against the published implementation in diffusers, and their own identities."""
 
 import math
+import re
+from collections.abc import Callable
 
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from thaw.diffusion.schedules import alpha_bar_of, betas_of, cosine, linear
+from thaw.diffusion.schedules import (
+    alpha_bar_of,
+    betas_of,
+    cosine,
+    linear,
+    quadratic,
+    sigmoid,
+)
 
-SCHEDULES = {"linear": linear, "squaredcos_cap_v2": cosine}
+# By the names of diffusers, whose definitions these are.
+BETAS = {"linear": linear, "scaled_linear": quadratic, "sigmoid": sigmoid}
+SCHEDULES = BETAS | {"squaredcos_cap_v2": cosine}
+Schedule = Callable[..., Tensor]
 
 
 @pytest.mark.parametrize("timesteps", [1000, 100, 1])
@@ -41,6 +55,85 @@ def test_linear_is_the_product_written_out() -> None:
     assert alpha_bar.tolist() == pytest.approx(expected, rel=1e-15)
 
 
+def test_quadratic_is_the_squares_written_out() -> None:
+    betas = betas_of(quadratic(3, beta_start=0.01, beta_end=0.25))
+    assert betas.tolist() == pytest.approx([0.1**2, 0.3**2, 0.5**2], rel=1e-14)
+
+
+def test_quadratic_with_the_ends_of_latent_diffusion_is_theirs() -> None:
+    published = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    table = quadratic(1000, beta_start=0.00085, beta_end=0.012)
+    torch.testing.assert_close(table[1:], published.alphas_cumprod.double(), rtol=0, atol=1e-6)
+
+
+def test_sigmoid_is_symmetric_about_its_middle() -> None:
+    betas = betas_of(sigmoid(101, beta_start=0.1, beta_end=0.3))
+    torch.testing.assert_close(betas + betas.flip(0), torch.full_like(betas, 0.4))
+    assert betas[50].item() == pytest.approx(0.2, rel=1e-12)
+    assert betas[0].item() == pytest.approx(0.1 + 0.2 / (1 + math.exp(6)), rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", BETAS.values())
+@pytest.mark.parametrize("timesteps", [1000, 100, 4000])
+def test_rescaling_multiplies_each_beta(schedule: Schedule, timesteps: int) -> None:
+    plain, scaled = schedule(timesteps), schedule(timesteps, rescale=True)
+    scale = 1000 / timesteps
+    torch.testing.assert_close(betas_of(scaled), scale * betas_of(plain), rtol=1e-10, atol=0)
+    assert timesteps != 1000 or scaled.equal(plain)
+
+
+@pytest.mark.parametrize("schedule", BETAS.values())
+def test_rescaled_any_number_of_steps_ends_in_noise(schedule: Schedule) -> None:
+    meant = math.log(schedule(1000)[-1])
+    assert math.log(schedule(100, rescale=True)[-1]) == pytest.approx(meant, rel=0.1)
+    assert math.log(schedule(100)[-1]) == pytest.approx(meant / 10, rel=0.1)
+
+
+@pytest.mark.parametrize("schedule", BETAS.values())
+@pytest.mark.parametrize("timesteps", [1, 10, 19])
+def test_rescaling_a_beta_to_1_is_refused_with_what_works(
+    schedule: Schedule, timesteps: int
+) -> None:
+    with pytest.raises(ValueError, match=r"schedule\.rescale=true takes .* below 1") as error:
+        schedule(timesteps, beta_start=0.02, rescale=True)
+    fewest = re.search(r"use schedule\.timesteps=(\d+) or more", str(error.value))
+    assert fewest is not None
+    assert betas_of(schedule(int(fewest[1]), beta_start=0.02, rescale=True)).max() < 1
+    with pytest.raises(ValueError, match="rescale"):
+        schedule(int(fewest[1]) - 1, beta_start=0.02, rescale=True)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values())
+@pytest.mark.parametrize("timesteps", [1000, 100, 2])
+def test_zero_terminal_snr_is_that_of_diffusers(schedule: Schedule, timesteps: int) -> None:
+    plain, table = schedule(timesteps), schedule(timesteps, zero_terminal_snr=True)
+    published = rescale_zero_terminal_snr(betas_of(plain))
+    torch.testing.assert_close(betas_of(table), published, rtol=1e-9, atol=1e-13)
+    assert table[0] == 1
+    assert table[1].item() == pytest.approx(plain[1].item(), rel=1e-15)
+    assert table[-1] == 0
+    assert (table.diff() < 0).all()
+
+
+def test_zero_terminal_snr_goes_with_rescaling() -> None:
+    table = linear(100, rescale=True, zero_terminal_snr=True)
+    published = rescale_zero_terminal_snr(10 * torch.linspace(1e-4, 0.02, 100, dtype=torch.float64))
+    torch.testing.assert_close(betas_of(table), published, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values())
+def test_one_step_cannot_have_zero_terminal_snr(schedule: Schedule) -> None:
+    with pytest.raises(ValueError, match=r"zero_terminal_snr=true.*schedule\.timesteps=2 or more"):
+        schedule(1, zero_terminal_snr=True)
+
+
+@pytest.mark.parametrize("key", ["rescale", "zero_terminal_snr"])
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_a_switch_is_true_or_false(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"schedule\.{key} must be true or false"):
+        linear(10, **{key: value})  # type: ignore[arg-type]
+
+
 def test_cosine_is_its_closed_form_until_beta_is_capped() -> None:
     """Nichol and Dhariwal, equation 17: no product is needed where no beta exceeds the cap."""
     num_steps, offset = 1000, 0.008
@@ -65,16 +158,17 @@ def test_betas_come_back_from_their_table(betas: list[float]) -> None:
 
 @pytest.mark.parametrize("timesteps", [0, -1, 10.0, True, "100", None, 10_000_000])
 @pytest.mark.parametrize("schedule", SCHEDULES.values())
-def test_a_bad_number_of_steps_is_refused(schedule, timesteps: object) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_number_of_steps_is_refused(schedule: Schedule, timesteps: object) -> None:
     with pytest.raises(ValueError, match=r"schedule\.timesteps must be a whole number from 1"):
         schedule(timesteps)
 
 
 @pytest.mark.parametrize("beta", [0, 1, -0.1, math.nan, math.inf, "0.1", None, True])
 @pytest.mark.parametrize("key", ["beta_start", "beta_end"])
-def test_a_beta_outside_its_range_is_refused(key: str, beta: object) -> None:
+@pytest.mark.parametrize("schedule", BETAS.values())
+def test_a_beta_outside_its_range_is_refused(schedule: Schedule, key: str, beta: object) -> None:
     with pytest.raises(ValueError, match=rf"schedule\.{key} must be a number between 0 and 1"):
-        linear(10, **{key: beta})
+        schedule(10, **{key: beta})
 
 
 @pytest.mark.parametrize(

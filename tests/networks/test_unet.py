@@ -62,6 +62,16 @@ def test_attention_is_softmax_attention_over_all_positions() -> None:
             torch.testing.assert_close(mixed[b].flatten(1)[:, number], old + out)
 
 
+def test_a_block_with_attention_is_a_block_and_then_attention() -> None:
+    h, e = torch.randn(2, 8, 5, 5), torch.randn(2, 16)
+    both = randomised(ResidualBlock(8, 16, 16, dropout=0.0, activation="silu", attention=True))
+    alone = ResidualBlock(8, 16, 16, dropout=0.0, activation="silu")
+    alone.load_state_dict(both.state_dict(), strict=False)
+    attention = both.attention
+    assert attention is not None
+    torch.testing.assert_close(both(h, e), attention(alone(h, e), e))
+
+
 def test_resolutions_halve_to_the_attention_and_come_back() -> None:
     network = UNet((1, 28, 28), num_steps=10)
     sizes: list[tuple[int, ...]] = []
@@ -101,9 +111,10 @@ def test_the_step_and_the_far_corner_reach_every_pixel() -> None:
     assert (network(x_t, torch.tensor([4])) - output).abs().min() > 0
 
 
-@pytest.mark.parametrize("num_blocks", [1, 2])
-def test_every_parameter_learns(num_blocks: int) -> None:
-    network = randomised(small(num_blocks=num_blocks)).double()
+@pytest.mark.parametrize(("num_blocks", "attention_size"), [(1, 0), (2, 6), (1, 12)])
+def test_every_parameter_learns(num_blocks: int, attention_size: int) -> None:
+    options = {"num_blocks": num_blocks, "attention_size": attention_size}
+    network = randomised(small(**options)).double()
     x_t = torch.randn(8, 1, 12, 12, dtype=torch.float64)
     network(x_t, torch.arange(1, 9)).square().sum().backward()
     for name, parameter in network.named_parameters():
@@ -128,6 +139,7 @@ def test_dropout_is_for_training_only() -> None:
         ({"multipliers": "122"}, "model.multipliers must be a list"),
         ({"multipliers": [1, 0]}, "each entry of model.multipliers must be a whole number"),
         ({"num_blocks": 0}, "model.num_blocks must be a whole number"),
+        ({"attention_size": -1}, "model.attention_size must be a whole number of at least 0"),
         ({"dropout": 1.5}, "model.dropout must be a number between 0 and 1"),
         ({"activation": "snake"}, "model.activation must be one of gelu"),
     ],

@@ -1,4 +1,4 @@
-"""Callbacks, learning-rate schedules and the final estimate's rules."""
+"""Callbacks and the final estimate's rules."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,6 @@ from thaw.pixels import PixelRange
 from thaw.training.callbacks.samples import SampleGrid
 from thaw.training.callbacks.tensorboard import hyperparameters
 from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable
-from thaw.training.lr_schedules import one_cycle
 
 RANGE = PixelRange(-0.5, 0.5)
 
@@ -47,34 +46,6 @@ def test_shortening_leaves_the_run_s_own_sampler_alone() -> None:
     sampler = Cold()
     affordable(sampler, restorer(100))
     assert sampler.num_steps is None
-
-
-def rates(num_steps: int, warmup: float, count: int) -> list[float]:
-    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.01)
-    scheduler = one_cycle(optimizer, num_steps, warmup)
-    found = []
-    for _ in range(count):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return found
-
-
-def test_one_cycle_peaks_at_the_given_rate_after_the_warm_up_and_ends_near_zero() -> None:
-    found = rates(100, 0.2, 100)
-    assert max(found) == pytest.approx(0.01)
-    assert found.index(max(found)) == 19
-    assert found[:20] == pytest.approx([0.01 * (k + 1) / 20 for k in range(20)])
-    assert found[60] == pytest.approx(0.005)  # half-way down
-    assert found[-1] < 1e-5
-
-
-@pytest.mark.parametrize("warmup", [0, 0.1, 1])
-@pytest.mark.parametrize("num_steps", [1, 10])
-def test_one_cycle_takes_the_ends_of_its_range_and_more_steps_than_planned(
-    warmup: float, num_steps: int
-) -> None:
-    assert all(0 <= rate <= 0.01 for rate in rates(num_steps, warmup, num_steps + 5))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ TEXT_KEYS = (
     "out",
     "title",
     "data.root",
+    "data.folder",
+    "data.cache",
     "hydra.run.dir",
     "hydra.sweep.dir",
 )

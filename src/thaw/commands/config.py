@@ -35,6 +35,7 @@ class TrainConfig:
     prior: Any = MISSING
     optimizer: Any = MISSING
     lr_scheduler: Any = MISSING
+    ema: Any = MISSING
     metrics: Any = field(default_factory=dict)
     callbacks: Any = MISSING
     logger: Any = MISSING
@@ -52,6 +53,7 @@ class RunsConfig:
     run: str | None = None
     runs: Any = None
     checkpoint: str = "last"
+    weights: str = "auto"
     sampler: Any = None
     num_samples: int = MISSING
     batch_size: int = 500
@@ -66,12 +68,15 @@ class EvaluateConfig(RunsConfig):
     """Root of conf/evaluate.yaml."""
 
     num_restored: int = 1000
+    num_likelihood_images: int = 0
 
 
 @dataclass
 class SampleConfig(RunsConfig):
     """Root of conf/sample.yaml."""
 
+    label: Any = None
+    digit: Any = None
     out: str | None = None
     animation: str | None = "gif"
 

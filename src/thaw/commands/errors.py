@@ -49,6 +49,8 @@ def one_line(error: BaseException) -> str:
     lines = [line for line in text.splitlines() if line and not line.startswith("    ")]
     message = " ".join(" ".join(lines).split()) or repr(error)
     cause = error.__cause__
+    if isinstance(cause, InstantiationException):  # an InputError's, which has told what it wraps
+        return message
     if cause is not None and str(cause) and str(cause).splitlines()[0] not in message:
         message = f"{message}: {str(cause).splitlines()[0]}"
     return message

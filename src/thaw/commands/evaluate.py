@@ -13,6 +13,9 @@ from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.selection import load_all
 from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.likelihood import bits_per_dimension
+from thaw.diffusion.predictions import require_gaussian
+from thaw.diffusion.samplers.gaussian import VARIANCES
 from thaw.training.estimate import estimate, in_words
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
@@ -29,8 +32,12 @@ def main(cfg: DictConfig) -> None:
     with as_input_errors():
         check_whole("num_samples", cfg.num_samples, 2)
         check_whole("num_restored", cfg.num_restored, 0)
+        check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
         check_whole("batch_size", cfg.batch_size)
         selected = load_all(cfg)
+        if cfg.num_likelihood_images:
+            for run in selected:
+                _prepare_likelihood(run, cfg.num_likelihood_images)
     for run in selected:
         result = evaluate(run, cfg)
         path = run.run_dir / "evaluations" / f"{_file_name(run, result)}.json"
@@ -39,18 +46,52 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
-    """Scores of images generated from the prior, and of test images restored."""
+    """Scores of images generated from the prior, of test images restored, and their likelihood."""
     experiment = run.experiment
     if experiment.suite is None:
         raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
     _prepare_suite(run)
-    log.info("%s, %s of epoch %d", run.run_dir, run.checkpoint.name, run.epoch)
+    described = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}
+    log.info("%s, %s of epoch %d, %s weights", run.run_dir, *described.values())
     scores = estimate(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
     log.info("generated: %s", in_words(scores))
-    result = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "generated": scores}
+    result: dict[str, Any] = described | {"generated": scores}
     if cfg.num_restored and not isinstance(experiment.restorer.degradation, Gaussian):
         result["restored"] = _restore(run, cfg)
+    if cfg.num_likelihood_images:
+        result["likelihood"] = _likelihood(run, cfg)
     return result
+
+
+def _prepare_likelihood(run: LoadedRun, num_images: int) -> None:
+    """Refuse, before any work, what has no likelihood or no test images."""
+    what = f"{run.run_dir}: num_likelihood_images={num_images}"
+    if num_images == 1:
+        raise InputError(f"{what}: give 0 for none, or 2 or more for a standard error")
+    require_gaussian(run.experiment.restorer.degradation, what, "num_likelihood_images=0")
+    run.experiment.data.setup()
+
+
+def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
+    experiment = run.experiment
+    restorer, num_images = experiment.restorer, cfg.num_likelihood_images
+    images = experiment.data.test_images[:num_images]
+    labels = experiment.data.test_labels[:num_images] if restorer.num_classes else None
+    num_steps = restorer.degradation.num_steps
+    log.info("likelihood of %d test images, %d evaluations each", len(images), num_steps)
+    result = bits_per_dimension(
+        restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
+    )
+    for name in VARIANCES:
+        log.info("%s variance: %s  N %d test images", name, _bound(result[name]), result["n"])
+    return result
+
+
+def _bound(parts: dict[str, float]) -> str:
+    return (
+        f"at most {parts['bits_per_dim']:.3f} +- {parts['standard_error']:.3f} bits per dimension "
+        f"(prior {parts['prior']:.4f}, steps {parts['steps']:.3f}, decoder {parts['decoder']:.3f})"
+    )
 
 
 def _restore(run: LoadedRun, cfg: DictConfig) -> dict[str, Any] | str:
@@ -82,5 +123,6 @@ def _prepare_suite(run: LoadedRun) -> None:
 
 def _file_name(run: LoadedRun, result: dict[str, Any]) -> str:
     scores = result["generated"]
-    name = f"{Path(run.checkpoint).stem}_{scores['sampler']}_n{scores['n']}_seed{scores['seed']}"
+    name = Path(run.checkpoint).stem + ("_ema" if run.weights == "ema" else "")
+    name += f"_{scores['sampler']}_n{scores['n']}_seed{scores['seed']}"
     return re.sub(r"[^\w.=-]+", "-", name)

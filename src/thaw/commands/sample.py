@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
+from torch import Tensor
 
 from thaw.checks import check_whole
-from thaw.commands.errors import as_input_errors
+from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.selection import load_all
-from thaw.diffusion.generation import generate
+from thaw.diffusion.generation import describe, draw_labels, generate
+from thaw.diffusion.guidance import guided
 from thaw.reporting.images import grid, save_animation, save_png
 from thaw.seeding import generator
 from thaw.training.loading import LoadedRun
@@ -30,43 +32,81 @@ def main(cfg: DictConfig) -> None:
     with as_input_errors():
         check_whole("num_samples", cfg.num_samples)
         check_whole("batch_size", cfg.batch_size)
-        selected = load_all(cfg)
-    for run in selected:
-        out = Path(cfg.out) if cfg.out else run.run_dir / "generated" / f"seed_{cfg.seed}"
+        selected = [(run, labels_of(run, cfg)) for run in load_all(cfg)]
+    for run, labels in selected:
+        out = Path(cfg.out) if cfg.out else run.run_dir / "generated" / _folder(cfg)
         if cfg.out and len(selected) > 1:
             out = out / run.run_dir.name
-        write_samples(run, out, cfg)
+        write_samples(run, labels, out, cfg)
         log.info("samples     %s", out)
 
 
-def write_samples(run: LoadedRun, out: Path, cfg: DictConfig) -> None:
-    """grid.png, images/00000.png ..., samples.npz (uint8 ``[N, H, W, C]``) and the animation."""
+def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
+    """The class of each image, int64 ``[N]``: ``digit``, else drawn; None where there are none.
+
+    Raises:
+        InputError: a digit of an unconditional model.
+        ValueError: no class of this model.
+    """
+    restorer = run.experiment.restorer
+    if cfg.digit is None:
+        return draw_labels(restorer, cfg.num_samples, cfg.seed)
+    if restorer.num_classes is None:
+        raise InputError(
+            f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} holds none; "
+            "train.py trains one with, for ten classes, model.num_classes=10"
+        )
+    classes = _classes(cfg)
+    for label in classes:
+        check_whole("digit (or label)", label, 0, restorer.num_classes - 1)
+    return torch.tensor(classes)[torch.arange(cfg.num_samples) % len(classes)]
+
+
+def _classes(cfg: DictConfig) -> list[int]:
+    several = isinstance(cfg.digit, ListConfig) and len(cfg.digit) > 0
+    return list(cfg.digit) if several else [cfg.digit]
+
+
+def _folder(cfg: DictConfig) -> str:
+    name = f"seed_{cfg.seed}"
+    return name if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_{name}"
+
+
+def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> None:
+    """grid.png, images/00000.png ..., samples.npz and the animation.
+
+    The arrays are ``images``, uint8 ``[N, H, W, C]``, and of a class-conditional model ``labels``,
+    int64 ``[N]``.
+    """
     experiment = run.experiment
-    restorer = experiment.restorer
-    sampler = experiment.sampler
-    how = sampler.describe(restorer.degradation)
-    log.info("%s: %d images, %s", run.run_dir, cfg.num_samples, how)
-    batches = generate(
-        restorer, sampler, experiment.module.prior, cfg.num_samples, cfg.batch_size, cfg.seed
-    )
+    restorer, sampler, prior = experiment.restorer, experiment.sampler, experiment.module.prior
+    log.info("%s: %d images, %s", run.run_dir, cfg.num_samples, describe(restorer, sampler))
+    batches = generate(restorer, sampler, prior, cfg.num_samples, cfg.batch_size, cfg.seed, labels)
     images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
     save_png(grid(images[:MAX_IN_GRID]), out / "grid.png")
     for number, image in enumerate(images):
         save_png(image, out / "images" / f"{number:05d}.png")
-    np.savez_compressed(out / "samples.npz", images=images.permute(0, 2, 3, 1).numpy())
+    arrays = {"images": images.permute(0, 2, 3, 1).numpy()}
+    if labels is not None:
+        arrays["labels"] = labels.numpy()
+    np.savez_compressed(out / "samples.npz", allow_pickle=False, **arrays)
     if cfg.animation:
-        save_animation(_frames(run, cfg), out / f"reverse_process.{cfg.animation}")
+        save_animation(_frames(run, labels, cfg), out / f"reverse_process.{cfg.animation}")
 
 
-def _frames(run: LoadedRun, cfg: DictConfig) -> list[torch.Tensor]:
+def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tensor]:
     restorer, prior = run.experiment.restorer, run.experiment.module.prior
-    draws = generator(cfg.seed, "animation", device=next(restorer.parameters()).device)
+    sampler = run.experiment.sampler
+    device = next(restorer.network.parameters()).device
+    draws = generator(cfg.seed, "animation", device=device)
     with torch.inference_mode():
         count = min(NUM_ANIMATED, cfg.num_samples)
         x_T, noise = prior.draw(count, restorer.degradation, draws)
+        shown = None if labels is None else labels[:count].to(device)
+        model = guided(restorer, shown, sampler.guidance)
         states = [
             restorer.pixel_range.to_uint8(state.x_t).cpu()
-            for state in run.experiment.sampler.trajectory(restorer, x_T, noise, draws)
+            for state in sampler.trajectory(model, x_T, noise, draws)
         ]
     kept = np.unique(np.linspace(0, len(states) - 1, NUM_FRAMES).round().astype(int))
     return [grid(states[k]) for k in kept]

@@ -52,7 +52,9 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
     loaded = []
     for directory in directories:
         try:
-            run = load_run(directory, cfg.checkpoint, cfg.sampler, cfg.trusted, cfg.data.root)
+            run = load_run(
+                directory, cfg.checkpoint, cfg.sampler, cfg.trusted, cfg.data.root, cfg.weights
+            )
         except ValueError as error:
             if len(directories) == 1:
                 raise InputError(str(error)) from error

@@ -55,9 +55,9 @@ def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
 
     Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``.
     """
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[" ".join(without_seed(row["overrides"].split()))].append(row)
+        groups[frozenset(without_seed(row["overrides"].split()))].append(row)
     for group in groups.values():
         for score in SCORES:
             values = [row[score] for row in group if isinstance(row.get(score), float)]

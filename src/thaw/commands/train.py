@@ -25,7 +25,7 @@ from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.estimate import final_estimate
-from thaw.training.experiment import Experiment, build, make, resolved
+from thaw.training.experiment import Experiment, build, check_classes, make, resolved
 from thaw.training.restoration import final_restoration
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ def main(cfg: DictConfig) -> None:
                 ckpt_path=checkpoint,
                 weights_only=True,
             )
+        experiment.module.eval()
         training_s = time.perf_counter() - start
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
         runs.update_record(run_dir, {"training_s": round(training_s, 1)})
@@ -73,8 +74,10 @@ def prepare(
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
     experiment = build(cfg, provenance)
     data, suite = experiment.data, experiment.suite
+    check_classes(experiment.module.restorer, data)
     data.setup()
     experiment.module.prior.fit(data.train_images)
+    experiment.module.restorer.fit_labels(data.train_labels)
     if suite is not None and suite.reference is None:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
@@ -197,6 +200,12 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
     path = run_dir / runs.LAST_CHECKPOINT
     if cfg.resume == "never" or not path.is_file():
         return None
+    kept = bool((runs.read_record(run_dir).get("config") or {}).get("ema"))
+    if kept != bool(cfg.ema):
+        had = "an average" if kept else "no average"
+        raise InputError(
+            f"{path} holds {had} of the weights: go on with the same ema=, or resume=never"
+        )
     log.info("continuing from %s", path)
     return path
 
@@ -215,7 +224,7 @@ def _quieten() -> None:
     """Lightning's advice on things that are so on purpose, and its notes on itself."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*log_every_n_steps.*", ".*LeafSpec.*"):
+    for message in (".*log_every_n_steps.*", ".*LeafSpec.*", ".*eval mode at the start.*"):
         warnings.filterwarnings("ignore", message)
 
 

@@ -27,6 +27,11 @@ def main(cfg: DictConfig) -> None:
         where = device(cfg.device)
         data: ImageDataModule = make(cfg.data)
         data.setup()
+        if data.num_classes < 2:
+            raise ValueError(
+                f"an encoder learns to tell classes apart, and {data.name} has one: put its images "
+                "into a folder for each class, or use metrics=inception or metrics=none"
+            )
     files = train_and_write(
         data.train_images,
         data.train_labels,
@@ -41,4 +46,8 @@ def main(cfg: DictConfig) -> None:
     )
     log.info("accuracy    %.2f %% on the test images", 100 * files.test_accuracy)
     log.info("encoder     %s, its reference and model card beside it", files.encoder)
-    log.info("use it      python train.py data=%s metrics.encoder=%s", data.name, files.encoder)
+    log.info(
+        "use it      python train.py data=%s metrics=mnist metrics.encoder=%s",
+        data.name,
+        files.encoder,
+    )

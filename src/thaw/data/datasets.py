@@ -1,15 +1,17 @@
 """The data modules of data sets that live in files under a folder of the user's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from thaw.data import sources
+from torch import Tensor
+
+from thaw.data import cifar, image_folder, sources
 from thaw.data.module import ImageDataModule
 
 
 class FileDataModule(ImageDataModule):
     """An :class:`ImageDataModule` over a source that reads files; a data set is its source."""
 
-    source_class: type[sources.IdxSource]
+    source_class: type[sources.IdxSource] | type[cifar.CIFAR10]
 
     def __init__(
         self,
@@ -18,6 +20,7 @@ class FileDataModule(ImageDataModule):
         val_size: int = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
         seed: int = 0,
+        augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """
         Args:
@@ -26,7 +29,8 @@ class FileDataModule(ImageDataModule):
 
         The rest, and the errors, are those of :class:`ImageDataModule`.
         """
-        super().__init__(self.source_class(root), batch_size, val_size, pixel_range, seed)
+        source = self.source_class(root)
+        super().__init__(source, batch_size, val_size, pixel_range, seed, augment)
 
 
 class MNIST(FileDataModule):
@@ -45,3 +49,31 @@ class KMNIST(FileDataModule):
     """:class:`thaw.data.sources.KMNIST` in batches."""
 
     source_class = sources.KMNIST
+
+
+class CIFAR10(FileDataModule):
+    """:class:`thaw.data.cifar.CIFAR10` in batches."""
+
+    source_class = cifar.CIFAR10
+
+
+class ImageFolder(ImageDataModule):
+    """:class:`thaw.data.image_folder.ImageFolder` in batches."""
+
+    def __init__(
+        self,
+        root: str,
+        folder: str = ".",
+        image_size: int = 32,
+        channels: int = 3,
+        test_share: float = 0.1,
+        cache: str | None = None,
+        batch_size: int = 128,
+        val_size: int = 0,
+        pixel_range: Sequence[float] = (-0.5, 0.5),
+        seed: int = 0,
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        """Arguments and errors of the source, then those of :class:`ImageDataModule`."""
+        source = image_folder.ImageFolder(root, folder, image_size, channels, test_share, cache)
+        super().__init__(source, batch_size, val_size, pixel_range, seed, augment)

@@ -31,18 +31,25 @@ def read_idx(path: Path, num_dims: int, *, file_md5: str | None, content_md5: st
     """
     stored = path.read_bytes()
     if file_md5 is not None:
-        _check_md5(path, stored, file_md5)
+        check_md5(path, stored, file_md5)
     content = _gunzip(path, stored) if path.suffix == ".gz" else stored
     array = _parse(path, content, num_dims)
     # After the structure, whose complaint says more than two checksums that differ.
     if content_md5 is not None:
-        _check_md5(path, content, content_md5)
+        check_md5(path, content, content_md5)
     return array
 
 
 def damaged(path: Path, why: str) -> ValueError:
     """The one-line error for a file that must not be trained on."""
     return ValueError(f"{path} is damaged: {why}; delete it or put the original in its place")
+
+
+def check_md5(path: Path, content: bytes, expected: str) -> None:
+    """Raise the one-line error unless ``content``, what ``path`` holds, has this MD5."""
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise damaged(path, f"its content has MD5 {found}, not {expected}")
 
 
 def _parse(path: Path, content: bytes, num_dims: int) -> Tensor:
@@ -65,9 +72,3 @@ def _gunzip(path: Path, stored: bytes) -> bytes:
         return gzip.decompress(stored)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, f"it does not decompress ({error})") from error
-
-
-def _check_md5(path: Path, content: bytes, expected: str) -> None:
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != expected:
-        raise damaged(path, f"its content has MD5 {found}, not {expected}")

@@ -6,9 +6,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from thaw.data.augment import Augmentation
 from thaw.data.sources import ImageSet
 from thaw.pixels import PixelRange
-from thaw.seeding import generator
+from thaw.seeding import derive_seed, generator
 
 Batch = tuple[Tensor, Tensor]
 
@@ -36,10 +37,10 @@ class EpochShuffle:
 class BatchLoader:
     """All images in order, in batches ``(x_0, labels)``; the last batch holds what is left.
 
-    ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range``, ``labels`` int64 ``[B]``, both on the
-    device of the images. Of ``world_size`` processes each takes its part of every
-    ``batch_size * world_size`` images: the parts are disjoint and together complete, and every
-    rank gets the same number of batches.
+    ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range``, ``labels`` int64 ``[B]``, both on
+    ``device``, to which a batch is copied where the images are elsewhere. Of ``world_size``
+    processes each takes its part of every ``batch_size * world_size`` images: the parts are
+    disjoint and together complete, and every rank gets the same number of batches.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class BatchLoader:
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         """
         Args:
             batch_size: images in a batch of one process (one more in the last where otherwise fewer
                 images than processes would be left, and a process would get an empty batch).
+            device: of the batches; None is where the images are.
 
         Raises:
             ValueError: there are fewer images than processes.
@@ -64,6 +67,7 @@ class BatchLoader:
         self.pixel_range = pixel_range
         self.rank = rank
         self.world_size = world_size
+        self.device = data.images.device if device is None else device
         self._bounds = self._batch_bounds(len(data.labels), batch_size * world_size)
 
     def _batch_bounds(self, num_images: int, stride: int) -> list[int]:
@@ -79,14 +83,19 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass over this rank's images."""
-        return self._batches(torch.arange(len(self.data.labels)), first=0)
+        for images, labels in self._stored(torch.arange(len(self.data.labels)), first=0):
+            yield self.pixel_range.from_uint8(images), labels
 
-    def _batches(self, order: Tensor, first: int) -> Iterator[Batch]:
+    def _stored(self, order: Tensor, first: int) -> Iterator[Batch]:
+        """(uint8 images, labels) on the device, from the batch number ``first`` on."""
         order = order.to(self.data.images.device)
         for start, stop in pairwise(self._bounds[first:]):
             rows = order[start:stop].tensor_split(self.world_size)[self.rank]
-            x_0 = self.pixel_range.from_uint8(self.data.images.index_select(0, rows))
-            yield x_0, self.data.labels.index_select(0, rows)
+            images, labels = (
+                stored.index_select(0, rows).to(self.device)
+                for stored in (self.data.images, self.data.labels)
+            )
+            yield images, labels
 
 
 class ShuffledBatchLoader(BatchLoader):
@@ -105,14 +114,20 @@ class ShuffledBatchLoader(BatchLoader):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | None = None,
+        augment: Augmentation | None = None,
     ) -> None:
         """
         Args:
             data: at least ``batch_size * world_size`` images.
             batch_size: images in a batch of one process.
-            seed: decides, with the epoch, the order.
+            seed: decides, with the epoch, the order, and with the batch, what is augmented how.
+            device: of the batches; None is where the images are.
+            augment: what each batch goes through.
         """
-        super().__init__(data, pixel_range, batch_size, rank, world_size)
+        super().__init__(data, pixel_range, batch_size, rank, world_size, device)
+        self.seed = seed
+        self.augment = augment
         self.sampler = EpochShuffle(len(data.labels), seed)
         self._handed_out = {"epoch": 0, "batches": 0}
         self._resume: dict[str, int] | None = None
@@ -127,9 +142,13 @@ class ShuffledBatchLoader(BatchLoader):
         epoch = self.sampler.epoch
         resume, self._resume = self._resume, None
         first = resume["batches"] if resume is not None and resume["epoch"] == epoch else 0
-        for index, batch in enumerate(self._batches(self.sampler.order(), first), start=first):
+        stored = self._stored(self.sampler.order(), first)
+        for index, (images, labels) in enumerate(stored, start=first):
+            if self.augment is not None:
+                key = ("augment", epoch, index, self.rank)
+                images = self.augment(images, derive_seed(self.seed, *key))
             self._handed_out = {"epoch": epoch, "batches": index + 1}
-            yield batch
+            yield self.pixel_range.from_uint8(images), labels
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, and how many of its batches have been handed out."""

@@ -1,12 +1,15 @@
 """The data module: a source's images, split, checked and handed out in batches on the device."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from thaw.checks import check_whole
+from thaw.data.augment import Augmentation
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
 from thaw.pixels import PixelRange
@@ -14,12 +17,17 @@ from thaw.seeding import generator
 
 HOLD_OUT_SEED = 0
 LARGEST_SEED = 2**32 - 1
+SHARE_OF_DEVICE = 0.5
 
 
 class ImageDataModule(pl.LightningDataModule):
     """Images of one source, as one uint8 tensor on the training device, batched by indexing.
 
-    Known at once: ``name``, ``image_shape`` (C, H, W), ``num_classes``, ``pixel_range``.
+    Where they would fill more than half of the device's free memory they stay where the source has
+    them, and batches are copied: the same batches, bit for bit.
+
+    Known at once: ``name``, ``image_shape`` (C, H, W), ``pixel_range``; and ``num_classes``, for
+    which a source may have to look into its folder.
     After ``setup()``: ``train_images``, ``val_images``, ``test_images`` (uint8 ``[N, C, H, W]``, on
     the CPU), ``train_labels``, ``val_labels``, ``test_labels`` (int64 ``[N]``), and ``checksum``:
     the SHA-256, in hex, of the source's training images and labels and its test images and labels,
@@ -37,6 +45,7 @@ class ImageDataModule(pl.LightningDataModule):
         val_size: int = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
         seed: int = 0,
+        augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """
         Args:
@@ -44,10 +53,13 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size: images in a batch of one process, so that DDP multiplies it.
             val_size: training images to hold out for validation.
             pixel_range: (low, high), what the stored 0 and 255 become.
-            seed: decides, with the epoch, the order of the training images.
+            seed: decides, with the epoch, the order of the training images, and how each is
+                augmented.
+            augment: what each training image of a batch goes through, uint8 ``[C, H, W]`` to the
+                same, such as a transform of ``torchvision.transforms.v2``; None for nothing.
 
         Raises:
-            ValueError: one of them is out of its range.
+            ValueError: one of them is out of its range, or ``augment`` changes shape or type.
         """
         super().__init__()
         check_whole("data.batch_size", batch_size, 1)
@@ -56,12 +68,17 @@ class ImageDataModule(pl.LightningDataModule):
         self.source = source
         self.name = source.name
         self.image_shape = source.image_shape
-        self.num_classes = source.num_classes
         self.batch_size = batch_size
         self.val_size = val_size
         self.pixel_range = PixelRange.of(pixel_range)
         self.seed = seed
+        self.augment = None if augment is None else Augmentation(augment, source.image_shape)
         self._is_set_up = False
+
+    @property
+    def num_classes(self) -> int:
+        """Of the source's labels, which count from 0."""
+        return self.source.num_classes
 
     def prepare_data(self) -> None:
         """Load in one process first: with DDP, only that one may have to download."""
@@ -97,6 +114,12 @@ class ImageDataModule(pl.LightningDataModule):
         if not self.val_size:
             # The source's own tensors, not a copy of them.
             return train, ImageSet(train.images[:0], train.labels[:0])
+        if train.is_shuffled:
+            cut = num_images - self.val_size
+            return (
+                ImageSet(train.images[:cut], train.labels[:cut]),
+                ImageSet(train.images[cut:], train.labels[cut:]),
+            )
         order = torch.randperm(num_images, generator=generator(HOLD_OUT_SEED, "hold-out"))
         held_out, rest = order[: self.val_size].sort().values, order[self.val_size :].sort().values
         return (
@@ -118,16 +141,19 @@ class ImageDataModule(pl.LightningDataModule):
         # Again: the images may have been set up before there was a trainer with its processes.
         self._check_batch_size(len(self.train_labels))
         data = self._on_device(ImageSet(self.train_images, self.train_labels))
-        ranks = self._rank_and_world_size()
+        place = (*self._rank_and_world_size(), self._device())
         if getattr(self.trainer, "overfit_batches", 0):
             # The same batches every epoch: Lightning arranges that for torch's DataLoader only.
-            return BatchLoader(data, self.pixel_range, self.batch_size, *ranks)
-        return ShuffledBatchLoader(data, self.pixel_range, self.batch_size, self.seed, *ranks)
+            return BatchLoader(data, self.pixel_range, self.batch_size, *place)
+        return ShuffledBatchLoader(
+            data, self.pixel_range, self.batch_size, self.seed, *place, self.augment
+        )
 
     def val_dataloader(self) -> BatchLoader:
         """All validation images, in order."""
         data = self._on_device(ImageSet(self.val_images, self.val_labels))
-        return BatchLoader(data, self.pixel_range, self.batch_size, *self._rank_and_world_size())
+        place = (*self._rank_and_world_size(), self._device())
+        return BatchLoader(data, self.pixel_range, self.batch_size, *place)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -137,15 +163,23 @@ class ImageDataModule(pl.LightningDataModule):
         return x_0.to(device), labels.to(device)
 
     def _on_device(self, data: ImageSet) -> ImageSet:
-        if self.trainer is None:
+        device = self._device()
+        if device is None or data.images.nbytes > SHARE_OF_DEVICE * free_bytes(device):
             return data
-        device = self.trainer.strategy.root_device
         return ImageSet(data.images.to(device), data.labels.to(device))
+
+    def _device(self) -> torch.device | None:
+        return None if self.trainer is None else self.trainer.strategy.root_device
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def free_bytes(device: torch.device) -> float:
+    """How much memory is free on a GPU; without limit elsewhere, where nothing need be copied."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
 
 
 def _checksum(*image_sets: ImageSet) -> str:

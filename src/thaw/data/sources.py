@@ -20,10 +20,15 @@ from thaw.data.idx import damaged, read_idx
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images: ``images`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``."""
+    """Labelled images: ``images`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``.
+
+    ``is_shuffled`` says that they come in no particular order, so that any piece of them is as
+    good as a random choice and need not be copied out of images that memory might not hold.
+    """
 
     images: Tensor
     labels: Tensor
+    is_shuffled: bool = False
 
 
 class Source(Protocol):
@@ -31,11 +36,26 @@ class Source(Protocol):
 
     name: str
     image_shape: tuple[int, int, int]
-    num_classes: int
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are; labels count from 0."""
+        ...
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test images, the same ones in the same order at every call."""
         ...
+
+
+def data_root(root: str | Path) -> Path:
+    """The folder of the data sets; a relative one starts at the current directory.
+
+    Raises:
+        ValueError: ``root`` is empty.
+    """
+    if not str(root):
+        raise ValueError("data.root is empty (is THAW_DATA?); it must name a folder")
+    return Path(root).expanduser().absolute()
 
 
 class IdxSource(Source):
@@ -59,10 +79,7 @@ class IdxSource(Source):
         Raises:
             ValueError: ``root`` is empty.
         """
-        if not str(root):
-            raise ValueError("data.root is empty (is THAW_DATA?); it must name a folder")
-        root = Path(root).expanduser().absolute()
-        self.folder = root / self.archive.__name__ / "raw"
+        self.folder = data_root(root) / self.archive.__name__ / "raw"
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test split, as published and in the published order.

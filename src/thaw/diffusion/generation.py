@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from thaw.diffusion.guidance import guided
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
@@ -18,13 +19,26 @@ def generate(
     num_samples: int,
     batch_size: int,
     seed: int,
+    labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Batches of x_0 ``[b, C, H, W]`` that add up to ``num_samples`` images.
 
     The network is in evaluation mode while a batch is made, and no gradient is kept. What is
-    drawn depends on the seed and on ``batch_size``, never on the global generator.
+    drawn depends on the seed and on ``batch_size``, never on the global generator; x_T and the
+    sampler's noise do not depend on the labels.
+
+    Args:
+        restorer: the model.
+        sampler: the way from x_T to x_0, with the scale of the guidance.
+        prior: of x_T.
+        num_samples: images in all.
+        batch_size: images at once.
+        seed: of every draw.
+        labels: the classes, int64 ``[num_samples]``; None draws them where the model takes any.
     """
     device = next(restorer.network.parameters()).device
+    if labels is None:
+        labels = draw_labels(restorer, num_samples, seed)
     for number, start in enumerate(range(0, num_samples, batch_size)):
         draws = generator(seed, "generate", number, device=device)
         size = min(batch_size, num_samples - start)
@@ -32,6 +46,27 @@ def generate(
         restorer.eval()
         with torch.inference_mode():
             x_T, noise = prior.draw(size, restorer.degradation, draws)
-            x_0 = sampler.sample(restorer, x_T, noise, draws)
+            given = None if labels is None else labels[start : start + size].to(device)
+            model = guided(restorer, given, sampler.guidance)
+            x_0 = sampler.sample(model, x_T, noise, draws)
         restorer.train(was_training)
         yield x_0
+
+
+def draw_labels(restorer: Restorer, num_samples: int, seed: int) -> Tensor | None:
+    """Labels y ~ p(y), the classes' shares of the training images; None without classes.
+
+    Int64 ``[num_samples]`` on the CPU, the same ones on every device and for every batch size.
+    """
+    if restorer.num_classes is None:
+        return None
+    frequencies = restorer.class_frequencies.cpu()
+    draws = generator(seed, "labels")
+    return torch.multinomial(frequencies, num_samples, replacement=True, generator=draws)
+
+
+def describe(restorer: Restorer, sampler: Sampler) -> str:
+    """How images are generated, as logged beside every score: ``DDIM, 25 steps, guidance 2``."""
+    how = sampler.describe(restorer.degradation)
+    is_guided = restorer.num_classes is not None and sampler.guidance != 1
+    return f"{how}, guidance {sampler.guidance:g}" if is_guided else how

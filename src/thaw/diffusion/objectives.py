@@ -1,45 +1,95 @@
 """Objectives: (restorer, x_0) -> scalar loss."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
-import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
+from torch.nn import functional
 
+from thaw.checks import check_between
 from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.timesteps import Timesteps, UniformTimesteps
+from thaw.diffusion.weightings import Unweighted, Weighting
+
+MAX_DELTA = 1e6
 
 
-class Objective(ABC):
-    """E over x_0, t ~ U{1..T}, noise of the distance between output and target.
+class Objective(nn.Module, ABC):
+    """E over x_0, t ~ U{1..T}, noise of w_t times the distance between output and target.
 
-    Ho et al. 2020, equation 14 (noise, squared) and Bansal et al. 2022, equation 1 (clean, l1).
+    Ho et al. 2020, equation 14 (noise, squared) and Bansal et al. 2022, equation 1 (clean, l1),
+    both with w_t = 1. A module because its time steps may have a history to keep.
+
+    Args:
+        weighting: w_t; 1 if None.
+        timesteps: how t is drawn, which changes the loss's variance alone; uniformly if None.
     """
 
-    def __call__(
-        self, restorer: Restorer, x_0: Tensor, generator: Generator | None = None
+    __call__: Callable[..., Tensor]
+
+    def __init__(
+        self, weighting: Weighting | None = None, timesteps: Timesteps | None = None
+    ) -> None:
+        super().__init__()
+        self.weighting = weighting or Unweighted()
+        self.timesteps = timesteps or UniformTimesteps()
+
+    def forward(
+        self,
+        restorer: Restorer,
+        x_0: Tensor,
+        generator: Generator | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
-        """The loss, a scalar, of images ``[B, C, H, W]`` at steps and noise from ``generator``."""
+        """The loss, a scalar, of images ``[B, C, H, W]`` at steps and noise from ``generator``.
+
+        Raises:
+            ValueError: the weighting does not fit the restorer's degradation.
+        """
         degradation = restorer.degradation
-        t = torch.randint(
-            1, degradation.num_steps + 1, (len(x_0),), generator=generator, device=x_0.device
-        )
+        t, correction = self.timesteps.draw(len(x_0), degradation.num_steps, generator, x_0.device)
         noise = degradation.draw_noise(x_0, generator)
-        output = restorer.network(degradation(x_0, t, noise), t)
-        return self.distance(output, restorer.prediction.target(x_0, noise, t, degradation))
+        output = restorer.predict(degradation(x_0, t, noise), t, labels)
+        target = restorer.prediction.target(x_0, noise, t, degradation)
+        errors, weights = self.distance(output, target), self.weighting(restorer, t)
+        self.timesteps.record(t, errors, weights)
+        return (weights * correction * errors).mean()
 
     @abstractmethod
     def distance(self, output: Tensor, target: Tensor) -> Tensor:
-        """A scalar from two ``[B, C, H, W]``."""
+        """Of each pixel, ``[B, C, H, W]`` from two ``[B, C, H, W]``."""
 
 
 class MSE(Objective):
     """Mean squared error, ``mean((output - target)^2)``."""
 
     def distance(self, output: Tensor, target: Tensor) -> Tensor:
-        return torch.nn.functional.mse_loss(output, target)
+        return functional.mse_loss(output, target, reduction="none")
 
 
 class L1(Objective):
     """Mean absolute error, ``mean(|output - target|)``."""
 
     def distance(self, output: Tensor, target: Tensor) -> Tensor:
-        return torch.nn.functional.l1_loss(output, target)
+        return functional.l1_loss(output, target, reduction="none")
+
+
+class Huber(Objective):
+    """Mean of e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2) (Huber 1964).
+
+    Raises:
+        ValueError: delta is not between 0 and a million, ends excluded.
+    """
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        weighting: Weighting | None = None,
+        timesteps: Timesteps | None = None,
+    ) -> None:
+        super().__init__(weighting, timesteps)
+        check_between("objective.delta", delta, 0, MAX_DELTA, open_=True)
+        self.delta = delta
+
+    def distance(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.huber_loss(output, target, reduction="none", delta=self.delta)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from thaw.diffusion.degradations.base import Degradation
@@ -26,6 +27,13 @@ class Prediction(ABC):
     def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
         """x_0_hat ``[B, C, H, W]``, the clean image that the network's output stands for."""
 
+    @abstractmethod
+    def error_of_clean(self, snr: Tensor) -> Tensor:
+        """(x_0_hat - x_0)^2 / (output - target)^2 at SNR = alpha_bar / (1 - alpha_bar).
+
+        So a weight of the squared error of x_0 becomes one of this prediction's own squared error.
+        """
+
 
 class Clean(Prediction):
     """The network predicts x_0 itself (Bansal et al. 2022, equation 1)."""
@@ -36,6 +44,9 @@ class Clean(Prediction):
     def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
         return output
 
+    def error_of_clean(self, snr: Tensor) -> Tensor:
+        return torch.ones_like(snr)
+
 
 class Noise(Prediction):
     """The network predicts eps; x_0_hat = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t).
@@ -44,7 +55,13 @@ class Noise(Prediction):
     """
 
     def check(self, degradation: Degradation) -> None:
-        require_gaussian(degradation, "prediction=noise", "prediction=clean")
+        gaussian = require_gaussian(degradation, "prediction=noise", "prediction=clean")
+        if gaussian.signal[-1] == 0:
+            raise ValueError(
+                "prediction=noise cannot tell x_0 from an x_T that is noise alone (alpha_bar_T is "
+                "0, as with schedule.zero_terminal_snr=true); use prediction=velocity or "
+                "prediction=clean"
+            )
 
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
         return noise
@@ -52,6 +69,31 @@ class Noise(Prediction):
     def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
         signal, sigma = require_gaussian(degradation, "prediction=noise", "").scales(t)
         return (x_t - sigma * output) / signal
+
+    def error_of_clean(self, snr: Tensor) -> Tensor:
+        return 1 / snr
+
+
+class Velocity(Prediction):
+    """The network predicts v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0.
+
+    Salimans and Ho 2022, section 4 and appendix D; x_0_hat = sqrt(alpha_bar_t) x_t -
+    sqrt(1 - alpha_bar_t) v, which divides by nothing.
+    """
+
+    def check(self, degradation: Degradation) -> None:
+        require_gaussian(degradation, "prediction=velocity", "prediction=clean")
+
+    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+        signal, sigma = require_gaussian(degradation, "prediction=velocity", "").scales(t)
+        return signal * noise - sigma * x_0
+
+    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+        signal, sigma = require_gaussian(degradation, "prediction=velocity", "").scales(t)
+        return signal * x_t - sigma * output
+
+    def error_of_clean(self, snr: Tensor) -> Tensor:
+        return 1 / (1 + snr)
 
 
 def require_gaussian(degradation: Degradation, what: str, instead: str) -> Gaussian:

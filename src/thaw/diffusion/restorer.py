@@ -1,17 +1,23 @@
 """The restorer: all that a sampler sees of a trained model."""
 
+import torch
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.predictions import Prediction
 from thaw.pixels import PixelRange
 
+NO_LABEL = -1
+
 
 class Restorer(nn.Module):
     """x_0_hat = R(x_t, t), whatever the network predicts (Bansal et al. 2022, section 3).
 
+    A network with ``num_classes`` takes labels, each -1 (none) or a class. A conditional model's
+    p(y), ``class_frequencies``, is uniform until :meth:`fit_labels`, and travels in the checkpoint.
+
     Args:
-        network: ``(x_t, t) -> [B, C, H, W]``.
+        network: ``(x_t, t) -> [B, C, H, W]``, or ``(x_t, t, labels)`` if it is class-conditional.
         degradation: what the network learns to undo.
         prediction: how the network's output is read.
         pixel_range: the (low, high) of the images, which samplers clip x_0_hat to.
@@ -19,6 +25,8 @@ class Restorer(nn.Module):
     Raises:
         ValueError: prediction and degradation do not fit.
     """
+
+    class_frequencies: Tensor
 
     def __init__(
         self,
@@ -33,7 +41,44 @@ class Restorer(nn.Module):
         self.degradation = degradation
         self.prediction = prediction
         self.pixel_range = pixel_range
+        if self.num_classes is not None:
+            uniform = torch.full((self.num_classes,), 1 / self.num_classes)
+            self.register_buffer("class_frequencies", uniform)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Of a class-conditional model; None for an unconditional one."""
+        return getattr(self.network, "num_classes", None)
+
+    @property
+    def label_dropout(self) -> float:
+        """Share of the labels hidden in training, so that the unconditional model is learnt too."""
+        return float(getattr(self.network, "label_dropout", 0.0))
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """x_0_hat ``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps, int64 ``[B]``."""
-        return self.prediction.decode(self.network(x_t, t), x_t, t, self.degradation)
+        """x_0_hat ``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps, int64 ``[B]``.
+
+        No label is given: a conditional model answers unconditionally.
+        """
+        return self.prediction.decode(self.predict(x_t, t), x_t, t, self.degradation)
+
+    def predict(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The network's own output, ``[B, C, H, W]``.
+
+        Args:
+            x_t: images ``[B, C, H, W]``.
+            t: their steps, int64 ``[B]``.
+            labels: int64 ``[B]``, None for -1 throughout; an unconditional network is given none.
+        """
+        if self.num_classes is None:
+            output: Tensor = self.network(x_t, t)
+        else:
+            given = torch.full_like(t, NO_LABEL) if labels is None else labels
+            output = self.network(x_t, t, given)
+        return output
+
+    def fit_labels(self, labels: Tensor) -> None:
+        """Take p(y) from training labels, int64 ``[N]``; of no effect without classes."""
+        if self.num_classes is not None:
+            counts = labels.bincount(minlength=self.num_classes)
+            self.class_frequencies.copy_(counts / len(labels))

@@ -103,9 +103,8 @@ def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor
     """
     digest = hashlib.sha256(encoder.fingerprint().encode())
     for images in (train_images, test_images):
-        digest.update(
-            str(list(images.shape)).encode() + images.cpu().contiguous().numpy().tobytes()
-        )
+        digest.update(str(list(images.shape)).encode())
+        digest.update(images.cpu().contiguous().numpy().data)
     path = cache_folder() / f"{encoder.name}-{digest.hexdigest()[:16]}.safetensors"
     if path.is_file():
         return Reference.load(path)

@@ -19,10 +19,14 @@ log = logging.getLogger(__name__)
 DIGEST = "6726825d"
 FILE = f"weights-inception-2015-12-05-{DIGEST}.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 5
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 ROWS = 50
+OTHERWISE = (
+    "or train an encoder of this data with `python train_encoder.py data=...` and use "
+    "metrics=mnist metrics.encoder=FILE, or switch scores off with metrics=none"
+)
 
 
 class InceptionEncoder(Encoder):
@@ -66,7 +70,7 @@ def _extractor() -> Callable[..., nn.Module]:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise ValueError(
-            "metrics=inception needs torch-fidelity: pip install 'thaw[inception]'"
+            f"metrics=inception needs torch-fidelity: pip install 'thaw[inception]', {OTHERWISE}"
         ) from error
     return cast(Callable[..., nn.Module], FeatureExtractorInceptionV3)
 
@@ -115,7 +119,7 @@ def _downloaded() -> Path:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"cannot download the Inception weights ({reason}): "
-            f"set metrics.weights_path to a copy of {FILE}"
+            f"set metrics.weights_path to a copy of {FILE}, {OTHERWISE}"
         ) from error
     if not hashlib.sha256(weights).hexdigest().startswith(DIGEST):
         raise ValueError(f"what {URL} sent is not {FILE}: set metrics.weights_path to a copy")

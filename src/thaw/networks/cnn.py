@@ -1,20 +1,19 @@
 """The convolutional network of the study that thaw reproduces."""
 
-import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from thaw.checks import check_whole
 from thaw.networks.activations import activation as make_activation
+from thaw.networks.embeddings import TimeEmbedding, label_embedding
 
 
 class CNN(nn.Module):
     """Blocks of conv -> LayerNorm over (C, H, W) -> activation, then one plain convolution.
 
-    An embedding of t / T is added after the first block. With the defaults on 1 x 28 x 28 it has
-    291,217 parameters.
+    An embedding of t / T, and of the class label where there are classes, is added after the first
+    block. With the defaults on 1 x 28 x 28 it has 291,217 parameters.
 
     Args:
         image_shape: (C, H, W).
@@ -23,9 +22,12 @@ class CNN(nn.Module):
         kernel_size: of the blocks, odd.
         last_kernel_size: of the last convolution, odd.
         activation: a name from :mod:`thaw.networks.activations`.
+        num_classes: classes of the labels it takes; None for an unconditional network.
+        label_dropout: share of the labels hidden in training, in [0, 1]; the trainer reads it.
 
     Raises:
-        ValueError: no or non-positive hidden channels, an even kernel, an unknown activation.
+        ValueError: no or non-positive hidden channels, an even kernel, an unknown activation, no
+            number of classes.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class CNN(nn.Module):
         kernel_size: int = 7,
         last_kernel_size: int = 3,
         activation: str = "gelu",
+        num_classes: int | None = None,
+        label_dropout: float = 0.1,
     ) -> None:
         super().__init__()
         _check_hidden(hidden)
@@ -53,41 +57,24 @@ class CNN(nn.Module):
         )
         self.time_embedding = TimeEmbedding(hidden[0], num_steps, activation)
         self.last = nn.Conv2d(hidden[-1], channels, last_kernel_size, padding=last_kernel_size // 2)
+        # Last, so that the other weights start as the unconditional network's of the same seed.
+        self.label_embedding = label_embedding(num_classes, hidden[0], label_dropout)
+        self.num_classes = num_classes
+        self.label_dropout = label_dropout
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps t, int64 ``[B]``."""
-        h = self.blocks[0](x_t) + self.time_embedding(t)[:, :, None, None]
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``[B, C, H, W]`` from x_t ``[B, C, H, W]``, its steps t and its labels.
+
+        t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
+        """
+        embedding = self.time_embedding(t)
+        if self.label_embedding is not None and labels is not None:
+            embedding = embedding + self.label_embedding(labels)
+        h = self.blocks[0](x_t) + embedding[:, :, None, None]
         for block in self.blocks[1:]:
             h = block(h)
         output: Tensor = self.last(h)
         return output
-
-
-class TimeEmbedding(nn.Module):
-    """An MLP over sin(w t / T) and cos(w t / T) - 1, w in {0, 2 pi 1.5^i : i = 0..14}."""
-
-    frequencies: Tensor
-
-    def __init__(self, width: int, num_steps: int, activation: str, num_frequencies: int = 16):
-        super().__init__()
-        self.num_steps = num_steps
-        frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(num_frequencies - 1)]
-        self.register_buffer("frequencies", torch.tensor(frequencies), persistent=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * num_frequencies, 128),
-            make_activation(activation),
-            nn.Linear(128, 128),
-            make_activation(activation),
-            nn.Linear(128, 128),
-            make_activation(activation),
-            nn.Linear(128, width),
-        )
-
-    def forward(self, t: Tensor) -> Tensor:
-        """``[B, width]`` from steps t, int64 ``[B]``."""
-        phase = (t / self.num_steps).to(self.frequencies.dtype)[:, None] * self.frequencies
-        embedding: Tensor = self.mlp(torch.cat([phase.sin(), phase.cos() - 1], dim=1))
-        return embedding
 
 
 def _check_hidden(hidden: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from thaw.checks import check_between, check_whole
 from thaw.networks.activations import activation as make_activation
-from thaw.networks.cnn import TimeEmbedding
+from thaw.networks.embeddings import TimeEmbedding, label_embedding
 
 GROUPS = 8
 
@@ -16,7 +16,8 @@ class UNet(nn.Module):
     """Residual blocks at halving resolutions with skip connections (Ho et al. 2020, appendix B).
 
     28 x 28 goes through 14 x 14 to 7 x 7 and back; any other size works too, each resolution
-    being half of the one before, rounded up.
+    being half of the one before, rounded up. Each block is told the sum of the embeddings of t / T
+    and of the class label, where there are classes (Dhariwal and Nichol 2021).
 
     Args:
         image_shape: (C, H, W).
@@ -24,8 +25,12 @@ class UNet(nn.Module):
         width: channels at full resolution, a multiple of 8.
         multipliers: of the width at each resolution, from full to smallest.
         num_blocks: residual blocks a resolution on the way down (one more on the way up).
+        attention_size: pixels a side of the largest resolution that has attention after each of
+            its blocks; the middle of the network has attention always.
         dropout: share of the hidden units dropped in training, in [0, 1].
         activation: a name from :mod:`thaw.networks.activations`.
+        num_classes: classes of the labels it takes; None for an unconditional network.
+        label_dropout: share of the labels hidden in training, in [0, 1]; the trainer reads it.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -38,16 +43,22 @@ class UNet(nn.Module):
         width: int = 32,
         multipliers: Sequence[int] = (1, 2, 2),
         num_blocks: int = 1,
+        attention_size: int = 0,
         dropout: float = 0.0,
         activation: str = "silu",
+        num_classes: int | None = None,
+        label_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        _check(width, multipliers, num_blocks, dropout)
+        _check(width, multipliers, num_blocks, attention_size, dropout)
         channels = image_shape[0]
         embedding = 4 * width
 
-        def block(before: int, after: int) -> ResidualBlock:
-            return ResidualBlock(before, after, embedding, dropout, activation)
+        side = max(image_shape[1:])
+        attends = [-(-side // 2**level) <= attention_size for level in range(len(multipliers))]
+
+        def block(before: int, after: int, attention: bool = False) -> ResidualBlock:
+            return ResidualBlock(before, after, embedding, dropout, activation, attention)
 
         self.time_embedding = TimeEmbedding(embedding, num_steps, activation)
         self.first = nn.Conv2d(channels, width, 3, padding=1)
@@ -58,23 +69,32 @@ class UNet(nn.Module):
                 self.down.append(nn.Conv2d(here, here, 3, stride=2, padding=1))
                 skips.append(here)
             for _ in range(num_blocks):
-                self.down.append(block(here, width * multiplier))
+                self.down.append(block(here, width * multiplier, attends[level]))
                 here = width * multiplier
                 skips.append(here)
         self.middle = nn.ModuleList([block(here, here), Attention(here), block(here, here)])
-        for multiplier in reversed(multipliers):
+        for level, multiplier in reversed(list(enumerate(multipliers))):
             for _ in range(num_blocks + 1):
-                self.up.append(block(here + skips.pop(), width * multiplier))
+                self.up.append(block(here + skips.pop(), width * multiplier, attends[level]))
                 here = width * multiplier
         self.last = nn.Sequential(
             nn.GroupNorm(GROUPS, here),
             make_activation(activation),
             _zeroed(nn.Conv2d(here, channels, 3, padding=1)),
         )
+        # Last, so that the other weights start as the unconditional network's of the same seed.
+        self.label_embedding = label_embedding(num_classes, embedding, label_dropout)
+        self.num_classes = num_classes
+        self.label_dropout = label_dropout
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps t, int64 ``[B]``."""
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``[B, C, H, W]`` from x_t ``[B, C, H, W]``, its steps t and its labels.
+
+        t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
+        """
         embedding = self.time_embedding(t)
+        if self.label_embedding is not None and labels is not None:
+            embedding = embedding + self.label_embedding(labels)
         h = self.first(x_t)
         skips = [h]
         for layer in self.down:
@@ -92,9 +112,17 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """h + conv(act(norm(conv(act(norm(h))) + embedding of t)))."""
+    """h + conv(act(norm(conv(act(norm(h))) + embedding of t))), then attention where asked for."""
 
-    def __init__(self, before: int, after: int, embedding: int, dropout: float, activation: str):
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        embedding: int,
+        dropout: float,
+        activation: str,
+        attention: bool = False,
+    ) -> None:
         super().__init__()
         self.inner = nn.Sequential(
             nn.GroupNorm(GROUPS, before),
@@ -109,12 +137,13 @@ class ResidualBlock(nn.Module):
             _zeroed(nn.Conv2d(after, after, 3, padding=1)),
         )
         self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
+        self.attention = Attention(after) if attention else None
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         """``[B, after, H, W]`` from h ``[B, before, H, W]`` and embedding ``[B, E]``."""
         inner = self.inner(h) + self.project(embedding)[:, :, None, None]
         output: Tensor = self.shortcut(h) + self.outer(inner)
-        return output
+        return output if self.attention is None else self.attention(output, embedding)
 
 
 class Attention(nn.Module):
@@ -140,7 +169,9 @@ def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
-def _check(width: int, multipliers: Sequence[int], num_blocks: int, dropout: float) -> None:
+def _check(
+    width: int, multipliers: Sequence[int], num_blocks: int, attention_size: int, dropout: float
+) -> None:
     check_whole("model.width", width, GROUPS, 4096)
     if width % GROUPS:
         raise ValueError(f"model.width must be a multiple of {GROUPS}, not {width}")
@@ -149,4 +180,5 @@ def _check(width: int, multipliers: Sequence[int], num_blocks: int, dropout: flo
     for multiplier in multipliers:
         check_whole("each entry of model.multipliers", multiplier, 1, 64)
     check_whole("model.num_blocks", num_blocks, 1, 64)
+    check_whole("model.attention_size", attention_size, 0)
     check_between("model.dropout", dropout, 0, 1)

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from thaw import runs
-from thaw.diffusion.generation import generate
+from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.training.experiment import Experiment
@@ -72,7 +72,7 @@ def estimate(
         "class_histogram": suite.class_histogram(),
         "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.name,
-        "sampler": sampler.describe(restorer.degradation),
+        "sampler": describe(restorer, sampler),
         "images": f"generated from prior {type(prior).__name__}",
         "seed": seed,
     }

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw.checks import check_whole
 from thaw.data.module import ImageDataModule
+from thaw.diffusion.guidance import check_guidance
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
@@ -31,8 +32,8 @@ class Experiment:
 
     @property
     def restorer(self) -> Restorer:
-        """The model that is trained."""
-        return self.module.restorer
+        """The model that is evaluated: the average of its weights where one is kept."""
+        return self.module.evaluated
 
 
 def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
@@ -57,6 +58,8 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         score_sampler.num_steps or degradation.num_steps, degradation.num_steps
     )
     score_sampler.check(degradation)
+    for each in (sampler, score_sampler):
+        check_guidance(restorer, each.guidance)
     module = DiffusionModule(
         restorer,
         prior,
@@ -65,6 +68,7 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         make(cfg.lr_scheduler) if cfg.lr_scheduler else None,
         cfg.seed,
         provenance,
+        make(cfg.ema, restorer=restorer) if cfg.get("ema") else None,
     )
     _try_one_step(module, data)
     return Experiment(data, module, sampler, score_sampler, suite)
@@ -119,11 +123,27 @@ def _make_scores(
     return suite, score_sampler
 
 
+def check_classes(restorer: Restorer, data: ImageDataModule) -> None:
+    """Refuse to train a class-conditional model on data with another number of classes.
+
+    Not part of ``build``: the data may have to look into a folder, which sampling does not need.
+
+    Raises:
+        ValueError: naming both numbers.
+    """
+    if restorer.num_classes is not None and restorer.num_classes != data.num_classes:
+        raise ValueError(
+            f"model.num_classes={restorer.num_classes}, but {data.name} has {data.num_classes} "
+            f"classes: give model.num_classes={data.num_classes}, or null for no labels"
+        )
+
+
 def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:
     """Two blank images through the objective, an optimiser, a schedule: misfits fail here."""
     with torch.no_grad():
         x_0 = torch.zeros(2, *data.image_shape)
-        module.objective(module.restorer, x_0, torch.Generator().manual_seed(0))
+        labels = torch.zeros(2, dtype=torch.int64)
+        module.objective(module.restorer, x_0, torch.Generator().manual_seed(0), labels)
     optimizer = module.optimizer(module.restorer.network.parameters())
     if module.lr_scheduler is not None:
         module.lr_scheduler(optimizer, num_steps=1)

@@ -10,20 +10,24 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
+from thaw.checks import check_choice
 from thaw.training.experiment import Experiment, build
+from thaw.training.module import DiffusionModule
 
-TRUSTED = ("thaw", "torch.optim", "torch.nn", "pytorch_lightning")
+WEIGHTS = ("auto", "ema", "raw")
+TRUSTED = ("thaw", "torch.optim", "torch.nn", "torchvision.transforms.v2", "pytorch_lightning")
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with the weights of one of its checkpoints."""
+    """A run with the weights of one of its checkpoints, ``weights`` being ema or raw."""
 
     run_dir: Path
     checkpoint: Path
     config: DictConfig
     experiment: Experiment
     epoch: int
+    weights: str
 
 
 def load_run(
@@ -32,6 +36,7 @@ def load_run(
     sampler: DictConfig | None = None,
     trusted: Sequence[str] = (),
     data_root: str | None = None,
+    weights: str = "auto",
 ) -> LoadedRun:
     """The experiment of a run, its weights and prior read from a checkpoint; no data is read.
 
@@ -41,10 +46,12 @@ def load_run(
         sampler: with a ``_target_`` in place of the run's sampler, without one changes to it.
         trusted: further packages whose classes the checkpoint's configuration may name.
         data_root: where the data lies on this machine, if not where it lay in training.
+        weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
 
     Raises:
         ValueError: there is no such checkpoint, or it is not what it should be.
     """
+    check_choice("weights", weights, WEIGHTS)
     path = checkpoint_path(run_dir, checkpoint)
     contents = read_checkpoint(path)
     config = OmegaConf.create(contents["thaw"]["config"])
@@ -60,9 +67,19 @@ def load_run(
         experiment.module.load_state_dict(contents["state_dict"])
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own configuration: {error}") from error
+    chosen = _choose_weights(experiment.module, weights, path)
     experiment.module.eval()
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
-    return LoadedRun(run_dir, path, config, experiment, int(contents["epoch"]) + 1)
+    return LoadedRun(run_dir, path, config, experiment, int(contents["epoch"]) + 1, chosen)
+
+
+def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:
+    """Leave the module with those it is to be evaluated with: ``ema`` or ``raw``."""
+    if weights == "ema" and module.ema is None:
+        raise ValueError(f"{path} holds no average of the weights (its run had ema=none)")
+    if weights == "raw":
+        module.ema = None
+    return "raw" if module.ema is None else "ema"
 
 
 def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:

@@ -8,10 +8,12 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from thaw.diffusion.guidance import hide_labels
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.seeding import generator
+from thaw.training.ema import EMA
 
 
 class DiffusionModule(pl.LightningModule):
@@ -19,15 +21,17 @@ class DiffusionModule(pl.LightningModule):
 
     The steps t and the noise of a batch come from a generator keyed on (seed, epoch, batch), so
     that a resumed run draws what an undisturbed one does; validation's are the same every epoch.
+    A share of the training labels, the restorer's ``label_dropout``, is hidden by one of its own.
 
     Args:
         restorer: the model, trained through its network.
         prior: kept here so that it travels in the checkpoint.
-        objective: ``(restorer, x_0, generator) -> loss``.
+        objective: ``(restorer, x_0, generator, labels) -> loss``.
         optimizer: ``parameters -> Optimizer``.
         lr_scheduler: ``(optimizer, num_steps) -> LRScheduler``, or None for a constant rate.
         seed: of every draw.
         provenance: plain data stored in each checkpoint under the key ``thaw``.
+        ema: an average of the restorer's weights to keep, or None.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class DiffusionModule(pl.LightningModule):
         lr_scheduler: Callable[..., LRScheduler] | None,
         seed: int,
         provenance: dict[str, Any],
+        ema: EMA | None = None,
     ) -> None:
         super().__init__()
         self.restorer = restorer
@@ -48,25 +53,40 @@ class DiffusionModule(pl.LightningModule):
         self.lr_scheduler = lr_scheduler
         self.seed = seed
         self.provenance = provenance
+        self.ema = ema
         self.step_losses: list[Tensor] = []
 
+    @property
+    def evaluated(self) -> Restorer:
+        """The model that all scores, grids and val/loss are of: the average where one is kept."""
+        return self.restorer if self.ema is None else self.ema.average
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        key = ("train", self.current_epoch, batch_idx, self.global_rank)
-        loss = self.objective(self.restorer, batch[0], self._generator(*key))
+        key = (self.current_epoch, batch_idx, self.global_rank)
+        x_0, labels = batch
+        if self.restorer.num_classes is not None:
+            draws = self._generator("labels", *key)
+            labels = hide_labels(labels, self.restorer.label_dropout, draws)
+        loss = self.objective(self.restorer, x_0, self._generator("train", *key), labels)
         self.step_losses.append(loss.detach())
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         key = ("val", batch_idx, self.global_rank)
-        loss = self.objective(self.restorer, batch[0], self._generator(*key))
-        self.log("val/loss", loss, batch_size=len(batch[0]), sync_dist=True)
+        x_0, labels = batch
+        loss = self.objective(self.evaluated, x_0, self._generator(*key), labels)
+        self.log("val/loss", loss, batch_size=len(x_0), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.restorer.network.parameters())
+        if (ema := self.ema) is not None:
+            optimizer.register_step_post_hook(lambda *_: ema.update(self.restorer))
         if self.lr_scheduler is None:
             return optimizer
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.lr_scheduler(optimizer, num_steps=num_steps)
+        num_steps = self.trainer.estimated_stepping_batches
+        if num_steps == float("inf"):
+            raise ValueError("lr_scheduler needs an end: set trainer.max_epochs or max_steps")
+        scheduler = self.lr_scheduler(optimizer, num_steps=int(num_steps))
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -8,36 +8,68 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_bool, check_whole
+from thaw.checks import check_between, check_bool, check_whole
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.grids import Grid, Trailing
+
+MAX_GUIDANCE = 1000
 
 
 class State(NamedTuple):
-    """Where a trajectory is: the step t, x_t, and the x_0_hat it was reached by (None at T)."""
+    """Where a trajectory is: step t, x_t, and the network's x_0_hat before it (None at first)."""
 
     t: int
     x_t: Tensor
     x_0_hat: Tensor | None
 
 
+class Estimate(NamedTuple):
+    """What the network made of x_t at step t: x_0_hat, clipped where the sampler clips."""
+
+    t: int
+    x_t: Tensor
+    x_0_hat: Tensor
+
+
 class Sampler(ABC):
-    """x_T -> x_0 along T = t_0 > t_1 > ... > t_n = 0, one network evaluation a step.
+    """x_T -> x_0 along the times t_0 > t_1 > ... > t_n = 0 of a grid.
+
+    Each step asks the network for x_0_hat, may refine it, and steps: most samplers are their
+    ``step``, solvers of second order are their ``refine``.
 
     Args:
-        num_steps: n, the number of network evaluations, 1..T; None takes all T.
+        num_steps: n, 1..T; None takes all T.
         clip: whether x_0_hat is clipped to the range of the images before it is used.
+        grid: which times; None is evenly spaced, :class:`~thaw.diffusion.samplers.grids.Trailing`.
+        guidance: scale at which whoever has labels is to make the restorer
+            :class:`~thaw.diffusion.guidance.Guided`; the loop itself does not look at it.
 
     Raises:
-        ValueError: num_steps is not a whole number of at least 1.
+        ValueError: num_steps is not a whole number of at least 1, grid is no grid, or guidance is
+            not a number from 0 to 1000.
     """
 
-    def __init__(self, num_steps: int | None = None, clip: bool = True) -> None:
+    def __init__(
+        self,
+        num_steps: int | None = None,
+        clip: bool = True,
+        grid: Grid | None = None,
+        guidance: float = 1.0,
+    ) -> None:
         if num_steps is not None:
             check_whole("sampler.num_steps", num_steps)
         check_bool("sampler.clip", clip)
+        if not isinstance(grid, Grid | None):
+            raise ValueError(
+                f"sampler.grid must be a grid, not {grid!r}; choose it as a group, by "
+                "sampler/grid=trailing, linspace, leading or quadratic"
+            )
         self.num_steps = num_steps
+        check_between("sampler.guidance", guidance, 0, MAX_GUIDANCE)
         self.clip = clip
+        self.grid = grid or Trailing()
+        self.guidance = guidance
 
     def check(self, degradation: Degradation) -> None:
         """Refuse what this sampler cannot do.
@@ -50,16 +82,33 @@ class Sampler(ABC):
                 f"sampler.num_steps={self.num_steps} is more than the {degradation.num_steps} "
                 f"steps of {type(degradation).__name__}"
             )
+        self.grid.check(degradation)
 
     def describe(self, degradation: Degradation) -> str:
-        """Name and number of steps, as logged beside every score: ``DDIM, 25 steps``."""
-        return f"{type(self).__name__}, {self.num_steps or degradation.num_steps} steps"
+        """Name, steps and what is not as usual, as logged beside every score: ``DDIM, 25 steps``.
+
+        Network evaluations are named where they are not one a step.
+        """
+        steps = self.num_steps or degradation.num_steps
+        evaluations = self.num_evaluations(degradation)
+        parts = [type(self).__name__, f"{steps} steps"]
+        parts += [f"{evaluations} evaluations"] if evaluations != steps else []
+        parts += self.options()
+        parts += [] if isinstance(self.grid, Trailing) else [f"{self.grid.name} grid"]
+        parts += [] if self.clip else ["not clipped"]
+        return ", ".join(parts)
+
+    def options(self) -> list[str]:
+        """This sampler's own settings in words, where they are not as usual."""
+        return []
+
+    def num_evaluations(self, degradation: Degradation) -> int:
+        """How often the network is asked for one image: once a step."""
+        return self.num_steps or degradation.num_steps
 
     def times(self, last: int) -> list[int]:
-        """The grid from ``last`` (T) down to 0, evenly spaced and rounded."""
-        grid = torch.linspace(last, 0, (self.num_steps or last) + 1, dtype=torch.float64)
-        times: list[int] = grid.round().long().tolist()
-        return times
+        """The n + 1 falling times of the grid, where T is ``last``."""
+        return self.grid.times(last, self.num_steps or last)
 
     def sample(
         self,
@@ -81,18 +130,31 @@ class Sampler(ABC):
         noise: Tensor,
         generator: Generator | None = None,
     ) -> Iterator[State]:
-        """Each state on the way, from (T, x_T) to (0, x_0)."""
+        """Each state on the way, from (t_0, x_T) to (0, x_0)."""
         degradation = restorer.degradation
         self.check(degradation)
         times = self.times(degradation.num_steps)
-        x_t = x_T
+        x_t, before = x_T, None
         yield State(times[0], x_t, None)
         for t, s in pairwise(times):
-            x_0_hat = restorer(x_t, torch.full((len(x_t),), t, device=x_t.device))
-            if self.clip:
-                x_0_hat = x_0_hat.clamp(*restorer.pixel_range)
+            now = Estimate(t, x_t, self.restore(restorer, x_t, t))
+            x_0_hat = self.refine(now, s, before, restorer)
             x_t = self.step(x_t, x_0_hat, t, s, noise, degradation, generator)
-            yield State(s, x_t, x_0_hat)
+            yield State(s, x_t, now.x_0_hat)
+            before = now
+
+    def restore(self, restorer: Restorer, x_t: Tensor, t: int) -> Tensor:
+        """x_0_hat ``[B, C, H, W]`` of images that are all at step t, clipped if this one clips."""
+        x_0_hat: Tensor = restorer(x_t, torch.full((len(x_t),), t, device=x_t.device))
+        return x_0_hat.clamp(*restorer.pixel_range) if self.clip else x_0_hat
+
+    def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
+        """The x_0_hat ``[B, C, H, W]`` that the step from ``now.t`` to s is made with.
+
+        Here the network's own. A solver of second order makes a better one out of the step
+        ``before`` (None at the first) or by asking ``restorer`` again.
+        """
+        return now.x_0_hat
 
     @abstractmethod
     def step(

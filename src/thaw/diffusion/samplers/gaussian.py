@@ -9,6 +9,7 @@ from thaw.checks import check_between, check_choice
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.grids import Grid
 
 VARIANCES = ("small", "large")
 
@@ -24,13 +25,21 @@ class DDIM(Sampler):
         num_steps: network evaluations, 1..T; None takes all T.
         eta: 0 (deterministic) to 1 (the posterior's small variance).
         clip: whether x_0_hat is clipped to the range of the images.
+        grid: which times; None is evenly spaced.
 
     Raises:
         ValueError: eta outside [0, 1].
     """
 
-    def __init__(self, num_steps: int | None = None, eta: float = 0.0, clip: bool = True) -> None:
-        super().__init__(num_steps, clip)
+    def __init__(
+        self,
+        num_steps: int | None = None,
+        eta: float = 0.0,
+        clip: bool = True,
+        grid: Grid | None = None,
+        guidance: float = 1.0,
+    ) -> None:
+        super().__init__(num_steps, clip, grid, guidance)
         check_between("sampler.eta", eta, 0, 1)
         self.eta = eta
 
@@ -38,6 +47,9 @@ class DDIM(Sampler):
         super().check(degradation)
         name = type(self).__name__.lower()
         require_gaussian(degradation, f"sampler={name}", "sampler=cold or sampler=naive")
+
+    def options(self) -> list[str]:
+        return [f"eta {self.eta:g}"] if self.eta else []
 
     def step(
         self,
@@ -80,11 +92,19 @@ class Ancestral(DDIM):
     """
 
     def __init__(
-        self, num_steps: int | None = None, variance: str = "small", clip: bool = True
+        self,
+        num_steps: int | None = None,
+        variance: str = "small",
+        clip: bool = True,
+        grid: Grid | None = None,
+        guidance: float = 1.0,
     ) -> None:
-        super().__init__(num_steps, eta=1.0, clip=clip)
+        super().__init__(num_steps, eta=1.0, clip=clip, grid=grid, guidance=guidance)
         check_choice("sampler.variance", variance, VARIANCES)
         self.variance = variance
+
+    def options(self) -> list[str]:
+        return ["large variance"] if self.variance == "large" else []
 
     def deviation(self, ab_t: float, ab_s: float) -> float:
         if self.variance == "large" and ab_s < 1:

@@ -59,7 +59,7 @@ class ForwardProcess(pl.Callback):
         images = [restorer.pixel_range.to_uint8(x_t).cpu() for x_t in columns]
         figures = {"forward_process": forward_strip(images, times)}
         if isinstance(degradation, Gaussian):
-            alpha_bar = torch.tensor(degradation.alpha_bar)
+            alpha_bar = torch.tensor(degradation.alpha_bar, dtype=torch.float64)
             figures["schedule"] = schedule_figure({"": alpha_bar})
             runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
         for name, figure in figures.items():

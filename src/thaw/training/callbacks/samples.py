@@ -52,15 +52,16 @@ class SampleGrid(pl.Callback):
         assert isinstance(pl_module, DiffusionModule)
         if not trainer.is_global_zero or not self._is_due(trainer):
             return
+        restorer = pl_module.evaluated
         (x_0,) = generate(
-            pl_module.restorer,
+            restorer,
             self.sampler,
             pl_module.prior,
             self.num_samples,
             self.num_samples,
             self.seed,
         )
-        image = grid(pl_module.restorer.pixel_range.to_uint8(x_0))
+        image = grid(restorer.pixel_range.to_uint8(x_0))
         epoch = trainer.current_epoch + 1
         save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
         for writer in writers(trainer):

@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from thaw.diffusion.generation import generate
+from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import derive_seed
@@ -61,7 +61,7 @@ class Scores(pl.Callback):
         pl_module.log_dict(self.latest)
         self.latest |= {
             "val/encoder": self.suite.name,
-            "val/sampler": self.sampler.describe(pl_module.restorer.degradation),
+            "val/sampler": describe(pl_module.restorer, self.sampler),
         }
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
@@ -69,15 +69,15 @@ class Scores(pl.Callback):
         self.suite.to(module.device)
         self.suite.reset()
         share = len(range(trainer.global_rank, self.num_samples, trainer.world_size))
-        pixel_range = module.restorer.pixel_range
+        restorer = module.evaluated
         with torch.inference_mode():
             for x_0 in generate(
-                module.restorer,
+                restorer,
                 self.sampler,
                 module.prior,
                 share,
                 self.batch_size,
                 derive_seed(self.seed, "scores", trainer.global_rank),
             ):
-                self.suite.update(pixel_range.to_uint8(x_0))
+                self.suite.update(restorer.pixel_range.to_uint8(x_0))
         return self.suite.compute()

@@ -35,11 +35,13 @@ HYPERPARAMETERS = (
     "degradation",
     "prediction",
     "objective",
+    "objective/weighting",
     "sampler",
     "prior",
     "model",
     "schedule",
     "optimizer",
+    "ema",
     "data",
 )
 # HPARAMS shows five columns until the others are ticked.

@@ -1,0 +1,79 @@
+"""Time grids: which of the steps T, ..., 1 a sampler takes on its way to 0."""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.predictions import require_gaussian
+
+
+class Grid(ABC):
+    """t_0 > t_1 > ... > t_n = 0, whole numbers; with n = T every grid is each step once."""
+
+    def check(self, degradation: Degradation) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse a degradation that this grid would be wrong for.
+
+        Raises:
+            ValueError: naming what is allowed.
+        """
+
+    @property
+    def name(self) -> str:
+        """As in ``sampler/grid=NAME``."""
+        return type(self).__name__.lower()
+
+    @abstractmethod
+    def times(self, last: int, num_steps: int) -> list[int]:
+        """``num_steps + 1`` falling times, the final one 0; ``1 <= num_steps <= last`` (T)."""
+
+
+class Trailing(Grid):
+    """t_k = round(T (1 - k / n)): even from T down to 0 (Lin et al. 2023, Table 2, trailing)."""
+
+    def times(self, last: int, num_steps: int) -> list[int]:
+        return _whole(torch.linspace(last, 0, num_steps + 1, dtype=torch.float64))
+
+
+class Linspace(Grid):
+    """n times even from T down to 1, then 0 (Lin et al. 2023, Table 2, linspace).
+
+    Nichol and Dhariwal 2021 respace so. The last step, from 1 to 0, removes next to no noise.
+    """
+
+    def times(self, last: int, num_steps: int) -> list[int]:
+        below = _whole(torch.linspace(last - 1, 0, num_steps, dtype=torch.float64))
+        return [*(1 + t for t in below), 0]
+
+
+class Leading(Grid):
+    """1 + k floor(T / n), k = n - 1, ..., 0, then 0 (Lin et al. 2023, Table 2, leading).
+
+    As in DDIM's own code (Song et al. 2021). It starts below T, from images degraded up to T: a
+    small error where both are all but noise, and none of the cold algorithms allows it.
+    """
+
+    def check(self, degradation: Degradation) -> None:
+        what = "sampler/grid=leading, which starts below the last step,"
+        require_gaussian(degradation, what, "sampler/grid=trailing, linspace or quadratic")
+
+    def times(self, last: int, num_steps: int) -> list[int]:
+        stride = last // num_steps
+        return [*(1 + k * stride for k in reversed(range(num_steps))), 0]
+
+
+class Quadratic(Grid):
+    """t_k = round(T (1 - k / n)^2), denser near the clean image (Song et al. 2021, appendix D.2).
+
+    Their code starts at 0.8 T, this one at T. Times that rounding makes equal are spread out.
+    """
+
+    def times(self, last: int, num_steps: int) -> list[int]:
+        fraction = torch.linspace(1, 0, num_steps + 1, dtype=torch.float64)
+        ranks = torch.arange(num_steps, -1, -1)
+        return _whole((last * fraction**2).round().maximum(ranks))
+
+
+def _whole(times: torch.Tensor) -> list[int]:
+    whole: list[int] = times.round().long().tolist()
+    return whole

@@ -1,0 +1,81 @@
+"""Second-order solvers of the probability-flow ODE, each a DDIM step with a better x_0_hat."""
+
+import math
+from itertools import pairwise
+
+from torch import Tensor
+
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.predictions import require_gaussian
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Estimate
+from thaw.diffusion.samplers.gaussian import DDIM
+from thaw.diffusion.samplers.grids import Grid
+
+
+class Solver(DDIM):
+    """DDIM at eta = 0, the ODE's first-order solver, without an eta to choose.
+
+    Args:
+        num_steps: 1..T; None takes all T.
+        clip: whether each x_0_hat of the network is clipped to the range of the images.
+        grid: which times; None is evenly spaced.
+    """
+
+    def __init__(
+        self,
+        num_steps: int | None = None,
+        clip: bool = True,
+        grid: Grid | None = None,
+        guidance: float = 1.0,
+    ) -> None:
+        super().__init__(num_steps, eta=0.0, clip=clip, grid=grid, guidance=guidance)
+
+
+class DPMSolver(Solver):
+    """DPM-Solver++(2M): x_0_hat + (x_0_hat - x_0_hat_u) / 2r (Lu et al. 2022, Algorithm 2).
+
+    u is the time before t, r = (lambda_t - lambda_u) / (lambda_s - lambda_t), lambda half the log
+    signal-to-noise ratio. One network evaluation a step; the first step, and the last into
+    sigma = 0, are of first order. "DPM-Solver++", arXiv 2211.01095.
+    """
+
+    def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
+        ab = require_gaussian(restorer.degradation, "", "").alpha_bar
+        if before is None or ab[s] == 1:
+            return now.x_0_hat
+        at_u, at_t, at_s = (log_snr(ab[time]) for time in (before.t, now.t, s))
+        return now.x_0_hat + (at_s - at_t) / (2 * (at_t - at_u)) * (now.x_0_hat - before.x_0_hat)
+
+
+class Heun(Solver):
+    """EDM's deterministic sampler, the trapezoid rule in sigma (Karras et al. 2022, Algorithm 1).
+
+    Of y = x / sqrt(ab) and sigma = sqrt((1 - ab) / ab), dy/dsigma = (y - x_0_hat) / sigma. The mean
+    of that slope at t and at the Euler point of s is the slope with x_0_hat replaced by
+    x_0_hat + sigma_t / (2 sigma_s) (x_0_hat_s - x_0_hat). Two evaluations a step; one where the
+    slope does not exist: into sigma = 0, the last step, and out of alpha_bar = 0.
+    """
+
+    def num_evaluations(self, degradation: Degradation) -> int:
+        ab = require_gaussian(degradation, "sampler=heun", "sampler=cold").alpha_bar
+        times = self.times(degradation.num_steps)
+        return len(times) - 1 + sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
+
+    def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
+        ab = require_gaussian(restorer.degradation, "", "").alpha_bar
+        if not _has_slopes(ab[now.t], ab[s]):
+            return now.x_0_hat
+        x_s = self.step(now.x_t, now.x_0_hat, now.t, s, now.x_t, restorer.degradation, None)
+        ahead = self.restore(restorer, x_s, s)
+        ratio = math.exp((log_snr(ab[s]) - log_snr(ab[now.t])) / 2)
+        return now.x_0_hat + ratio / 2 * (ahead - now.x_0_hat)
+
+
+def log_snr(ab: float) -> float:
+    """log(alpha_bar / (1 - alpha_bar)), -inf at alpha_bar = 0; for alpha_bar < 1."""
+    return math.log(ab / (1 - ab)) if ab > 0 else -math.inf
+
+
+def _has_slopes(ab_t: float, ab_s: float) -> bool:
+    return ab_t > 0 and ab_s < 1

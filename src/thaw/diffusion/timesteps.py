@@ -1,0 +1,117 @@
+"""Which time steps are trained: uniformly drawn, or more often where the loss is large."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from thaw.checks import check_between, check_whole
+
+
+class Timesteps(nn.Module, ABC):
+    """p(t) on 1..T; what it has learnt of the losses travels in the checkpoint."""
+
+    @abstractmethod
+    def draw(
+        self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Steps and the factors that keep the expected loss that of uniform steps.
+
+        Args:
+            num_images: B.
+            num_steps: T.
+            generator: where the draw comes from; the global generator if None.
+            device: of the generator and of what is drawn.
+
+        Returns:
+            t, int64 ``[B]``, each in 1..T, and 1 / (T p(t)), ``[B, 1, 1, 1]``.
+        """
+
+    def record(self, t: Tensor, errors: Tensor, weights: Tensor) -> None:
+        """Learn from the errors ``[B, C, H, W]`` of steps t, and their weights ``[B, 1, 1, 1]``."""
+
+
+class UniformTimesteps(Timesteps):
+    """t ~ U{1..T} (Ho et al. 2020, Algorithm 1)."""
+
+    def draw(
+        self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        t = torch.randint(1, num_steps + 1, (num_images,), generator=generator, device=device)
+        return t, torch.ones(num_images, 1, 1, 1, device=device)
+
+
+class LossSecondMoment(UniformTimesteps):
+    """p(t) ~ sqrt(E[L_t^2]), the mean over the last losses of t (Nichol and Dhariwal 2021, 3.3).
+
+    t is uniform until every t has ``history`` losses, and wherever no gradient is taken: then
+    nothing is recorded, and a validation loss compares with those of other runs.
+
+    Args:
+        history: losses remembered of each t.
+        uniform_share: the share of draws that stay uniform, 0.001 in the published code.
+
+    Raises:
+        ValueError: history is not a whole number of at least 1, or uniform_share not in [0, 1].
+    """
+
+    losses: Tensor
+    counts: Tensor
+
+    def __init__(self, history: int = 10, uniform_share: float = 0.001) -> None:
+        super().__init__()
+        check_whole("objective.timesteps.history", history)
+        check_between("objective.timesteps.uniform_share", uniform_share, 0, 1)
+        self.history = history
+        self.uniform_share = uniform_share
+        self.register_buffer("losses", torch.empty(0, history))
+        self.register_buffer("counts", torch.empty(0, dtype=torch.int64))
+        self.register_load_state_dict_pre_hook(self._make_room)  # type: ignore[no-untyped-call]
+
+    def draw(
+        self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        if len(self.counts) != num_steps + 1:  # T is known at the first draw
+            self._forget(num_steps, device)
+        if not torch.is_grad_enabled():
+            return super().draw(num_images, num_steps, generator, device)
+        p = self.probabilities()
+        t = 1 + torch.multinomial(p[1:], num_images, replacement=True, generator=generator)
+        return t, 1 / (num_steps * p[t]).view(-1, 1, 1, 1)
+
+    def probabilities(self) -> Tensor:
+        """p(t), float32 ``[T + 1]``, 0 at t = 0."""
+        tiny = torch.finfo(torch.float32).tiny  # where all losses are 0, all t are alike
+        relative = self.losses / self.losses.amax().clamp(min=tiny)  # whose squares are finite
+        size = relative.square().mean(1).sqrt().clamp(min=tiny)
+        size[0] = 0
+        uniform = torch.ones_like(size)
+        uniform[0] = 0
+        uniform /= uniform.sum()
+        mixed = torch.lerp(size / size.sum(), uniform, self.uniform_share)
+        return torch.where((self.counts[1:] >= self.history).all(), mixed, uniform)
+
+    def record(self, t: Tensor, errors: Tensor, weights: Tensor) -> None:
+        if not torch.is_grad_enabled():
+            return
+        losses = (weights.flatten() * errors.detach().flatten(1).mean(1)).to(self.losses.dtype)
+        finite = losses.isfinite()  # one overflow would make every p(t) NaN
+        t, losses = t[finite], losses[finite]
+        same = t[:, None] == t
+        before, after = same.tril(-1).sum(1), same.triu(1).sum(1)
+        slots = (self.counts[t] + before) % self.history
+        kept = after < self.history  # later ones of this batch take the places of the others
+        self.losses[t[kept], slots[kept]] = losses[kept]
+        self.counts.index_add_(0, t, torch.ones_like(t))
+
+    def _forget(self, num_steps: int, device: torch.device) -> None:
+        self.losses = torch.zeros(num_steps + 1, self.history, device=device)
+        self.counts = torch.zeros(num_steps + 1, dtype=torch.int64, device=device)
+
+    def _make_room(
+        self, module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any
+    ) -> None:
+        counts = state_dict.get(f"{prefix}counts")
+        if counts is not None:
+            self._forget(len(counts) - 1, self.counts.device)

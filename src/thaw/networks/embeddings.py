@@ -1,0 +1,65 @@
+"""Embeddings of what a network is told beside the image: the step t and, where there is one, a
+class label.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from thaw.checks import check_between, check_whole
+from thaw.networks.activations import activation as make_activation
+
+
+class TimeEmbedding(nn.Module):
+    """An MLP over sin(w t / T) and cos(w t / T) - 1, w in {0, 2 pi 1.5^i : i = 0..14}."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, num_steps: int, activation: str, num_frequencies: int = 16):
+        super().__init__()
+        self.num_steps = num_steps
+        frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(num_frequencies - 1)]
+        self.register_buffer("frequencies", torch.tensor(frequencies), persistent=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * num_frequencies, 128),
+            make_activation(activation),
+            nn.Linear(128, 128),
+            make_activation(activation),
+            nn.Linear(128, 128),
+            make_activation(activation),
+            nn.Linear(128, width),
+        )
+
+    def forward(self, t: Tensor) -> Tensor:
+        """``[B, width]`` from steps t, int64 ``[B]``."""
+        phase = (t / self.num_steps).to(self.frequencies.dtype)[:, None] * self.frequencies
+        embedding: Tensor = self.mlp(torch.cat([phase.sin(), phase.cos() - 1], dim=1))
+        return embedding
+
+
+class LabelEmbedding(nn.Embedding):
+    """A vector for each class, added to the embedding of t (Dhariwal and Nichol 2021, section 3).
+
+    The label -1, "none", adds nothing: there the network is the unconditional one.
+    """
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """``[B, width]`` from labels, int64 ``[B]``, each -1 or a class."""
+        embedding: Tensor = super().forward(labels.clamp(min=0))
+        return embedding * (labels >= 0).unsqueeze(1)
+
+
+def label_embedding(
+    num_classes: int | None, width: int, label_dropout: float
+) -> LabelEmbedding | None:
+    """A network's embedding of labels, None for an unconditional one.
+
+    Raises:
+        ValueError: num_classes or label_dropout is out of its range.
+    """
+    check_between("model.label_dropout", label_dropout, 0, 1)
+    if num_classes is None:
+        return None
+    check_whole("model.num_classes", num_classes, 1, 65_536)
+    return LabelEmbedding(num_classes, width)

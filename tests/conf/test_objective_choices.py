@@ -1,0 +1,157 @@
+"""The nested groups of an objective: composed, refused, and resumed by Lightning."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import DataLoader, TensorDataset
+
+from thaw.commands import config
+from thaw.commands.errors import InputError, as_input_errors
+from thaw.diffusion.objectives import MSE
+from thaw.diffusion.timesteps import UniformTimesteps
+from thaw.diffusion.weightings import Unweighted
+from thaw.training.experiment import Experiment, build, make
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
+
+
+def composed(*overrides: str) -> DictConfig:
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", overrides=[*QUICK, *overrides])
+
+
+def built(*overrides: str) -> Experiment:
+    return build(composed(*overrides), provenance={})
+
+
+def classes(cfg: DictConfig) -> tuple[str, ...]:
+    nodes = (cfg.objective, cfg.objective.weighting, cfg.objective.timesteps)
+    return tuple(node._target_.rpartition(".")[2] for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ("", ("MSE", "Unweighted", "UniformTimesteps")),
+        ("objective/weighting=min_snr", ("MSE", "MinSNR", "UniformTimesteps")),
+        ("objective=l1 objective/weighting=p2", ("L1", "P2", "UniformTimesteps")),
+        ("objective/weighting=p2 objective=huber", ("Huber", "P2", "UniformTimesteps")),
+        ("degradation=row_random", ("L1", "Unweighted", "UniformTimesteps")),
+        (
+            "degradation=column_inside_out objective/timesteps=importance",
+            ("L1", "Unweighted", "LossSecondMoment"),
+        ),
+        (
+            "experiment=ddpm_gelu_1000 objective/weighting=min_snr objective/timesteps=importance",
+            ("MSE", "MinSNR", "LossSecondMoment"),
+        ),
+    ],
+)
+def test_choices_compose_with_a_degradations_own(overrides: str, expected: tuple[str, ...]) -> None:
+    assert classes(composed(*overrides.split())) == expected
+
+
+def test_values_are_set_beside_the_choice() -> None:
+    cfg = composed("objective/weighting=min_snr", "objective.weighting.gamma=2")
+    objective = make(cfg.objective)
+    assert objective.weighting.gamma == 2
+
+
+def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n"
+        "defaults:\n"
+        "  - override /degradation: gaussian\n"
+        "  - override /objective: huber\n"
+        "  - override /objective/weighting: min_snr\n"
+        "objective:\n  weighting:\n    gamma: 3\n"
+    )
+    cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
+    assert classes(cfg) == ("Huber", "MinSNR", "UniformTimesteps")
+    assert cfg.objective.weighting.gamma == 3
+
+
+def test_a_configuration_from_before_the_choices_still_builds() -> None:
+    """Checkpoints carry theirs: ``objective`` was a target and nothing else."""
+    objective = make(OmegaConf.create({"_target_": "thaw.diffusion.objectives.MSE"}))
+    assert isinstance(objective, MSE)
+    assert isinstance(objective.weighting, Unweighted)
+    assert isinstance(objective.timesteps, UniformTimesteps)
+    assert objective.state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("degradation=column_random objective/weighting=min_snr", "objective/weighting=uniform"),
+        ("degradation=row_random objective/weighting=p2", "objective/weighting=uniform"),
+        ("degradation=column_random prediction=velocity", "use prediction=clean"),
+        ("schedule.zero_terminal_snr=true", "use prediction=velocity or prediction=clean"),
+        ("schedule.rescale=true schedule.timesteps=20", "use schedule.timesteps=21 or more"),
+        ("objective=huber objective.delta=0", "objective.delta must be a number"),
+        ("+objective.weighting.mistyped=3", "unknown key objective.weighting.mistyped"),
+        ("objective/timesteps=importance objective.timesteps.history=0", "a whole number of at"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(overrides: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error, as_input_errors():
+        built(*overrides.split())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "quadratic", "sigmoid", "cosine"])
+def test_every_schedule_has_zero_terminal_snr(schedule: str) -> None:
+    cfg = composed(f"schedule={schedule}", "schedule.zero_terminal_snr=true", "prediction=velocity")
+    assert build(cfg, provenance={}).restorer.degradation.alpha_bar[-1] == 0
+
+
+IMPORTANCE = (
+    "objective/timesteps=importance",
+    "objective.timesteps.history=2",
+    "schedule.timesteps=4",
+    "model.hidden=[4]",
+    "metrics.sampler=null",
+)
+
+
+def test_building_allocates_the_history_and_records_nothing() -> None:
+    state = built(*IMPORTANCE).module.state_dict()
+    assert state["objective.timesteps.losses"].shape == (5, 2)
+    assert state["objective.timesteps.counts"].tolist() == [0, 0, 0, 0, 0]
+
+
+def trained(folder: Path, max_epochs: int, checkpoint: Path | None = None) -> pl.Trainer:
+    """By Lightning, on eight images an epoch in two batches; its last losses are in the module."""
+    torch.manual_seed(0)
+    images = torch.rand(8, 1, 28, 28) - 0.5
+    loader = DataLoader(TensorDataset(images, torch.zeros(8, dtype=torch.int64)), batch_size=4)
+    module = built(*IMPORTANCE).module
+    trainer = pl.Trainer(
+        max_epochs=max_epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(module, loader, loader, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_resumes_with_the_history(tmp_path: Path) -> None:
+    undisturbed = trained(tmp_path, 8).lightning_module
+    trained(tmp_path, 5).save_checkpoint(tmp_path / "half.ckpt")
+    resumed = trained(tmp_path, 8, tmp_path / "half.ckpt").lightning_module
+    kept, found = undisturbed.state_dict(), resumed.state_dict()
+    assert kept.keys() == found.keys()
+    assert all(kept[key].equal(found[key]) for key in kept)
+    assert kept["objective.timesteps.counts"].sum() == 64

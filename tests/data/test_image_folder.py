@@ -1,0 +1,239 @@
+"""Folders of images: classes, splits, and batches that do not depend on where the pixels are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from thaw.data import module
+from thaw.data.datasets import ImageFolder
+from thaw.data.image_folder import ImageFolder as Source
+from thaw.data.sources import ImageSet
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "pictures"
+
+
+def paint(path: Path, *colour: int) -> None:
+    """An image of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), colour).save(path)
+
+
+def colours(images: ImageSet) -> set[tuple[int, ...]]:
+    assert (images.images == images.images[:, :, :1, :1]).all()
+    return {tuple(colour) for colour in images.images[:, :, 0, 0].tolist()}
+
+
+def numbered(folder: Path, num_images: int, first: int = 0) -> None:
+    for number in range(first, first + num_images):
+        paint(folder / f"{number}.png", number % 256, number // 256, 0)
+
+
+def test_subfolders_are_classes_in_the_order_of_their_names(folder: Path) -> None:
+    for number in range(20):
+        paint(folder / "dog" / f"{number}.png", 200, number, 0)
+        paint(folder / "cat" / "young" / f"{number}.png", 100, number, 0)
+        paint(folder / "zebra" / f"{number}.jpeg", 50, 50, 50)
+    source = Source(folder, image_size=8, test_share=0.3)
+    assert source.num_classes == 3
+    for images in source.load():
+        assert images.labels.dtype == torch.int64
+        assert set(images.labels.tolist()) == {0, 1, 2}
+        red = torch.tensor([100, 200, 50])[images.labels]
+        assert (images.images[:, 0, 0, 0].int() - red).abs().max() <= 2  # JPEG
+
+
+def test_a_flat_folder_has_one_class_and_hidden_names_are_passed_over(folder: Path) -> None:
+    numbered(folder, 40)
+    (folder / ".DS_Store").write_bytes(b"no image")
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "a.png").write_bytes(b"no image")
+    source = Source(folder, image_size=8)
+    train, test = source.load()
+    assert source.num_classes == 1
+    assert len(train.labels) + len(test.labels) == 40
+    assert not train.labels.any()
+
+
+def test_given_splits_are_kept_and_share_their_classes(folder: Path) -> None:
+    for number in range(12):
+        paint(folder / "train" / "b" / f"{number}.png", 1, number, 0)
+        paint(folder / "train" / "c" / f"{number}.png", 2, number, 0)
+        paint(folder / "test" / "a" / f"{number}.png", 10, number, 0)
+        paint(folder / "test" / "c" / f"{number}.png", 12, number, 0)
+    (folder / "README").write_text("what else is there is not read")
+    source = Source(folder, image_size=8)
+    train, test = source.load()
+    assert source.num_classes == 3
+    assert colours(train) == {(c, n, 0) for c in (1, 2) for n in range(12)}
+    assert colours(test) == {(c, n, 0) for c in (10, 12) for n in range(12)}
+    assert set(train.labels.tolist()) == {1, 2}
+    assert set(test.labels.tolist()) == {0, 2}
+
+
+def test_more_images_make_none_change_sides(folder: Path) -> None:
+    numbered(folder, 300)
+    train, test = (colours(split) for split in Source(folder, image_size=8, test_share=0.3).load())
+    assert len(train) + len(test) == 300
+    assert not train & test
+    assert 60 <= len(test) <= 120  # binomial, mean 90, 4 standard deviations
+    numbered(folder, 100, first=300)
+    more_train, more_test = (
+        colours(split) for split in Source(folder, image_size=8, test_share=0.3).load()
+    )
+    assert train < more_train
+    assert test < more_test
+    wider = colours(Source(folder, image_size=8, test_share=0.5).load()[1])
+    assert more_test < wider
+
+
+def test_neither_the_folders_place_nor_the_run_decides_the_order(folder: Path) -> None:
+    numbered(folder, 60)
+    first = Source(folder, image_size=8).load()
+    moved = folder.rename(folder.with_name("moved"))
+    second = Source(moved.parent, "moved", image_size=8).load()
+    third = Source("nowhere", moved, image_size=8).load()
+    for one, two, three in zip(first, second, third, strict=True):
+        assert torch.equal(one.images, two.images)
+        assert torch.equal(one.images, three.images)
+    order = first[0].images[:, 0, 0, 0].tolist()
+    assert order != sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ([], "no folder .*pictures: set data.root"),
+        (["train/a.png"], r"pictures holds train/ but not train and test: .* data.folder="),
+        (["train/a.png", "test/.hidden"], "no image in .*test"),
+        (["a.png"], r"data.test_share=0.1 of the 1 images in .*pictures leaves \d to train"),
+        (["cat/a.png", "labels.csv"], "labels.csv lies beside the folders of classes"),
+    ],
+)
+def test_a_folder_that_is_not_as_it_should_be_is_refused(
+    folder: Path, files: list[str], complaint: str
+) -> None:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    with pytest.raises((FileNotFoundError, ValueError), match=complaint) as error:
+        Source(folder).load()
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_image_is_refused_by_name(folder: Path) -> None:
+    numbered(folder, 20)
+    (folder / "notes.txt").write_text("remember the milk")
+    with pytest.raises(ValueError, match=r"notes\.txt is no image that can be read"):
+        Source(folder).load()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"image_size": 0}, "data.image_size must be a whole number from 1 to 4096, not 0"),
+        ({"image_size": 32.0}, "data.image_size must be a whole number"),
+        ({"channels": 4}, r"data.channels must be 1 \(grey\) or 3 \(colour\), not 4"),
+        ({"test_share": 0}, "data.test_share must be a number between 0 and 1"),
+        ({"test_share": 1}, "data.test_share must be a number between 0 and 1"),
+        ({"root": ""}, "data.root is empty"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_anything_is_read(options, complaint) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ImageFolder(**{"root": "nowhere"} | options)
+
+
+@pytest.fixture
+def pictures(folder: Path) -> Path:
+    draw = np.random.default_rng(0)
+    for number in range(90):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        array = draw.integers(0, 256, (20, 16, 3), np.uint8)
+        Image.fromarray(array).save(folder / "ab"[number % 2] / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("val_size", [0, 13])
+def test_batches_from_the_file_are_those_from_memory_bit_for_bit(
+    pictures: Path, val_size: int
+) -> None:
+    options = {"image_size": 12, "test_share": 0.2, "batch_size": 8, "val_size": val_size}
+    on_disk, in_memory = (ImageFolder(str(pictures), **options) for _ in range(2))
+    in_memory.source.load = lambda: tuple(
+        ImageSet(part.images.clone(), part.labels, part.is_shuffled)
+        for part in Source(pictures, image_size=12, test_share=0.2).load()
+    )
+    for data in (on_disk, in_memory):
+        data.setup()
+    assert on_disk.checksum == in_memory.checksum
+    for loader in ("train_dataloader", "val_dataloader"):
+        for one, two in zip(getattr(on_disk, loader)(), getattr(in_memory, loader)(), strict=True):
+            assert torch.equal(one[0], two[0])
+            assert torch.equal(one[1], two[1])
+
+
+def test_no_split_copies_what_is_mapped(pictures: Path) -> None:
+    data = ImageFolder(str(pictures), image_size=12, batch_size=8, val_size=20)
+    data.setup()
+    files = list((pictures.parent / "home" / "thaw" / "images").iterdir())
+    (size,) = (path.stat().st_size for path in files)
+    storages = {
+        images.untyped_storage().data_ptr()
+        for images in (data.train_images, data.val_images, data.test_images)
+    }
+    assert len(storages) == 1
+    assert data.train_images.untyped_storage().nbytes() == size
+    assert len(data.val_labels) == 20
+    assert len(data.train_labels) + len(data.val_labels) + len(data.test_labels) == 90
+
+
+def test_more_held_out_images_include_the_fewer(pictures: Path) -> None:
+    held_out = {}
+    for val_size in (5, 20):
+        data = ImageFolder(str(pictures), image_size=12, batch_size=8, val_size=val_size)
+        data.setup()
+        held_out[val_size] = {image.numpy().tobytes() for image in data.val_images}
+        rest = {image.numpy().tobytes() for image in data.train_images}
+        assert not held_out[val_size] & rest
+    assert held_out[5] < held_out[20]
+
+
+@pytest.mark.parametrize(("free", "place"), [(10_000, "cpu"), (10**9, "meta")])
+def test_what_would_fill_the_device_stays_where_it_is(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, free: int, place: str
+) -> None:
+    """The device is torch's "meta", which every machine has and which holds nothing."""
+    data = ImageFolder(str(pictures), image_size=12, batch_size=8)
+    data.setup()
+    assert 0.5 * 10_000 < data.train_images.nbytes < 0.5 * 10**9
+    monkeypatch.setattr(module, "free_bytes", lambda device: free)
+    monkeypatch.setattr(data, "_device", lambda: torch.device("meta"))
+    loader = data.train_dataloader()
+    assert loader.data.images.device.type == place
+    assert loader.device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_batches_copied_by_index_are_those_of_resident_images(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = {}
+    for free in (0, 10**9):
+        data = ImageFolder(str(pictures), image_size=12, batch_size=8)
+        data.setup()
+        monkeypatch.setattr(module, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(data, "_device", lambda: torch.device("cuda", 0))
+        loader = data.train_dataloader()
+        assert loader.data.images.is_cuda == (free > 0)
+        batches[free] = list(loader)
+    for one, two in zip(batches[0], batches[10**9], strict=True):
+        assert one[0].is_cuda
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[1], two[1])

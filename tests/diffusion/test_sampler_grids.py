@@ -1,0 +1,170 @@
+"""Time grids: what each promises, diffusers' spacings, and the way they are chosen."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from thaw.commands import config
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.gaussian import DDIM
+from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
+from thaw.diffusion.schedules import linear
+from thaw.training.experiment import build, make
+
+RestorerOf = Callable[..., Restorer]
+CONF = Path(__file__).resolve().parents[2] / "conf"
+NAMES = sorted(path.stem for path in CONF.glob("sampler/grid/*.yaml"))
+GRIDS = [Trailing(), Linspace(), Leading(), Quadratic()]
+every_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.name)
+COLUMNS = LineAverage((1, 4, 6), "column", "random")
+
+
+@every_grid
+@given(st.integers(1, 1000), st.data())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_times_fall_strictly_to_0(grid: Grid, last: int, data: st.DataObject) -> None:
+    num_steps = data.draw(st.integers(1, last))
+    times = grid.times(last, num_steps)
+    assert len(times) == num_steps + 1
+    assert all(t > s for t, s in pairwise(times))
+    assert times[-1] == 0
+    if isinstance(grid, Leading):
+        gaps = {t - s for t, s in pairwise(times[:-1])} or {last}
+        assert gaps == {last // num_steps}
+        assert times[-2] == 1
+    else:
+        assert times[0] == last
+
+
+@every_grid
+@pytest.mark.parametrize("last", [1, 2, 30])
+def test_all_steps_is_every_step(grid: Grid, last: int) -> None:
+    assert grid.times(last, last) == list(range(last, -1, -1))
+
+
+@pytest.mark.parametrize("num_steps", [2, 7, 10, 50, 300, 999])
+@pytest.mark.parametrize("name", ["trailing", "linspace", "leading"])
+def test_the_spacing_is_diffusers(name: str, num_steps: int) -> None:
+    published = DDIMScheduler(num_train_timesteps=1000, timestep_spacing=name)
+    published.set_timesteps(num_steps)
+    (grid,) = (grid for grid in GRIDS if grid.name == name)
+    # Their index t - 1 is our step t.
+    assert [*(published.timesteps + 1).tolist(), 0] == grid.times(1000, num_steps)
+
+
+def test_quadratic_times_are_squares() -> None:
+    assert Quadratic().times(1000, 10) == [1000, 810, 640, 490, 360, 250, 160, 90, 40, 10, 0]
+
+
+@pytest.mark.parametrize(("last", "num_steps"), [(100, 50), (28, 20), (1000, 900)])
+def test_squares_that_would_fall_together_are_spread_out(last: int, num_steps: int) -> None:
+    times = Quadratic().times(last, num_steps)[::-1]
+    for rank, t in enumerate(times):
+        assert t == max(round(last * (rank / num_steps) ** 2), rank)
+
+
+@every_grid
+@pytest.mark.parametrize("num_steps", [1, 4, None])
+def test_a_sampler_asks_at_the_times_of_its_grid(
+    grid: Grid, num_steps: int | None, restorer_of: RestorerOf
+) -> None:
+    asked = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        asked.append(t.unique().item())
+        return torch.zeros_like(x_t)
+
+    x_T = torch.randn(2, 1, 2, 2)
+    degradation = Gaussian(linear(30))
+    DDIM(num_steps, grid=grid).sample(restorer_of(network, degradation), x_T, x_T)
+    assert [*asked, 0] == grid.times(30, num_steps or 30)
+
+
+@pytest.mark.parametrize("sampler", [Cold, Naive])
+@pytest.mark.parametrize("grid", [Trailing(), Linspace(), Quadratic()], ids=lambda g: g.name)
+@pytest.mark.parametrize("num_steps", [1, 3, 5])
+def test_the_cold_algorithms_take_fewer_steps_on_any_grid(
+    sampler: type[Cold], grid: Grid, num_steps: int, restorer_of: RestorerOf
+) -> None:
+    """What the network sees is what the degradation makes of the image at the step it is told."""
+    x_0 = torch.rand(3, 1, 4, 6, dtype=torch.float64) - 0.5
+    noise = COLUMNS.draw_noise(x_0)
+    seen = []
+
+    def perfect(x_t: Tensor, t: Tensor) -> Tensor:
+        seen.append(t[0].item())
+        torch.testing.assert_close(x_t, COLUMNS(x_0, t, noise), rtol=0, atol=1e-15)
+        return x_0
+
+    x_T = COLUMNS(x_0, torch.full((3,), 6), noise)
+    restored = sampler(num_steps, grid=grid).sample(restorer_of(perfect, COLUMNS), x_T, noise)
+    torch.testing.assert_close(restored, x_0, rtol=0, atol=1e-15)
+    assert seen == grid.times(6, num_steps)[:-1]
+
+
+def test_leading_is_refused_where_the_start_has_to_be_the_last_step() -> None:
+    with pytest.raises(
+        ValueError,
+        match="sampler/grid=leading.*LineAverage does not; with it use sampler/grid=trailing",
+    ):
+        Cold(grid=Leading()).check(COLUMNS)
+    DDIM(3, grid=Leading()).check(Gaussian(linear(10)))
+
+
+def test_the_description_names_a_grid_that_is_not_the_usual_one() -> None:
+    degradation = Gaussian(linear(100))
+    assert DDIM(25, grid=Trailing()).describe(degradation) == "DDIM, 25 steps"
+    assert DDIM(25, grid=Leading()).describe(degradation) == "DDIM, 25 steps, leading grid"
+    assert Cold(2, grid=Quadratic()).describe(COLUMNS) == "Cold, 2 steps, quadratic grid"
+
+
+def test_a_grid_given_as_a_word_says_how_to_choose_one() -> None:
+    with pytest.raises(ValueError, match="not 'linspace'; choose it as a group, by sampler/grid="):
+        DDIM(grid="linspace")  # type: ignore[arg-type]
+
+
+def composed(command: str, *overrides: str) -> DictConfig:
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, overrides=list(overrides))
+
+
+QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
+
+
+def test_every_grid_has_a_file() -> None:
+    assert sorted(grid.name for grid in GRIDS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_grid_is_chosen_by_its_group(name: str) -> None:
+    """For the run's sampler, for that of the scores, and for a stored run."""
+    cfg = composed(
+        "train", *QUICK, f"sampler/grid={name}", f"sampler/grid@metrics.sampler.grid={name}"
+    )
+    experiment = build(cfg, provenance={})
+    assert experiment.sampler.grid.name == name
+    assert experiment.score_sampler.grid.name == name
+    later = composed("evaluate", "sampler=ddim", f"sampler/grid={name}")
+    assert make(later.sampler).grid.name == name
+    # Without a sampler of its own, a change to the stored one.
+    change = composed("evaluate", f"+sampler/grid={name}").sampler
+    assert make(OmegaConf.merge(cfg.sampler, change)).grid.name == name
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("sampler/*.yaml")), ids=lambda path: path.stem)
+def test_the_grid_of_every_sampler_is_trailing_unless_chosen(path: Path) -> None:
+    cfg = composed("train", *QUICK, f"sampler={path.stem}")
+    assert isinstance(make(cfg.sampler).grid, Trailing)

@@ -1,0 +1,252 @@
+"""DPM-Solver++(2M) and Heun: against their papers' own variables, and what they promise."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.predictions import Clean, Noise
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.samplers.grids import Linspace, Quadratic
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver, log_snr
+from thaw.diffusion.schedules import cosine, linear
+
+RestorerOf = Callable[..., Restorer]
+Images = Callable[..., Tensor]
+ExactGaussian = Callable[[Tensor], Gaussian]
+SHAPE = (3, 1, 4, 5)
+SOLVERS = [DPMSolver, Heun]
+
+
+def normal(seed: int) -> Tensor:
+    return torch.randn(*SHAPE, generator=Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def clean(x_t: Tensor, t: Tensor) -> Tensor:
+    """Some x_0_hat, smooth in both arguments."""
+    return (0.8 * x_t + t.view(-1, 1, 1, 1) / 40).sin()
+
+
+def zero_terminal(timesteps: int) -> Tensor:
+    """The linear table with sqrt(alpha_bar) shifted and scaled to end at 0 (Lin et al. 2023)."""
+    signal = linear(timesteps).sqrt()
+    return ((signal - signal[-1]) / (signal[0] - signal[-1])) ** 2
+
+
+@pytest.mark.parametrize("grid", [None, Quadratic()], ids=["trailing", "quadratic"])
+def test_dpm_solver_is_lus_algorithm_2(
+    grid: Quadratic | None, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
+) -> None:
+    """Lu et al. 2022, in alpha, sigma, lambda and h, down to the step before sigma = 0."""
+    schedule = linear(60)
+    sampler = DPMSolver(6, clip=False, grid=grid)
+    times = sampler.times(60)
+    alpha, sigma = schedule.sqrt(), (1 - schedule).sqrt()
+    lam = alpha.log() - sigma.log()
+    x, images, states = normal(1), [], [normal(1)]
+    for i in range(1, 6):
+        now, then = times[i - 1], times[i]
+        images.append(clean(x, torch.full((3,), now)))
+        h = lam[then] - lam[now]
+        if i == 1:
+            D = images[-1]
+        else:
+            r = (lam[now] - lam[times[i - 2]]) / h
+            D = (1 + 1 / (2 * r)) * images[-1] - 1 / (2 * r) * images[-2]
+        x = sigma[then] / sigma[now] * x - alpha[then] * torch.expm1(-h) * D
+        states.append(x)
+    states.append(clean(x, torch.full((3,), times[5])))
+    restorer = restorer_of(clean, exact_gaussian(schedule))
+    for state, expected in zip(
+        sampler.trajectory(restorer, normal(1), normal(1)), states, strict=True
+    ):
+        torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [None, Linspace()], ids=["trailing", "linspace"])
+def test_heun_is_karras_algorithm_1(
+    grid: Linspace | None, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
+) -> None:
+    """Karras et al. 2022, of y = x / sqrt(ab) in sigma, each line as it stands there."""
+    schedule = linear(60)
+    sampler = Heun(6, clip=False, grid=grid)
+    times = sampler.times(60)
+    sigma = ((1 - schedule) / schedule).sqrt()
+
+    def denoised(y: Tensor, t: int) -> Tensor:
+        return clean(y * schedule[t].sqrt(), torch.full((3,), t))
+
+    y = normal(1) / schedule[60].sqrt()
+    states = [normal(1)]
+    for now, then in pairwise(times):
+        d = (y - denoised(y, now)) / sigma[now]
+        y_next = y + (sigma[then] - sigma[now]) * d
+        if sigma[then] != 0:
+            d_next = (y_next - denoised(y_next, then)) / sigma[then]
+            y_next = y + (sigma[then] - sigma[now]) * (d + d_next) / 2
+        y = y_next
+        states.append(y * schedule[then].sqrt())
+    restorer = restorer_of(clean, exact_gaussian(schedule))
+    for state, expected in zip(
+        sampler.trajectory(restorer, normal(1), normal(1)), states, strict=True
+    ):
+        torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("sampler", SOLVERS)
+def test_one_step_is_ddims(sampler: type[Solver], restorer_of: RestorerOf) -> None:
+    restorer = restorer_of(clean, Gaussian(linear(60)))
+    x_T = normal(1)
+    assert torch.equal(sampler(1).sample(restorer, x_T, x_T), DDIM(1).sample(restorer, x_T, x_T))
+
+
+@pytest.mark.parametrize("sampler", SOLVERS)
+@pytest.mark.parametrize("num_steps", [2, 7, None])
+def test_a_perfect_restorer_leads_along_the_degradation(
+    sampler: type[Solver],
+    num_steps: int | None,
+    exact_gaussian: ExactGaussian,
+    restorer_of: RestorerOf,
+    random_images: Images,
+) -> None:
+    degradation = exact_gaussian(linear(40))
+    x_0, noise = random_images(*SHAPE), normal(3)
+    x_T = degradation(x_0, torch.full((3,), 40), noise)
+    restorer = restorer_of(lambda x_t, t: x_0, degradation)
+    for state in sampler(num_steps).trajectory(restorer, x_T, noise):
+        expected = degradation(x_0, torch.full((3,), state.t), noise)
+        torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("sampler", SOLVERS)
+def test_what_the_network_predicts_makes_no_difference(
+    sampler: type[Solver], exact_gaussian: ExactGaussian, restorer_of: RestorerOf
+) -> None:
+    """The same model asked for its noise instead of its image, clipped both times."""
+    degradation = exact_gaussian(linear(60))
+
+    def noise(x_t: Tensor, t: Tensor) -> Tensor:
+        signal, sigma = degradation.scales(t)
+        return (x_t - signal * clean(x_t, t)) / sigma
+
+    by_clean, by_noise = (
+        sampler(9).sample(restorer_of(network, degradation, prediction), normal(1), normal(1))
+        for network, prediction in ((clean, Clean()), (noise, Noise()))
+    )
+    torch.testing.assert_close(by_clean, by_noise, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "evaluations", "description"),
+    [
+        (DPMSolver(10), 10, 10, "DPMSolver, 10 steps"),
+        (DPMSolver(), 30, 30, "DPMSolver, 30 steps"),
+        (Heun(10), 10, 19, "Heun, 10 steps, 19 evaluations"),
+        (Heun(1), 1, 1, "Heun, 1 steps"),
+        (Heun(), 30, 59, "Heun, 30 steps, 59 evaluations"),
+        (Heun(5, grid=Quadratic()), 5, 9, "Heun, 5 steps, 9 evaluations, quadratic grid"),
+        (DDIM(5, eta=0.5, clip=False), 5, 5, "DDIM, 5 steps, eta 0.5, not clipped"),
+        (Ancestral(5), 5, 5, "Ancestral, 5 steps"),
+        (Ancestral(variance="large"), 30, 30, "Ancestral, 30 steps, large variance"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_description_states_the_evaluations_that_are_made(
+    sampler: DDIM, steps: int, evaluations: int, description: str, restorer_of: RestorerOf
+) -> None:
+    calls = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        calls.append(t[0].item())
+        return clean(x_t, t)
+
+    degradation = Gaussian(linear(30))
+    states = list(sampler.trajectory(restorer_of(network, degradation), normal(1), normal(1)))
+    assert len(states) == steps + 1
+    assert len(calls) == evaluations == sampler.num_evaluations(degradation)
+    assert sampler.describe(degradation) == description
+
+
+ZERO = zero_terminal(50)
+
+
+def test_a_table_that_ends_in_pure_noise_is_one() -> None:
+    assert (ZERO[0], ZERO[-1]) == (1, 0)
+    assert log_snr(0.0) == -math.inf
+
+
+@pytest.mark.parametrize("num_steps", [1, 5, None])
+@pytest.mark.parametrize(
+    "sampler",
+    [DDIM, lambda n: DDIM(n, eta=1.0), Ancestral, lambda n: Ancestral(n, "large")],
+    ids=["ddim", "ddim-eta-1", "ancestral", "ancestral-large"],
+)
+def test_alpha_bar_0_is_the_limit_of_small_ones(
+    sampler: Callable[..., DDIM], num_steps: int | None, restorer_of: RestorerOf
+) -> None:
+    nearly = ZERO.clone()
+    nearly[-1] = 1e-14
+    x_0, limit = (
+        sampler(num_steps).sample(
+            restorer_of(clean, Gaussian(schedule)), normal(1), normal(1), Generator().manual_seed(2)
+        )
+        for schedule in (ZERO, nearly)
+    )
+    assert x_0.isfinite().all()
+    torch.testing.assert_close(x_0, limit, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("sampler", "of_first_order"), [(DPMSolver, 2), (Heun, 1)])
+def test_a_solver_leaves_alpha_bar_0_by_ddims_steps(
+    sampler: type[Solver], of_first_order: int, restorer_of: RestorerOf
+) -> None:
+    """Both papers' variables are infinite there: no slope, and nothing to extrapolate from."""
+    calls = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        calls.append(t)
+        return clean(x_t, t)
+
+    degradation = Gaussian(ZERO)
+    restorer = restorer_of(network, degradation)
+    by_ddim = list(DDIM(8).trajectory(restorer, normal(1), normal(1)))
+    calls.clear()
+    states = list(sampler(8).trajectory(restorer, normal(1), normal(1)))
+    same = [torch.equal(a.x_t, b.x_t) for a, b in zip(states, by_ddim, strict=True)]
+    assert same.index(False) == of_first_order + 1
+    assert states[-1].x_t.isfinite().all()
+    assert len(calls) == sampler(8).num_evaluations(degradation)
+
+
+def test_ancestral_sampling_forgets_pure_noise(restorer_of: RestorerOf) -> None:
+    """At alpha_bar[T] = 0 the posterior of x_s is the forward process, whatever x_T is."""
+    x_0_hat = normal(1)
+    s = 30
+    for x_T in (normal(2), 100 * normal(3)):
+        x_s = Ancestral().step(x_T, x_0_hat, 50, s, x_T, Gaussian(ZERO), Generator().manual_seed(4))
+        expected = ZERO[s].sqrt() * x_0_hat + (1 - ZERO[s]).sqrt() * normal(4)
+        torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", SOLVERS)
+def test_a_degradation_without_noise_is_refused(sampler: type[Solver]) -> None:
+    columns = LineAverage((1, 4, 5), "column", "random")
+    with pytest.raises(ValueError, match=f"sampler={sampler.__name__.lower()} needs .*gaussian"):
+        sampler().check(columns)
+
+
+@pytest.mark.parametrize("sampler", SOLVERS)
+@pytest.mark.parametrize("schedule", [linear(1000), cosine(1000)], ids=["linear", "cosine"])
+def test_nothing_is_drawn(sampler: type[Solver], schedule: Tensor, restorer_of: RestorerOf) -> None:
+    draws = Generator().manual_seed(1)
+    before = draws.get_state()
+    restorer = restorer_of(clean, Gaussian(schedule))
+    first, second = (sampler(7).sample(restorer, normal(1), normal(k), draws) for k in (2, 3))
+    assert torch.equal(first, second)
+    assert torch.equal(draws.get_state(), before)

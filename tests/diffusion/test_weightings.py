@@ -1,0 +1,163 @@
+"""Weightings: the closed forms, diffusers' SNR, and one weight whatever the network predicts."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.objectives import L1, MSE
+from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.schedules import cosine, linear, quadratic
+from thaw.diffusion.weightings import P2, MinSNR, Unweighted, Weighting
+
+RestorerOf = Callable[..., Restorer]
+SCHEDULES = {"linear": linear, "squaredcos_cap_v2": cosine, "scaled_linear": quadratic}
+PREDICTIONS: dict[str, Prediction] = {
+    "sample": Clean(),
+    "epsilon": Noise(),
+    "v_prediction": Velocity(),
+}
+
+
+def weights(
+    weighting: Weighting, prediction: Prediction, restorer_of: RestorerOf, schedule: Tensor
+) -> Tensor:
+    """Of every step from 1 to T."""
+    restorer = restorer_of(lambda x_t, t: x_t, Gaussian(schedule), prediction)
+    found = weighting(restorer, torch.arange(1, len(schedule)))
+    assert found.shape == (len(schedule) - 1, 1, 1, 1)
+    return found.flatten()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("kind", PREDICTIONS)
+@pytest.mark.parametrize("gamma", [1.0, 5.0])
+def test_min_snr_is_that_of_diffusers(
+    schedule: str, kind: str, gamma: float, restorer_of: RestorerOf
+) -> None:
+    """As their training scripts use ``compute_snr``, which is float32 like their tables."""
+    published = DDPMScheduler(num_train_timesteps=1000, beta_schedule=schedule)
+    snr = compute_snr(published, torch.arange(1000))
+    divisor = {"sample": 1, "epsilon": snr, "v_prediction": snr + 1}[kind]
+    found = weights(MinSNR(gamma), PREDICTIONS[kind], restorer_of, SCHEDULES[schedule](1000))
+    torch.testing.assert_close(found, snr.clamp(max=gamma) / divisor, rtol=5e-4, atol=5e-4)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(("gamma", "k"), [(1.0, 1.0), (0.5, 1.0), (2.0, 3.0)])
+def test_p2_is_the_published_formula_of_diffusers_snr(
+    schedule: str, gamma: float, k: float, restorer_of: RestorerOf
+) -> None:
+    published = DDPMScheduler(num_train_timesteps=1000, beta_schedule=schedule)
+    snr = compute_snr(published, torch.arange(1000))
+    found = weights(P2(gamma, k), Noise(), restorer_of, SCHEDULES[schedule](1000))
+    torch.testing.assert_close(found, (k + snr) ** -gamma, rtol=5e-4, atol=5e-4)
+
+
+@pytest.mark.parametrize("kind", PREDICTIONS)
+def test_weights_are_their_closed_forms_in_float64(kind: str, restorer_of: RestorerOf) -> None:
+    """To the rounding of float32, far closer than a float32 table of alpha_bar allows."""
+    schedule = linear(1000)
+    snr = (schedule / (1 - schedule))[1:].numpy()
+    of_clean = {"sample": 1.0, "epsilon": 1 / snr, "v_prediction": 1 / (1 + snr)}[kind]
+    for weighting, expected in (
+        (MinSNR(5.0), np.minimum(snr, 5) * of_clean),
+        (P2(0.5, 2.0), snr / np.sqrt(2 + snr) * of_clean),
+        (Unweighted(), np.ones(1000)),
+    ):
+        found = weights(weighting, PREDICTIONS[kind], restorer_of, schedule).numpy()
+        np.testing.assert_allclose(found, expected, rtol=2e-6)
+
+
+def test_p2_with_gamma_0_and_min_snr_at_high_noise_leave_the_noise_loss_alone(
+    restorer_of: RestorerOf,
+) -> None:
+    schedule = linear(1000)
+    assert weights(P2(gamma=0.0), Noise(), restorer_of, schedule) == pytest.approx(1, rel=1e-6)
+    noisy = (schedule / (1 - schedule))[1:] < 5
+    min_snr = weights(MinSNR(5.0), Noise(), restorer_of, schedule)
+    assert min_snr[noisy] == pytest.approx(1, rel=1e-6)
+    assert (min_snr[~noisy] < 1).all()
+
+
+@pytest.mark.parametrize("weighting", [MinSNR(), P2()], ids=["min_snr", "p2"])
+def test_one_guess_of_the_image_costs_the_same_whatever_the_network_predicts(
+    weighting: Weighting,
+    exact_gaussian: Callable[[Tensor], Gaussian],
+    restorer_of: RestorerOf,
+    random_images: Callable[..., Tensor],
+) -> None:
+    schedule = linear(100)
+    degradation, x_0 = exact_gaussian(schedule), random_images(16, 1, 6, 4)
+    x_0_hat = x_0 + random_images(16, 1, 6, 4, seed=1)
+
+    def guess(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+        def network(x_t: Tensor, t: Tensor) -> Tensor:
+            signal, sigma = degradation.scales(t)
+            eps_hat = (x_t - signal * x_0_hat) / sigma
+            velocity = signal * eps_hat - sigma * x_0_hat
+            return {"sample": x_0_hat, "epsilon": eps_hat, "v_prediction": velocity}[kind]
+
+        return network
+
+    clean, noise, velocity = (
+        MSE(weighting)(
+            restorer_of(guess(kind), degradation, prediction), x_0, Generator().manual_seed(0)
+        ).item()
+        for kind, prediction in PREDICTIONS.items()
+    )
+    assert noise == pytest.approx(clean, rel=1e-9)
+    assert velocity == pytest.approx(clean, rel=1e-9)
+    t = torch.randint(1, 101, (16,), generator=Generator().manual_seed(0))
+    snr = (schedule / (1 - schedule))[t]
+    of_clean = snr.clamp(max=5) if isinstance(weighting, MinSNR) else snr / (1 + snr)
+    expected = (of_clean * (x_0_hat - x_0).square().mean((1, 2, 3))).mean().item()
+    assert clean == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("weighting", [MinSNR(), P2()], ids=["min_snr", "p2"])
+@pytest.mark.parametrize("prediction", [Clean(), Velocity()])
+def test_weights_are_finite_with_zero_terminal_snr(
+    weighting: Weighting, prediction: Prediction, restorer_of: RestorerOf
+) -> None:
+    found = weights(weighting, prediction, restorer_of, linear(50, zero_terminal_snr=True))
+    assert found.isfinite().all()
+    assert (found[:-1] > 0).all()
+    assert found[-1] == 0
+
+
+@pytest.mark.parametrize(("weighting", "name"), [(MinSNR(), "min_snr"), (P2(), "p2")])
+def test_a_degradation_without_noise_is_refused(
+    weighting: Weighting, name: str, restorer_of: RestorerOf
+) -> None:
+    restorer = restorer_of(lambda x_t, t: x_t, LineAverage((1, 4, 5), "column", "random"))
+    with pytest.raises(
+        ValueError,
+        match=rf"objective/weighting={name} needs .*degradation=gaussian.*LineAverage.*"
+        "use objective/weighting=uniform",
+    ):
+        L1(weighting)(restorer, torch.zeros(2, 1, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (MinSNR, "gamma", 0),
+        (MinSNR, "gamma", float("nan")),
+        (MinSNR, "gamma", "5"),
+        (P2, "gamma", -1),
+        (P2, "gamma", float("inf")),
+        (P2, "k", 0),
+        (P2, "k", None),
+    ],
+)
+def test_bad_constants_are_refused(kind: type[Weighting], key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"objective\.weighting\.{key} must be a number between"):
+        kind(**{key: value})

@@ -1,0 +1,80 @@
+"""The files of conf/model: what their comments say, and the image sizes that they take."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from thaw.networks.cnn import CNN
+from thaw.networks.unet import Attention, UNet
+
+FOLDER = Path(__file__).resolve().parents[2] / "conf" / "model"
+COUNT = re.compile(r"([\d,]+) parameters\s+on (\d+) x (\d+) x (\d+)")
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def options(name: str) -> dict[str, Any]:
+    node: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    parents = [parent for parent in node.pop("defaults", []) if parent != "_self_"]
+    return {key: value for parent in parents for key, value in options(parent).items()} | node
+
+
+def network(name: str, shape: tuple[int, ...], **changes: Any) -> nn.Module:
+    chosen = options(name) | changes
+    kind = {"thaw.networks.cnn.CNN": CNN, "thaw.networks.unet.UNet": UNet}[chosen.pop("_target_")]
+    return kind(shape, 1000, **chosen)
+
+
+def documented_counts() -> list[tuple[str, int, tuple[int, ...]]]:
+    found = []
+    for name in NAMES:
+        text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").replace("\n#", "")
+        for count, *shape in COUNT.findall(text):
+            found.append((name, int(count.replace(",", "")), tuple(map(int, shape))))
+    return found
+
+
+def test_every_file_says_how_many_parameters_it_has() -> None:
+    assert {name for name, _, _ in documented_counts()} == set(NAMES)
+
+
+@pytest.mark.parametrize(("name", "count", "shape"), documented_counts())
+def test_the_numbers_of_parameters_are_true(name: str, count: int, shape: tuple[int, ...]) -> None:
+    parameters = network(name, shape).parameters()
+    assert sum(parameter.numel() for parameter in parameters) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "attended"),
+    [
+        ("unet", (1, 28, 28), [7]),
+        ("unet", (3, 32, 32), [8]),
+        ("unet", (3, 64, 64), [16]),
+        ("unet_base", (1, 28, 28), [4, 7, 14]),
+        ("unet_base", (3, 32, 32), [4, 8, 16]),
+        ("unet_base", (3, 64, 64), [8, 16]),
+    ],
+)
+def test_each_size_takes_each_image_with_attention_at_the_low_resolutions(
+    name: str, shape: tuple[int, int, int], attended: list[int]
+) -> None:
+    model = network(name, shape, num_classes=3)
+    # Blocks start at weights of 0, which would hide the image.
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.02)
+    sides: set[int] = set()
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.register_forward_hook(lambda m, i, o: sides.add(o.shape[-1]))
+    x_t = torch.randn(1, *shape)
+    with torch.no_grad():
+        output = model(x_t, torch.tensor([500]), torch.tensor([2]))
+        other = model(-x_t, torch.tensor([500]), torch.tensor([2]))
+    assert output.shape == x_t.shape
+    assert output.isfinite().all()
+    assert not torch.equal(output, other)
+    assert sorted(sides) == attended

@@ -1,0 +1,194 @@
+"""The average of the weights: its closed form, others' implementations, and where it is used."""
+
+import copy
+import io
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training_helpers import batches, fit, make_module, make_restorer
+
+from thaw.diffusion.restorer import Restorer
+from thaw.training.ema import EMA
+
+
+def walk(restorer: Restorer, num_steps: int) -> list[list[Tensor]]:
+    """Weights after each of ``num_steps`` steps, drawn at random."""
+    shapes = [parameter.shape for parameter in restorer.parameters()]
+    return [[torch.randn(shape, dtype=torch.float64) for shape in shapes] for _ in range(num_steps)]
+
+
+def set_weights(restorer: Restorer, weights: list[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(restorer.parameters(), weights, strict=True):
+            parameter.copy_(value)
+
+
+def averaged(ema: EMA, restorer: Restorer, path: list[list[Tensor]]) -> list[Tensor]:
+    for weights in path:
+        set_weights(restorer, weights)
+        ema.update(restorer)
+    return list(ema.average.parameters())
+
+
+@pytest.mark.parametrize("warmup", [True, False])
+def test_it_is_the_weighted_sum_of_all_weights_so_far(warmup: bool) -> None:
+    """sum_k (1 - d_k) prod_{j > k} d_j w_k, with d_0 = 0: the shares add up to one."""
+    restorer = make_restorer().double()
+    ema = EMA(restorer, decay=0.7, warmup=warmup)
+    path = walk(restorer, 40)
+    decays = [0.0] + [min(0.7, (1 + n) / (10 + n)) if warmup else 0.7 for n in range(1, 40)]
+    left = torch.tensor([*decays[1:], 1.0], dtype=torch.float64).flip(0).cumprod(0).flip(0)
+    shares = (1 - torch.tensor(decays, dtype=torch.float64)) * left
+    assert shares.sum().item() == pytest.approx(1, abs=1e-15)
+    for index, average in enumerate(averaged(ema, restorer, path)):
+        expected = torch.stack([weights[index] for weights in path])
+        expected = torch.tensordot(shares, expected, dims=1)
+        torch.testing.assert_close(average, expected, rtol=0, atol=1e-14)
+
+
+def test_with_warm_up_it_is_that_of_diffusers() -> None:
+    restorer = make_restorer().double()
+    ema, theirs = EMA(restorer, decay=0.9), EMAModel(restorer.parameters(), decay=0.9)
+    assert [ema.decay_at(n) for n in range(200)] == [theirs.get_decay(n + 1) for n in range(200)]
+    for weights in walk(restorer, 100):  # (1 + n) / (10 + n) reaches 0.9 at n = 80
+        set_weights(restorer, weights)
+        ema.update(restorer)
+        theirs.step(restorer.parameters())
+    for ours, other in zip(ema.average.parameters(), theirs.shadow_params, strict=True):
+        torch.testing.assert_close(ours, other, rtol=0, atol=1e-14)
+
+
+def test_without_warm_up_it_is_that_of_torch() -> None:
+    restorer = make_restorer()
+    ema = EMA(restorer, decay=0.99, warmup=False)
+    theirs = AveragedModel(restorer, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+    for weights in walk(restorer, 20):
+        set_weights(restorer, weights)
+        ema.update(restorer)
+        theirs.update_parameters(restorer)
+    for ours, other in zip(ema.average.parameters(), theirs.module.parameters(), strict=True):
+        assert torch.equal(ours, other)
+
+
+def test_the_first_step_leaves_nothing_of_the_random_weights() -> None:
+    restorer = make_restorer()
+    ema = EMA(restorer)
+    first = [weights.float() for weights in walk(restorer, 1)[0]]
+    for average, weights in zip(averaged(ema, restorer, [first]), first, strict=True):
+        assert torch.equal(average, weights)
+
+
+def test_buffers_are_the_latest_and_never_averaged() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(1))
+    network.register_buffer("table", torch.zeros(3, dtype=torch.int64))
+    restorer = make_restorer(network)
+    ema = EMA(restorer, warmup=False)
+    for step in range(3):
+        network(torch.randn(4, 1, 4, 4))
+        network.get_buffer("table").fill_(10 * step)
+        ema.update(restorer)
+    kept = dict(ema.average.network.named_buffers())
+    assert kept["table"].tolist() == [20, 20, 20]
+    for name, current in network.named_buffers():
+        assert torch.equal(kept[name], current)
+        assert kept[name] is not current
+
+
+def test_its_state_goes_through_a_safe_file_and_continues_bit_for_bit() -> None:
+    restorer = make_restorer()
+    path = walk(restorer, 12)
+    whole = EMA(restorer, decay=0.9)
+    averaged(whole, restorer, path)
+    first = EMA(restorer, decay=0.9)
+    averaged(first, restorer, path[:5])
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second = EMA(make_restorer(), decay=0.9)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert second.num_updates == 5
+    averaged(second, restorer, path[5:])
+    for name, value in whole.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+
+
+def test_the_average_is_never_trained() -> None:
+    module = make_module(ema=EMA(make_restorer(nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 1, 1)))))
+    module.train()
+    assert module.restorer.training
+    assert not any(part.training for part in module.evaluated.modules())
+    assert not any(parameter.requires_grad for parameter in module.evaluated.parameters())
+
+
+@pytest.mark.parametrize("decay", [0, 1, -0.1, "much", None])
+def test_a_decay_that_is_none_is_refused(decay: Any) -> None:
+    with pytest.raises(ValueError, match=r"ema\.decay must be a number between 0 and 1"):
+        EMA(make_restorer(), decay=decay)
+    with pytest.raises(ValueError, match=r"ema\.warmup must be true or false"):
+        EMA(make_restorer(), warmup=decay)
+
+
+class Recorder(pl.Callback):
+    """Keeps the network after each step of the optimiser, and what validation was given."""
+
+    def __init__(self) -> None:
+        self.weights: list[list[Tensor]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        if trainer.global_step > len(self.weights):
+            self.weights.append([p.detach().clone() for p in pl_module.restorer.parameters()])
+
+
+def test_in_training_there_is_one_update_a_step_of_the_optimiser() -> None:
+    restorer = make_restorer()
+    module = make_module(restorer, ema=EMA(restorer, decay=0.8))
+    recorder = Recorder()
+    trainer = fit(module, callbacks=[recorder], max_epochs=2, accumulate_grad_batches=2)
+    assert module.ema is not None
+    # Five batches an epoch, two a step; the last one of an epoch is a step of its own.
+    assert trainer.global_step == module.ema.num_updates == len(recorder.weights) == 6
+    expected = recorder.weights[0]
+    for n, weights in enumerate(recorder.weights[1:], start=1):
+        d = min(0.8, (1 + n) / (10 + n))
+        expected = [d * old + (1 - d) * new for old, new in zip(expected, weights, strict=True)]
+    for average, value in zip(module.evaluated.parameters(), expected, strict=True):
+        torch.testing.assert_close(average, value)
+
+
+def test_the_average_does_not_disturb_training_and_validation_is_of_it() -> None:
+    plain, restorer = make_module(), make_restorer()
+    trained = fit(plain, max_epochs=2)
+    module = make_module(restorer, ema=EMA(restorer))
+    trainer = fit(module, max_epochs=2)
+    for ours, other in zip(restorer.parameters(), plain.restorer.parameters(), strict=True):
+        assert torch.equal(ours, other)
+    losses = torch.stack(
+        [
+            module.objective(module.evaluated, x_0, module._generator("val", number, 0))
+            for number, (x_0, _) in enumerate(batches())
+        ]
+    )
+    assert float(trainer.callback_metrics["val/loss"]) == pytest.approx(losses.mean().item())
+    assert trainer.callback_metrics["val/loss"] != trained.callback_metrics["val/loss"]
+
+
+def test_a_module_s_checkpoint_holds_weights_of_both_kinds_and_no_second_prior() -> None:
+    restorer = make_restorer()
+    module = make_module(restorer, ema=EMA(restorer))
+    fit(module, max_epochs=1)
+    state = module.state_dict()
+    names = [name for name, _ in restorer.named_parameters()]
+    assert names
+    for name in names:
+        raw, average = state[f"restorer.{name}"], state[f"ema.average.{name}"]
+        assert not torch.equal(raw, average)
+    assert [name for name in state if "images" in name] == ["prior.images"]
+    copied = make_module(copy.deepcopy(restorer), ema=EMA(restorer))
+    copied.load_state_dict(state)
+    assert copied.ema is not None
+    assert copied.ema.num_updates == 5
