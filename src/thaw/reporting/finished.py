@@ -17,10 +17,10 @@ from torch import Tensor
 
 from thaw import runs
 from thaw.reporting.labels import labels, without_seed
+from thaw.reporting.panels import STAGES
 
 Array = np.ndarray[Any, Any]
 STEP_LOSS = "train/loss_step"
-STAGES = ("original", "degraded", "direct", "sampled")
 
 
 @dataclass

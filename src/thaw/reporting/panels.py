@@ -10,12 +10,9 @@ from torch import Tensor
 from thaw.reporting.images import grid, to_pil
 from thaw.reporting.style import plain, shorten, show_image, wrapped
 
-TITLES = {
-    "original": "original",
-    "degraded": "degraded",
-    "direct": "direct prediction",
-    "sampled": "sampled",
-}
+# What a restoration goes through.
+STAGES = ("original", "degraded", "direct", "sampled")
+TITLES = {"direct": "direct prediction"}
 
 
 def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
@@ -43,11 +40,12 @@ def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figu
     for axes in blocks[len(runs) :]:
         axes.set_axis_off()
     for axes, (title, stages) in zip(blocks, runs, strict=False):
-        images = [stages[name] for name in TITLES]
+        images = [stages[name] for name in STAGES]
         block = np.asarray(to_pil(grid(torch.cat(images), columns=len(images[0]))))
         show_image(axes, block)
         height = len(block) / len(images)
-        axes.set_yticks([height * (k + 0.5) for k in range(len(images))], list(TITLES.values()))
+        titles = [TITLES.get(name, name) for name in STAGES]
+        axes.set_yticks([height * (k + 0.5) for k in range(len(images))], titles)
         axes.tick_params(length=0)
         axes.set_title(plain(shorten(title)), fontsize=10)
     return figure

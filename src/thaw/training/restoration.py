@@ -15,14 +15,13 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.restoration import RestorationScores
-from thaw.reporting.panels import restoration_figure
+from thaw.reporting.panels import STAGES, restoration_figure
 from thaw.reporting.style import save_figure
 from thaw.seeding import generator
 from thaw.training.estimate import affordable
 from thaw.training.experiment import Experiment
 
 log = logging.getLogger(__name__)
-STAGES = ("original", "degraded", "direct", "sampled")
 NUM_SHOWN = 8
 
 
