@@ -59,7 +59,7 @@ class TakeTurns(pl.Callback):
         noise = degradation.draw_noise(x_0)
         output = self.network(degradation(x_0, t, noise), t)
         target = module.restorer.prediction.target(x_0, noise, t, degradation)
-        loss = module.objective.distance(output, target)
+        loss = module.objective.distance(output, target).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
