@@ -30,7 +30,8 @@ def write_report(run_dirs: Sequence[Path], out: Path, title: str) -> Path:
     """
     _check_out(out)
     for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
-        shutil.rmtree(out / folder, ignore_errors=True)
+        if (out / folder).is_dir():
+            shutil.rmtree(out / folder)
     groups = group_by_seed([read_run(directory) for directory in run_dirs])
     rendered = [_render(section, out) for section in sections(groups)]
     environment = jinja2.Environment(
