@@ -65,7 +65,7 @@ def test_each_command_builds_trains_and_samples(files: Path, command: str) -> No
     experiment = build(composed(files, *shlex.split(command)), provenance={})
     module = experiment.module
     images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8)
-    module.prior.fit(images)
+    module.prior.fit(images, module.restorer.degradation)
     optimizer = module.optimizer(module.restorer.network.parameters())
     x_0 = experiment.data.pixel_range.from_uint8(images)
     losses = []

@@ -91,7 +91,7 @@ def run_one_step(experiment: Experiment) -> None:
 def sample_two(experiment: Experiment) -> None:
     """From the prior to images, with the run's sampler and with that of the scores."""
     module = experiment.module
-    module.prior.fit(blank_images(experiment))
+    module.prior.fit(blank_images(experiment), experiment.restorer.degradation)
     for sampler in (experiment.sampler, experiment.score_sampler):
         (x_0,) = generate(experiment.restorer, sampler, module.prior, 2, 2, seed=0)
         assert x_0.shape == (2, *experiment.data.image_shape)

@@ -64,7 +64,7 @@ def test_a_batch_is_prior_then_sampler_with_the_priors_noise(
     degradation = LineAverage(SHAPE, "column", "random")
     stored = torch.randint(0, 256, (1, *SHAPE), dtype=torch.uint8)
     prior = Empirical(SHAPE, PixelRange(-0.5, 0.5), num_images=1)
-    prior.fit(stored)
+    prior.fit(stored, degradation)
     x_0 = prior.pixel_range.from_uint8(stored)
     perfect = restorer_of(lambda x_t, t: x_0.expand_as(x_t), degradation)
     (batch,) = generate(perfect, Cold(clip=False), prior, 3, 3, seed=1)

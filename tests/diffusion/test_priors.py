@@ -32,7 +32,7 @@ def images() -> Tensor:
 @pytest.fixture
 def fitted(images: Tensor) -> Empirical:
     prior = Empirical(SHAPE, RANGE, num_images=30, seed=5)
-    prior.fit(images)
+    prior.fit(images, COLUMNS)
     return prior
 
 
@@ -76,7 +76,7 @@ def test_what_is_drawn_for_averaging_is_a_fixed_point_of_it(fitted: Empirical) -
 def test_empirical_keeps_different_images_chosen_by_its_seed(images: Tensor) -> None:
     def kept(seed: int) -> list[bytes]:
         prior = Empirical(SHAPE, RANGE, num_images=12, seed=seed)
-        prior.fit(images)
+        prior.fit(images, COLUMNS)
         return [bytes(image.flatten().tolist()) for image in prior.images]
 
     given = {bytes(image.flatten().tolist()) for image in images}
@@ -88,7 +88,7 @@ def test_empirical_keeps_different_images_chosen_by_its_seed(images: Tensor) -> 
 
 def test_empirical_repeats_images_where_there_are_too_few(images: Tensor) -> None:
     prior = Empirical(SHAPE, RANGE, num_images=75)
-    prior.fit(images)
+    prior.fit(images, COLUMNS)
     _, counts = prior.images.flatten(1).unique(dim=0, return_counts=True)
     assert sorted(counts.tolist()) == [2] * 15 + [3] * 15
 
@@ -96,7 +96,7 @@ def test_empirical_repeats_images_where_there_are_too_few(images: Tensor) -> Non
 def test_fitting_leaves_images_and_the_global_generator_alone(images: Tensor) -> None:
     kept, before = images.clone(), torch.random.get_rng_state()
     prior = Empirical(SHAPE, RANGE, num_images=75)
-    prior.fit(images)
+    prior.fit(images, COLUMNS)
     prior.draw(4, NOISE, seeded(1))
     Normal(SHAPE).draw(4, NOISE, seeded(1))
     assert torch.equal(images, kept)

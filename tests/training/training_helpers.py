@@ -46,8 +46,9 @@ def make_module(
     ema: EMA | None = None,
 ) -> DiffusionModule:
     prior = Empirical(SHAPE, RANGE, num_images=4)
-    prior.fit(torch.zeros(4, *SHAPE, dtype=torch.uint8))
-    parts = (restorer or make_restorer(), prior, MSE(), optimizer)
+    restorer = restorer or make_restorer()
+    prior.fit(torch.zeros(4, *SHAPE, dtype=torch.uint8), restorer.degradation)
+    parts = (restorer, prior, MSE(), optimizer)
     return DiffusionModule(*parts, None, 0, {}, ema)
 
 

@@ -76,8 +76,10 @@ def prepare(
     data, suite = experiment.data, experiment.suite
     check_classes(experiment.module.restorer, data)
     data.setup()
-    experiment.module.prior.fit(data.train_images)
-    experiment.module.restorer.fit_labels(data.train_labels)
+    restorer = experiment.module.restorer
+    restorer.degradation.fit(data.train_images)
+    restorer.fit_labels(data.train_labels)
+    experiment.module.prior.fit(data.train_images, restorer.degradation)
     if suite is not None and suite.reference is None:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"

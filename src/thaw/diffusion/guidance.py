@@ -61,16 +61,17 @@ class Guided(Restorer):
         self.labels = labels
         self.scale = scale
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        return self.prediction.decode(self._guided(x_t, t), x_t, t, self.degradation)
+    def forward(self, x_t: Tensor, t: Tensor, noise: Tensor | None = None) -> Tensor:
+        return self.prediction.decode(self._guided(x_t, t, noise), x_t, t, self.degradation)
 
-    def _guided(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def _guided(self, x_t: Tensor, t: Tensor, noise: Tensor | None) -> Tensor:
         if self.scale == 0:
-            return self.predict(x_t, t)
+            return self.predict(x_t, t, noise=noise)
         if self.scale == 1:
-            return self.predict(x_t, t, self.labels)
+            return self.predict(x_t, t, self.labels, noise)
         labels = torch.cat([self.labels, torch.full_like(self.labels, NO_LABEL)])
-        both = self.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), labels)
+        twice = None if noise is None else torch.cat([noise, noise])
+        both = self.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), labels, twice)
         conditional, unconditional = both.chunk(2)
         return unconditional + self.scale * (conditional - unconditional)
 

@@ -49,7 +49,7 @@ class Objective(nn.Module, ABC):
         degradation = restorer.degradation
         t, correction = self.timesteps.draw(len(x_0), degradation.num_steps, generator, x_0.device)
         noise = degradation.draw_noise(x_0, generator)
-        output = restorer.predict(degradation(x_0, t, noise), t, labels)
+        output = restorer.predict(degradation(x_0, t, noise), t, labels, noise)
         target = restorer.prediction.target(x_0, noise, t, degradation)
         errors, weights = self.distance(output, target), self.weighting(restorer, t)
         self.timesteps.record(t, errors, weights)

@@ -22,8 +22,8 @@ class Prior(nn.Module, ABC):
             ValueError: naming what is allowed.
         """
 
-    def fit(self, images: Tensor) -> None:
-        """Learn from training images, uint8 ``[N, C, H, W]``."""
+    def fit(self, images: Tensor, degradation: Degradation) -> None:
+        """Learn from training images, uint8 ``[N, C, H, W]``, and what the degradation leaves."""
 
     @abstractmethod
     def draw(
@@ -76,7 +76,7 @@ class Empirical(Prior):
         self.seed = seed
         self.register_buffer("images", torch.zeros(num_images, *image_shape, dtype=torch.uint8))
 
-    def fit(self, images: Tensor) -> None:
+    def fit(self, images: Tensor, degradation: Degradation) -> None:
         order = torch.randperm(len(images), generator=Generator().manual_seed(self.seed))
         chosen = order[torch.arange(len(self.images)) % len(images)]
         self.images.copy_(images[chosen.to(images.device)])

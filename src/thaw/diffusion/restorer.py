@@ -55,21 +55,33 @@ class Restorer(nn.Module):
         """Share of the labels hidden in training, so that the unconditional model is learnt too."""
         return float(getattr(self.network, "label_dropout", 0.0))
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, noise: Tensor | None = None) -> Tensor:
         """x_0_hat ``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps, int64 ``[B]``.
 
-        No label is given: a conditional model answers unconditionally.
+        No label is given: a conditional model answers unconditionally. ``noise`` is what x_t was
+        degraded with, for a network that is told of it (``degradation.condition``).
         """
-        return self.prediction.decode(self.predict(x_t, t), x_t, t, self.degradation)
+        output = self.predict(x_t, t, noise=noise)
+        return self.prediction.decode(output, x_t, t, self.degradation)
 
-    def predict(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+    def predict(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        labels: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
         """The network's own output, ``[B, C, H, W]``.
 
         Args:
             x_t: images ``[B, C, H, W]``.
             t: their steps, int64 ``[B]``.
             labels: int64 ``[B]``, None for -1 throughout; an unconditional network is given none.
+            noise: of the degradation, which may tell the network of it; None where it has none.
         """
+        if self.degradation.condition == "mask":
+            known = x_t.new_empty(len(x_t), 0) if noise is None else noise
+            x_t = torch.cat([x_t, self.degradation.mask(x_t, t, known)], dim=1)
         if self.num_classes is None:
             output: Tensor = self.network(x_t, t)
         else:

@@ -24,6 +24,7 @@ class CNN(nn.Module):
         activation: a name from :mod:`thaw.networks.activations`.
         num_classes: classes of the labels it takes; None for an unconditional network.
         label_dropout: share of the labels hidden in training, in [0, 1]; the trainer reads it.
+        extra_channels: of the input, beside the image's: what the degradation tells of x_t.
 
     Raises:
         ValueError: no or non-positive hidden channels, an even kernel, an unknown activation, no
@@ -40,13 +41,14 @@ class CNN(nn.Module):
         activation: str = "gelu",
         num_classes: int | None = None,
         label_dropout: float = 0.1,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__()
         _check_hidden(hidden)
         _check_odd("model.kernel_size", kernel_size)
         _check_odd("model.last_kernel_size", last_kernel_size)
         channels, *size = image_shape
-        widths = [channels, *hidden]
+        widths = [channels + extra_channels, *hidden]
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
@@ -63,7 +65,7 @@ class CNN(nn.Module):
         self.label_dropout = label_dropout
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """``[B, C, H, W]`` from x_t ``[B, C, H, W]``, its steps t and its labels.
+        """``[B, C, H, W]`` from x_t ``[B, C + extra, H, W]``, its steps t and labels.
 
         t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
         """

@@ -31,6 +31,7 @@ class UNet(nn.Module):
         activation: a name from :mod:`thaw.networks.activations`.
         num_classes: classes of the labels it takes; None for an unconditional network.
         label_dropout: share of the labels hidden in training, in [0, 1]; the trainer reads it.
+        extra_channels: of the input, beside the image's: what the degradation tells of x_t.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -48,6 +49,7 @@ class UNet(nn.Module):
         activation: str = "silu",
         num_classes: int | None = None,
         label_dropout: float = 0.1,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__()
         _check(width, multipliers, num_blocks, attention_size, dropout)
@@ -61,7 +63,7 @@ class UNet(nn.Module):
             return ResidualBlock(before, after, embedding, dropout, activation, attention)
 
         self.time_embedding = TimeEmbedding(embedding, num_steps, activation)
-        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.first = nn.Conv2d(channels + extra_channels, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         skips, here = [width], width
         for level, multiplier in enumerate(multipliers):

@@ -24,7 +24,8 @@ class EMA(nn.Module):
     module, a prior's images included, and in training lends its average to validation alone.
 
     ``average`` is a copy of the restorer, always in evaluation mode and without gradients; its
-    buffers are the restorer's latest. The state dict holds it and the number of updates.
+    buffers are the restorer's latest, its degradation is the restorer's. The state dict holds it
+    and the number of updates.
 
     Args:
         restorer: the model that is trained.
@@ -43,6 +44,7 @@ class EMA(nn.Module):
         self.warmup = warmup
         self.num_updates = 0
         self.average = copy.deepcopy(restorer).requires_grad_(False)
+        self.average.degradation = restorer.degradation
         self.train(False)
 
     def decay_at(self, n: int) -> float:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from thaw.checks import check_whole
 from thaw.data.module import ImageDataModule
+from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.guidance import check_guidance
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
@@ -46,7 +48,7 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     data: ImageDataModule = make(cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
     degradation = make(cfg.degradation, **context)
-    network = make(cfg.model, **context, num_steps=degradation.num_steps)
+    network = _make_network(cfg.model, degradation, context)
     restorer = Restorer(network, degradation, make(cfg.prediction), data.pixel_range)
     prior = make(cfg.prior, **context)
     prior.check(degradation)
@@ -85,6 +87,22 @@ def make(node: DictConfig, **context: Any) -> Any:
     parameters = inspect.signature(get_object(node._target_)).parameters
     wanted = {key: context[key] for key in context if key in parameters and key not in node}
     return instantiate(node, _partial_=True, _convert_="all")(**wanted)
+
+
+def _make_network(
+    model: DictConfig, degradation: Degradation, context: dict[str, Any]
+) -> nn.Module:
+    extra_channels = 0 if degradation.condition is None else 1
+    parameters = inspect.signature(get_object(model._target_)).parameters
+    if extra_channels and "extra_channels" not in parameters:
+        raise ValueError(
+            f"degradation.condition={degradation.condition} needs a network that takes "
+            f"extra_channels, as model=cnn and model=unet do; {model._target_} does not"
+        )
+    network: nn.Module = make(
+        model, **context, num_steps=degradation.num_steps, extra_channels=extra_channels
+    )
+    return network
 
 
 def check_keys(cfg: Any, path: str = "") -> None:

@@ -49,7 +49,7 @@ def restorations(
         last = torch.full((len(x_0),), degradation.num_steps, device=device)
         with torch.inference_mode():
             x_T = degradation(x_0, last, noise)
-            direct = restorer(x_T, last)
+            direct = restorer(x_T, last, noise)
             sampled = sampler.sample(restorer, x_T, noise, draws)
         yield dict(zip(STAGES, (x_0, x_T, direct, sampled), strict=True))
 

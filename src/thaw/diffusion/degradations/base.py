@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Generator, Tensor, nn
 
 
@@ -14,6 +15,18 @@ class Degradation(nn.Module, ABC):
 
     num_steps: int
     """T, the step at which the image is fully degraded."""
+
+    is_projection: bool = False
+    """Whether each D(., t, noise) is a projection and all are nested: D_s D_t = D_max(s, t)."""
+
+    condition: str | None = None
+    """What the network is told beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
+
+    def fit(self, images: Tensor) -> None:
+        """Learn from training images, uint8 ``[N, C, H, W]``, once, before training.
+
+        Most have nothing to learn. What is learnt are buffers: it travels in the checkpoint.
+        """
 
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The randomness of one trajectory an image; ``[B, 0]`` where D is deterministic.
@@ -36,3 +49,43 @@ class Degradation(nn.Module, ABC):
         Returns:
             x_t, of x_0's shape, dtype and device.
         """
+
+    def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """How far each pixel is spoilt at step t: ``[B, 1, H, W]``, 0 (clean) to 1, of x_t's dtype.
+
+        Only degradations with a ``condition`` to choose have one.
+
+        Args:
+            x_t: images ``[B, C, H, W]``, read for shape, dtype and device only.
+            t: their steps, int64 ``[B]``.
+            noise: what they were degraded with.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no mask")
+
+    def remainder(self, x_0: Tensor) -> Tensor:
+        """What x_T still shows of x_0, whatever the noise: ``[B, C, H, W]``, what priors model.
+
+        Here D(x_0, T).
+
+        Raises:
+            ValueError: x_T depends on the noise as well.
+        """
+        noise = self.draw_noise(x_0)
+        if noise.numel():
+            raise ValueError(
+                f"{type(self).__name__} fully degrades each image in a way of its own, which no "
+                "density over x_T describes; use prior=empirical"
+            )
+        return self._at_last(x_0, noise)
+
+    def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
+        """x_T ``[B, C, H, W]`` from a (drawn) remainder and the noise of its trajectory.
+
+        Where D is a projection so is the result: D(x_T, T, noise) = x_T.
+        """
+        return self._at_last(remainder, noise) if self.is_projection else remainder
+
+    def _at_last(self, x_0: Tensor, noise: Tensor) -> Tensor:
+        t = torch.full((len(x_0),), self.num_steps, device=x_0.device)
+        x_T: Tensor = self(x_0, t, noise)
+        return x_T

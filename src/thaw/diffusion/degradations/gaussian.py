@@ -1,12 +1,12 @@
 """Gaussian noise, the degradation of DDPM."""
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.noising import Noising
 
 
-class Gaussian(Degradation):
+class Gaussian(Noising):
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, equation 4).
 
     Args:
@@ -23,12 +23,15 @@ class Gaussian(Degradation):
         self.register_buffer("signal", schedule.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - schedule).sqrt().float(), persistent=False)
 
-    def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
-        return torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype, device=x_0.device)
-
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t)) for int64 ``[B]``, each ``[B, 1, 1, 1]``."""
         return self.signal[t].view(-1, 1, 1, 1), self.sigma[t].view(-1, 1, 1, 1)
+
+    def alpha_bar_at(self, t: int) -> Tensor:
+        return torch.tensor(self.alpha_bar[t], dtype=torch.float64)
+
+    def residual(self, x: Tensor) -> Tensor:
+        return x
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         signal, sigma = self.scales(t)

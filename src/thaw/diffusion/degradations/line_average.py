@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from thaw.checks import check_choice, check_whole
 from thaw.diffusion.degradations.base import Degradation
@@ -11,6 +11,8 @@ from thaw.seeding import generator
 
 AXES = ("column", "row")
 ORDERS = ("random", "outside_in", "inside_out")
+SHUFFLED = "shuffled"
+CONDITIONS = ("mask",)
 
 
 def line_order(order: str, num_lines: int, seed: int) -> Tensor:
@@ -44,13 +46,19 @@ class LineAverage(Degradation):
     Args:
         image_shape: (C, H, W).
         axis: ``column`` or ``row``.
-        order: ``random``, ``outside_in`` or ``inside_out``; see :func:`line_order`.
+        order: ``random``, ``outside_in`` or ``inside_out``, see :func:`line_order`; or
+            ``shuffled``, a random order of each trajectory's own: its noise, int64 ``[B, T]``, is
+            the step of each line.
         group_size: adjacent lines that are averaged together, in one step, into one mean.
         seed: of the random order.
+        condition: ``mask`` tells the network which lines are averaged, None nothing.
 
     Raises:
-        ValueError: unknown axis or order, or a group size that does not divide the image side.
+        ValueError: unknown axis, order or condition, or a group size that does not divide the
+            image side.
     """
+
+    is_projection = True
 
     step_of_line: Tensor
 
@@ -61,10 +69,15 @@ class LineAverage(Degradation):
         order: str,
         group_size: int = 1,
         seed: int = 0,
+        condition: str | None = None,
     ) -> None:
         super().__init__()
         check_choice("degradation.axis", axis, AXES)
-        check_choice("degradation.order", order, ORDERS)
+        check_choice("degradation.order", order, (*ORDERS, SHUFFLED))
+        if condition is not None:
+            check_choice("degradation.condition", condition, CONDITIONS)
+        self.condition = condition
+        self.is_shuffled = order == SHUFFLED
         check_whole("degradation.group_size", group_size)
         side = image_shape[2] if axis == "column" else image_shape[1]
         if side % group_size:
@@ -77,15 +90,33 @@ class LineAverage(Degradation):
         self.group_size = group_size
         self.line_dim = 3 if axis == "column" else 2
         self.register_buffer("step_of_line", torch.empty(self.num_steps, dtype=torch.int64))
-        lines = line_order(order, self.num_steps, seed)
+        lines = line_order("random" if self.is_shuffled else order, self.num_steps, seed)
         self.step_of_line[lines] = torch.arange(1, self.num_steps + 1)
+
+    def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        if not self.is_shuffled:
+            return super().draw_noise(x_0, generator)
+        ranks = torch.rand(len(x_0), self.num_steps, generator=generator, device=x_0.device)
+        return 1 + ranks.argsort(dim=1)
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         groups = x_0.unflatten(self.line_dim, (self.num_steps, self.group_size))
-        is_column = self.line_dim == 3
-        means = groups.mean((2, 4) if is_column else (3, 4), keepdim=True)
-        averaged = self.step_of_line <= t[:, None]
-        averaged = (
-            averaged[:, None, None, :, None] if is_column else averaged[:, None, :, None, None]
-        )
+        means = groups.mean((2, 4) if self.line_dim == 3 else (3, 4), keepdim=True)
+        averaged = self.along_lines(self._is_averaged(t, noise)).unsqueeze(self.line_dim + 1)
         return torch.where(averaged, means, groups).flatten(self.line_dim, self.line_dim + 1)
+
+    def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        averaged = self._is_averaged(t, noise).repeat_interleave(self.group_size, dim=1)
+        return self.along_lines(averaged).expand(-1, 1, *x_t.shape[2:]).to(x_t.dtype)
+
+    def remainder(self, x_0: Tensor) -> Tensor:
+        """The mean of each line: the same in whatever order they were averaged."""
+        return self._at_last(x_0, x_0.new_zeros(len(x_0), self.num_steps))
+
+    def along_lines(self, values: Tensor) -> Tensor:
+        """``[B, L]``, a value a line or group, as ``[B, 1, 1, L]`` or ``[B, 1, L, 1]``."""
+        return values[:, None, None, :] if self.line_dim == 3 else values[:, None, :, None]
+
+    def _is_averaged(self, t: Tensor, noise: Tensor) -> Tensor:
+        step_of_line = noise if self.is_shuffled else self.step_of_line
+        return step_of_line <= t[:, None]

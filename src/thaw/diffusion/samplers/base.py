@@ -137,15 +137,17 @@ class Sampler(ABC):
         x_t, before = x_T, None
         yield State(times[0], x_t, None)
         for t, s in pairwise(times):
-            now = Estimate(t, x_t, self.restore(restorer, x_t, t))
+            now = Estimate(t, x_t, self.restore(restorer, x_t, t, noise))
             x_0_hat = self.refine(now, s, before, restorer)
             x_t = self.step(x_t, x_0_hat, t, s, noise, degradation, generator)
             yield State(s, x_t, now.x_0_hat)
             before = now
 
-    def restore(self, restorer: Restorer, x_t: Tensor, t: int) -> Tensor:
+    def restore(
+        self, restorer: Restorer, x_t: Tensor, t: int, noise: Tensor | None = None
+    ) -> Tensor:
         """x_0_hat ``[B, C, H, W]`` of images that are all at step t, clipped if this one clips."""
-        x_0_hat: Tensor = restorer(x_t, torch.full((len(x_t),), t, device=x_t.device))
+        x_0_hat: Tensor = restorer(x_t, torch.full((len(x_t),), t, device=x_t.device), noise)
         return x_0_hat.clamp(*restorer.pixel_range) if self.clip else x_0_hat
 
     def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
