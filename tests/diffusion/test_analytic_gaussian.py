@@ -160,7 +160,7 @@ def test_the_variances_are_exact_for_the_data_that_ho_names(
         m_t, s_t = marginal(t, deviation=data)
         m_s, s_s = marginal(s, deviation=data)
         draws = torch.randn(x_t.shape, generator=seeded(1), dtype=torch.float64)
-        fresh = sampler.deviation(SCHEDULE[t].item(), SCHEDULE[s].item())
+        fresh = sampler.deviation(SCHEDULE[t], SCHEDULE[s]).item()
         x_s = sampler.step(x_t, x_0_hat, t, s, x_t, restorer.degradation, seeded(1))
         at_0, at_1 = (x_s - fresh * draws).view(2, 4)
         torch.testing.assert_close(at_0 + (at_1 - at_0) * m_t, m_s, rtol=0, atol=1e-10)

@@ -158,7 +158,7 @@ def test_the_last_step_is_x_0_hat_and_draws_nothing(sampler: DDIM, schedule: Ten
     last, draws = len(schedule) - 1, seeded()
     before = draws.get_state()
     for t in {1, last}:
-        assert sampler.deviation(schedule[t].item(), schedule[0].item()) == 0
+        assert sampler.deviation(schedule[t], schedule[0]) == 0
         x_0 = sampler.step(normal(1), normal(2), t, 0, normal(1), Gaussian(schedule), draws)
         torch.testing.assert_close(x_0, normal(2), rtol=0, atol=0)
     assert torch.equal(draws.get_state(), before)

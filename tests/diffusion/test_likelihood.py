@@ -232,5 +232,5 @@ def test_a_class_conditional_model_is_told_each_images_class() -> None:
 
 def test_a_cold_model_has_none(restorer_of: RestorerOf) -> None:
     columns = LineAverage((1, 6, 5), "column", "random")
-    with pytest.raises(ValueError, match="LineAverage does not"):
+    with pytest.raises(ValueError, match="LineAverage is not"):
         bits_per_dimension(restorer_of(roughly, columns), levels(2, 1, 6, 5), 2, 0)

@@ -117,7 +117,7 @@ def test_the_cold_algorithms_take_fewer_steps_on_any_grid(
 def test_leading_is_refused_where_the_start_has_to_be_the_last_step() -> None:
     with pytest.raises(
         ValueError,
-        match="sampler/grid=leading.*LineAverage does not; with it use sampler/grid=trailing",
+        match="sampler/grid=leading.*LineAverage is not; with it use sampler/grid=trailing",
     ):
         Cold(grid=Leading()).check(COLUMNS)
     DDIM(3, grid=Leading()).check(Gaussian(linear(10)))

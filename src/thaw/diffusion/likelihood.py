@@ -7,9 +7,10 @@ import torch
 from torch import Generator, Tensor
 
 from thaw.diffusion.guidance import guided
+from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.gaussian import VARIANCES, Ancestral, posterior_variance
+from thaw.diffusion.samplers.gaussian import VARIANCES, Ancestral, beta, posterior_variance
 from thaw.pixels import PixelRange
 from thaw.seeding import generator
 
@@ -79,9 +80,9 @@ def bound_terms(
     Returns:
         For each variance float64 ``[B, T + 1]``; the sum over the last dimension is the bound.
     """
-    ab = require_gaussian(restorer.degradation, "the bound", "restoration scores").alpha_bar
+    ab = _alpha_bar(restorer.degradation)
     decoder, errors = _measure(restorer, x_0, draws, clip)
-    prior = 0.5 * (-math.log(1 - ab[-1]) - ab[-1] + ab[-1] * _mean(x_0.double() ** 2))
+    prior = 0.5 * (-(1 - ab[-1]).log() - ab[-1] + ab[-1] * _mean(x_0.double() ** 2))
     terms = {}
     for name in VARIANCES:
         deviation = Ancestral(variance=name).deviation
@@ -136,15 +137,20 @@ def _measure(
 
 
 def _decoder_deviation(restorer: Restorer) -> float:
-    ab = require_gaussian(restorer.degradation, "", "").alpha_bar
+    ab = _alpha_bar(restorer.degradation)
     return math.sqrt(posterior_variance(ab[2], ab[1]) if len(ab) > 2 else 1 - ab[1])
 
 
-def _step_term(error: Tensor, ab_t: float, ab_s: float, variance: float) -> Tensor:
+def _alpha_bar(degradation: Degradation) -> Tensor:
+    gaussian = require_gaussian(degradation, "the bound", "restoration scores")
+    return torch.tensor(gaussian.alpha_bar, dtype=torch.float64)
+
+
+def _step_term(error: Tensor, ab_t: Tensor, ab_s: Tensor, variance: Tensor) -> Tensor:
     """KL of two Gaussians a dimension, in nats, from the mean squared error of x_0_hat."""
     true = posterior_variance(ab_t, ab_s)
-    weight = math.sqrt(ab_s) * (1 - ab_t / ab_s) / (1 - ab_t)
-    spread = math.log(variance / true) + true / variance - 1
+    weight = ab_s.sqrt() * beta(ab_t, ab_s) / (1 - ab_t)
+    spread = (variance / true).log() + true / variance - 1
     return 0.5 * (spread + weight**2 / variance * error)
 
 

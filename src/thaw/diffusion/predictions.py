@@ -7,6 +7,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.noising import Noising
 
 
 class Prediction(ABC):
@@ -78,33 +79,52 @@ class Velocity(Prediction):
     """The network predicts v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0.
 
     Salimans and Ho 2022, section 4 and appendix D; x_0_hat = sqrt(alpha_bar_t) x_t -
-    sqrt(1 - alpha_bar_t) v, which divides by nothing.
+    sqrt(1 - alpha_bar_t) v, which divides by nothing. Where a part K x_0 of the image is kept, v
+    and this equation are of the residual R alone, and x_0_hat has the K x_t that is known.
     """
 
     def check(self, degradation: Degradation) -> None:
-        require_gaussian(degradation, "prediction=velocity", "prediction=clean")
+        require_noising(degradation, "prediction=velocity", "prediction=clean")
 
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
-        signal, sigma = require_gaussian(degradation, "prediction=velocity", "").scales(t)
-        return signal * noise - sigma * x_0
+        noising = require_noising(degradation, "prediction=velocity", "")
+        signal, sigma = noising.scales(t)
+        return signal * noising.spread * noising.residual(noise) - sigma * noising.residual(x_0)
 
     def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
-        signal, sigma = require_gaussian(degradation, "prediction=velocity", "").scales(t)
-        return signal * x_t - sigma * output
+        noising = require_noising(degradation, "prediction=velocity", "")
+        signal, sigma = noising.scales(t)
+        image = noising.residual(x_t)
+        return x_t - image + signal * image - sigma * noising.residual(output)
 
     def error_of_clean(self, snr: Tensor) -> Tensor:
         return 1 / (1 + snr)
 
 
+def require_noising(degradation: Degradation, what: str, instead: str) -> Noising:
+    """The degradation, known to replace the image, or a part of it, by Gaussian noise.
+
+    Raises:
+        ValueError: it is another one; ``what`` needs noise, ``instead`` would do.
+    """
+    if not isinstance(degradation, Noising):
+        raise ValueError(
+            f"{what} needs a degradation that adds Gaussian noise (degradation=gaussian, "
+            f"column_noise or row_noise), and {type(degradation).__name__} does not; with it use "
+            f"{instead}"
+        )
+    return degradation
+
+
 def require_gaussian(degradation: Degradation, what: str, instead: str) -> Gaussian:
-    """The degradation, known to be Gaussian.
+    """The degradation, known to be Gaussian noise on the whole image.
 
     Raises:
         ValueError: it is another one; ``what`` needs Gaussian noise, ``instead`` would do.
     """
     if not isinstance(degradation, Gaussian):
         raise ValueError(
-            f"{what} needs a degradation that adds Gaussian noise (degradation=gaussian), and "
-            f"{type(degradation).__name__} does not; with it use {instead}"
+            f"{what} needs degradation=gaussian, noise on the whole image, which "
+            f"{type(degradation).__name__} is not; with it use {instead}"
         )
     return degradation

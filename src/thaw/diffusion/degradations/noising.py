@@ -35,5 +35,6 @@ class Noising(Degradation):
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         signal, sigma = self.scales(t)
-        image, eps = self.residual(x_0), self.residual(noise)
-        return (x_0 - image + signal * image + sigma * self.spread * eps).to(x_0.dtype)
+        eps = self.spread * self.residual(noise)
+        # K x_0 + a R x_0 as x_0 + (a - 1) R x_0, so that what is still clean is so bit for bit.
+        return (x_0 + (signal - 1) * self.residual(x_0) + sigma * eps).to(x_0.dtype)

@@ -1,13 +1,12 @@
 """Samplers of Gaussian diffusion: DDIM, and ancestral sampling as its eta = 1."""
 
-import math
-
 import torch
 from torch import Generator, Tensor
 
 from thaw.checks import check_between, check_choice
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.predictions import require_gaussian
+from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.predictions import require_noising
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.grids import Grid
 
@@ -20,6 +19,9 @@ class DDIM(Sampler):
     Equations 12 and 16, for any s < t: sigma^2 = eta^2 (1 - ab_s) / (1 - ab_t) (1 - ab_t / ab_s),
     and eps_hat is inferred from x_t and the (clipped) x_0_hat. With eta = 0 this is Algorithm 2
     of Cold Diffusion with the inferred noise; with eta = 1, ancestral sampling.
+
+    Where the degradation keeps a part K x_0 of the image, this happens to the residual R alone:
+    x_s has the K x_t of x_t. Pixels that are still clean at t stay as they are.
 
     Args:
         num_steps: network evaluations, 1..T; None takes all T.
@@ -46,7 +48,7 @@ class DDIM(Sampler):
     def check(self, degradation: Degradation) -> None:
         super().check(degradation)
         name = type(self).__name__.lower()
-        require_gaussian(degradation, f"sampler={name}", "sampler=cold or sampler=naive")
+        require_noising(degradation, f"sampler={name}", "sampler=cold or sampler=naive")
 
     def options(self) -> list[str]:
         return [f"eta {self.eta:g}"] if self.eta else []
@@ -61,24 +63,32 @@ class DDIM(Sampler):
         degradation: Degradation,
         generator: Generator | None,
     ) -> Tensor:
-        ab = require_gaussian(degradation, "", "").alpha_bar
-        posterior = posterior_variance(ab[t], ab[s])
-        eps_hat = (x_t - math.sqrt(ab[t]) * x_0_hat) / math.sqrt(1 - ab[t])
-        direction = math.sqrt(max(1 - ab[s] - self.eta**2 * posterior, 0.0))
-        mean = math.sqrt(ab[s]) * x_0_hat + direction * eps_hat
-        return self.add_noise(mean, self.eta * self.deviation(ab[t], ab[s]), generator)
+        noising = require_noising(degradation, "", "")
+        ab_t, ab_s = noising.alpha_bar_at(t), noising.alpha_bar_at(s)
+        deviation = self.eta * self.deviation(ab_t, ab_s)
+        direction = (1 - ab_s - self.eta**2 * posterior_variance(ab_t, ab_s)).clamp(min=0).sqrt()
+        # x_s = K x_t + sqrt(ab_s) x_0_hat + direction (x_t - sqrt(ab_t) x_0_hat) / sqrt(1 - ab_t),
+        # the last two of the residuals; what is clean at t is known, whatever x_0_hat says.
+        of_x_t = ratio(direction, (1 - ab_t).sqrt())
+        of_x_0_hat = ab_s.sqrt() - of_x_t * ab_t.sqrt()
+        is_clean = ab_t == 1
+        of_x_t, of_x_0_hat = of_x_t + is_clean.double(), of_x_0_hat * ~is_clean
+        now, estimate = noising.residual(x_t), noising.residual(x_0_hat)
+        mean = x_t - now + of_x_t.to(x_t) * now + of_x_0_hat.to(x_t) * estimate
+        return self._add_noise(mean, deviation, noising, generator)
 
-    def deviation(self, ab_t: float, ab_s: float) -> float:
+    def deviation(self, ab_t: Tensor, ab_s: Tensor) -> Tensor:
         """The standard deviation of the noise added at eta = 1."""
-        return math.sqrt(posterior_variance(ab_t, ab_s))
+        return posterior_variance(ab_t, ab_s).sqrt()
 
     @staticmethod
-    def add_noise(mean: Tensor, deviation: float, generator: Generator | None) -> Tensor:
-        """mean + deviation z, z standard normal; nothing is drawn where the deviation is 0."""
-        if deviation == 0:
+    def _add_noise(
+        mean: Tensor, deviation: Tensor, noising: Noising, generator: Generator | None
+    ) -> Tensor:
+        if not deviation.any():
             return mean
         z = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + deviation * z
+        return mean + (noising.spread * deviation).to(mean) * noising.residual(z)
 
 
 class Ancestral(DDIM):
@@ -106,12 +116,23 @@ class Ancestral(DDIM):
     def options(self) -> list[str]:
         return ["large variance"] if self.variance == "large" else []
 
-    def deviation(self, ab_t: float, ab_s: float) -> float:
-        if self.variance == "large" and ab_s < 1:
-            return math.sqrt(1 - ab_t / ab_s)
-        return super().deviation(ab_t, ab_s)
+    def deviation(self, ab_t: Tensor, ab_s: Tensor) -> Tensor:
+        small = super().deviation(ab_t, ab_s)
+        if self.variance == "small":
+            return small
+        return torch.where(ab_s < 1, beta(ab_t, ab_s).sqrt(), small)
 
 
-def posterior_variance(ab_t: float, ab_s: float) -> float:
+def posterior_variance(ab_t: Tensor, ab_s: Tensor) -> Tensor:
     """beta_tilde = (1 - ab_s) / (1 - ab_t) (1 - ab_t / ab_s), 0 at s = 0 by arithmetic."""
-    return (1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)
+    return ratio(1 - ab_s, 1 - ab_t) * beta(ab_t, ab_s)
+
+
+def beta(ab_t: Tensor, ab_s: Tensor) -> Tensor:
+    """1 - ab_t / ab_s, for s < t; 0 where nothing is left of the image at s already."""
+    return (1 - ratio(ab_t, ab_s)) * (ab_s > 0)
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, and 0 where b is 0."""
+    return torch.where(b == 0, 0.0, a / torch.where(b == 0, 1.0, b))

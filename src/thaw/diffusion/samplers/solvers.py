@@ -31,6 +31,11 @@ class Solver(DDIM):
     ) -> None:
         super().__init__(num_steps, eta=0.0, clip=clip, grid=grid, guidance=guidance)
 
+    def check(self, degradation: Degradation) -> None:
+        super().check(degradation)
+        name = type(self).__name__.lower()
+        require_gaussian(degradation, f"sampler={name}", "sampler=ddim or sampler=ancestral")
+
 
 class DPMSolver(Solver):
     """DPM-Solver++(2M): x_0_hat + (x_0_hat - x_0_hat_u) / 2r (Lu et al. 2022, Algorithm 2).

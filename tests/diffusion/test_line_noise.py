@@ -1,0 +1,238 @@
+"""The hybrid of averaging and noise: its limits, its law, and what the samplers make of it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import AXES, ORDERS, LineAverage
+from thaw.diffusion.degradations.line_noise import LineNoise
+from thaw.diffusion.predictions import Clean, Velocity
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+
+SHAPE = (2, 6, 8)
+Images = Callable[..., Tensor]
+EVERY_SAMPLER: list[Sampler] = [Ancestral(), Ancestral(variance="large"), DDIM(), DDIM(eta=0.5)]
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def exact(axis: str = "column", order: str = "random", **settings: float) -> LineNoise:
+    """With float64 tables, so that identities hold to rounding."""
+    degradation = LineNoise(SHAPE, axis, order, **settings)  # type: ignore[arg-type]
+    degradation.signal = degradation.alpha_bar.sqrt()
+    degradation.sigma = (1 - degradation.alpha_bar).sqrt()
+    return degradation
+
+
+def at(degradation: LineNoise, x_0: Tensor, t: int, noise: Tensor) -> Tensor:
+    x_t: Tensor = degradation(x_0, torch.full((len(x_0),), t), noise)
+    return x_t
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("order", ORDERS)
+def test_without_noise_and_overlap_it_is_line_averaging(
+    axis: str, order: str, random_images: Images
+) -> None:
+    x_0 = random_images(3, *SHAPE)
+    side = SHAPE[2] if axis == "column" else SHAPE[1]
+    hybrid = exact(axis, order, num_steps=side, overlap=0, spread=0)
+    average = LineAverage(SHAPE, axis, order)
+    noise = hybrid.draw_noise(x_0, seeded())
+    for t in range(side + 1):
+        steps = torch.full((3,), t)
+        expected = average(x_0, steps, average.draw_noise(x_0))
+        torch.testing.assert_close(hybrid(x_0, steps, noise), expected, rtol=0, atol=1e-12)
+
+
+def test_on_the_residual_it_is_gaussian_diffusion_of_every_line_at_once(
+    random_images: Images,
+) -> None:
+    """With overlap 1 all lines share one schedule, and P x_0 = 0 leaves nothing but noise."""
+    hybrid = exact(num_steps=10, overlap=1)
+    x_0 = hybrid.residual(random_images(3, *SHAPE))
+    eps = hybrid.residual(torch.randn(x_0.shape, generator=seeded(), dtype=torch.float64))
+    schedule = hybrid.alpha_bar[:, 0, 0]
+    gaussian = Gaussian(schedule)
+    gaussian.signal, gaussian.sigma = schedule.sqrt(), (1 - schedule).sqrt()
+    t = torch.tensor([0, 4, 10])
+    torch.testing.assert_close(hybrid(x_0, t, eps), gaussian(x_0, t, eps), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75, 1.0])
+def test_the_windows_follow_the_order_and_cover_all_steps(overlap: float) -> None:
+    degradation = LineNoise(SHAPE, "column", "inside_out", num_steps=400, overlap=overlap)
+    alpha_bar = degradation.alpha_bar[:, 0]
+    by_rank = alpha_bar[:, degradation.average.step_of_line.argsort()]
+    assert torch.equal(alpha_bar[0], torch.ones(8, dtype=torch.float64))
+    assert torch.equal(alpha_bar[-1], torch.zeros(8, dtype=torch.float64))
+    assert (alpha_bar.diff(dim=0) <= 0).all()
+    assert (by_rank.diff(dim=1) >= 0).all()
+    # Each window lasts w T steps: so many entries lie strictly between 0 and 1.
+    window = 400 / (1 + 7 * (1 - overlap))
+    between = ((alpha_bar > 0) & (alpha_bar < 1)).sum(0)
+    assert ((between - window).abs() <= 1).all()
+    # The first starts at once, the last ends with T.
+    assert by_rank[1, 0] < 1
+    assert by_rank[-2, -1] > 0
+
+
+def test_mean_and_variance_of_x_t_are_those_of_the_equation(random_images: Images) -> None:
+    degradation = exact(num_steps=12, overlap=0.5, spread=0.7)
+    x_0 = random_images(1, *SHAPE).expand(20_000, *SHAPE)
+    noise = degradation.draw_noise(x_0, seeded())
+    x_t = at(degradation, x_0, 6, noise)
+    kept = degradation.remainder(x_0[:1])
+    signal, sigma = degradation.scales(torch.tensor([6]))
+    expected = kept + signal * (x_0[:1] - kept)
+    # A column's residual noise has variance 1 - 1 / H. Five standard errors of 20,000 draws.
+    deviation = 0.7 * sigma.expand(1, *SHAPE) * (1 - 1 / SHAPE[1]) ** 0.5
+    assert ((x_t.mean(0) - expected).abs() <= 5 * deviation / 20_000**0.5 + 1e-12).all()
+    assert ((x_t.std(0) - deviation).abs() <= 5 * deviation / 40_000**0.5 + 1e-12).all()
+    torch.testing.assert_close(degradation.remainder(x_t), degradation.remainder(x_0))
+
+
+@pytest.mark.parametrize("sampler", [*EVERY_SAMPLER, Cold(), Naive()], ids=str)
+def test_a_perfect_restorer_leads_back(
+    sampler: Sampler, random_images: Images, restorer_of: Callable[..., Restorer]
+) -> None:
+    x_0 = random_images(4, *SHAPE)
+    degradation = exact(num_steps=20)
+    perfect = restorer_of(lambda x_t, t: x_0, degradation)
+    noise = degradation.draw_noise(x_0, seeded())
+    x_T = at(degradation, x_0, 20, noise)
+    result = sampler.sample(perfect, x_T, noise, seeded(1))
+    torch.testing.assert_close(result, x_0, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_steps", [None, 7, 3])
+def test_ddim_with_the_true_image_follows_the_forward_process(
+    num_steps: int | None, random_images: Images, restorer_of: Callable[..., Restorer]
+) -> None:
+    """At eta = 0 and with x_0 known each state is D(x_0, s, noise), for any grid."""
+    x_0 = random_images(4, *SHAPE)
+    degradation = exact(num_steps=20, overlap=0.6, spread=0.4)
+    noise = degradation.draw_noise(x_0, seeded())
+    perfect = restorer_of(lambda x_t, t: x_0, degradation)
+    x_T = at(degradation, x_0, 20, noise)
+    for state in DDIM(num_steps).trajectory(perfect, x_T, noise):
+        expected = at(degradation, x_0, state.t, noise)
+        torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+@pytest.mark.parametrize(("t", "s"), [(20, 13), (13, 12), (9, 2), (2, 1)])
+def test_a_step_with_the_true_image_keeps_the_marginal(
+    eta: float, t: int, s: int, random_images: Images
+) -> None:
+    """q(x_s | x_0) whatever eta (Song et al. 2021, lemma 1), here line by line."""
+    degradation = exact(num_steps=20, overlap=0.6, spread=0.4)
+    x_0 = random_images(1, *SHAPE).expand(20_000, *SHAPE)
+    noise = degradation.draw_noise(x_0, seeded())
+    x_t = at(degradation, x_0, t, noise)
+    x_s = DDIM(eta=eta).step(x_t, x_0, t, s, noise, degradation, seeded(1))
+    signal, sigma = degradation.scales(torch.tensor([s]))
+    kept = degradation.remainder(x_0[:1])
+    expected = kept + signal * (x_0[:1] - kept)
+    deviation = 0.4 * sigma.expand(1, *SHAPE) * (1 - 1 / SHAPE[1]) ** 0.5
+    assert ((x_s.mean(0) - expected).abs() <= 5 * deviation / 20_000**0.5 + 1e-12).all()
+    assert ((x_s.std(0) - deviation).abs() <= 5 * deviation / 40_000**0.5 + 1e-12).all()
+
+
+@pytest.mark.parametrize("sampler", EVERY_SAMPLER, ids=str)
+def test_line_means_and_what_is_still_clean_never_change(
+    sampler: Sampler, random_images: Images, restorer_of: Callable[..., Restorer]
+) -> None:
+    """Whatever the network says: its estimate here is an unrelated image."""
+    degradation = exact(num_steps=20, overlap=0.2)
+    x_0, other = random_images(4, *SHAPE), random_images(4, *SHAPE, seed=9)
+    noise = degradation.draw_noise(x_0, seeded())
+    wrong = restorer_of(lambda x_t, t: other, degradation)
+    x_T = at(degradation, x_0, 20, noise)
+    for state in sampler.trajectory(wrong, x_T, noise, seeded(2)):
+        means = degradation.remainder(state.x_t)
+        torch.testing.assert_close(means, degradation.remainder(x_0), rtol=0, atol=1e-12)
+    x_9 = at(degradation, x_0, 9, noise)
+    x_4 = sampler.step(x_9, other, 9, 4, noise, degradation, seeded(2))
+    is_clean = (degradation.alpha_bar_at(9) == 1).expand(SHAPE)
+    assert is_clean.any()
+    assert torch.equal(x_4[:, is_clean], x_9[:, is_clean])
+
+
+def test_one_x_t_gives_one_image_without_noise_and_many_with_it(
+    random_images: Images, restorer_of: Callable[..., Restorer]
+) -> None:
+    """The spread of what is sampled from the same line means grows from 0 with that of the noise.
+
+    The network is the best one for data whose residual is standard normal: R x_0_hat = a R x_t.
+    """
+    means = random_images(1, *SHAPE).expand(500, *SHAPE)
+    spreads = []
+    for spread in (0.0, 0.3, 1.0):
+        degradation = exact(num_steps=120, spread=spread)
+
+        def best(x_t: Tensor, t: Tensor, degradation: LineNoise = degradation) -> Tensor:
+            signal, _ = degradation.scales(t)
+            image = degradation.residual(x_t)
+            return x_t - image + signal * image
+
+        noise = degradation.draw_noise(means, seeded())
+        x_T = degradation.complete(degradation.remainder(means), noise)
+        sampler = Ancestral(clip=False)
+        x_0 = sampler.sample(restorer_of(best, degradation), x_T, noise, seeded(1))
+        spreads.append(x_0.std(0).mean().item())
+    assert spreads[0] < 1e-12
+    assert 0.05 < spreads[1] < spreads[2]
+    # At spread 1 the samples have the data's own deviation, (1 - 1 / H)^(1/2).
+    assert abs(spreads[2] - (1 - 1 / SHAPE[1]) ** 0.5) < 0.05
+
+
+@pytest.mark.parametrize("prediction", [Clean(), Velocity()], ids=["clean", "velocity"])
+def test_decode_inverts_target(prediction: Clean | Velocity, random_images: Images) -> None:
+    degradation = exact(num_steps=20)
+    x_0 = random_images(4, *SHAPE)
+    noise, t = degradation.draw_noise(x_0, seeded()), torch.tensor([1, 7, 13, 20])
+    x_t = degradation(x_0, t, noise)
+    target = prediction.target(x_0, noise, t, degradation)
+    decoded = prediction.decode(target, x_t, t, degradation)
+    torch.testing.assert_close(decoded, x_0, rtol=0, atol=1e-12)
+
+
+def test_the_mask_says_how_far_each_line_has_gone() -> None:
+    degradation = LineNoise(SHAPE, "row", "outside_in", num_steps=10, condition="mask")
+    x_t = torch.zeros(3, *SHAPE)
+    mask = degradation.mask(x_t, torch.tensor([0, 5, 10]), x_t)
+    assert mask.shape == (3, 1, 6, 8)
+    assert mask[0].eq(0).all()
+    assert mask[2].eq(1).all()
+    torch.testing.assert_close(mask[1, 0, :, 0], 1 - degradation.alpha_bar[5, :, 0].sqrt().float())
+
+
+@pytest.mark.parametrize("solver", [DPMSolver(), Heun()], ids=["dpmsolver", "heun"])
+def test_solvers_of_noise_on_the_whole_image_refuse(solver: Sampler) -> None:
+    with pytest.raises(ValueError, match="needs degradation=gaussian.*use sampler=ddim"):
+        solver.check(LineNoise(SHAPE, "column", "random"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"spread": -1}, "degradation.spread"),
+        ({"overlap": 1.5}, "degradation.overlap"),
+        ({"num_steps": 0}, "degradation.num_steps"),
+        ({"order": "shuffled"}, "degradation.order=shuffled belongs to the averaging"),
+        ({"condition": "lines"}, "degradation.condition must be one of mask"),
+    ],
+)
+def test_bad_arguments_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LineNoise(SHAPE, "column", **{"order": "random"} | settings)  # type: ignore[arg-type]
