@@ -279,3 +279,26 @@ def test_every_trainer_key_is_a_parameter_of_lightnings_trainer(name: str) -> No
     keys = {str(key) for key in quick(trainer=name).trainer if key != "_target_"}
     assert keys <= set(inspect.signature(pl.Trainer).parameters)
     assert "max_epochs" in keys
+
+
+@pytest.mark.parametrize("model", ["cnn", "unet"])
+@pytest.mark.parametrize("degradation", ["column_random", "row_shuffled", "column_noise"])
+def test_a_network_can_be_told_what_is_spoilt(model: str, degradation: str) -> None:
+    choices = {"model": model, "degradation": degradation, "degradation.condition": "mask"}
+    experiment = build(quick(**choices), provenance={})
+    run_one_step(experiment)
+    sample_two(experiment)
+
+
+class WithoutExtraChannels(torch.nn.Conv2d):
+    """A network of someone's own that knows nothing of conditions."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, 1)
+
+
+def test_a_network_that_cannot_be_told_is_refused() -> None:
+    cfg = quick(**{"degradation": "column_random", "degradation.condition": "mask"})
+    cfg.model = {"_target_": f"{__name__}.WithoutExtraChannels"}
+    with pytest.raises(ValueError, match="condition=mask needs a network that takes extra_channe"):
+        build(cfg, provenance={})

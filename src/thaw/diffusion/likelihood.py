@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from thaw.diffusion.guidance import guided
 from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.guidance import guided
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import VARIANCES, Ancestral, beta, posterior_variance

@@ -20,7 +20,7 @@ class Degradation(nn.Module, ABC):
     """Whether each D(., t, noise) is a projection and all are nested: D_s D_t = D_max(s, t)."""
 
     condition: str | None = None
-    """What the network is told beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
+    """What the network is told beside x_t: None is nothing, ``mask`` a channel, :meth:`mask`."""
 
     def fit(self, images: Tensor) -> None:
         """Learn from training images, uint8 ``[N, C, H, W]``, once, before training.

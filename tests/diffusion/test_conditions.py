@@ -1,0 +1,91 @@
+"""What a network may be told beside x_t: the mask of what is spoilt; orders drawn per image."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.line_average import AXES, LineAverage
+from thaw.diffusion.objectives import MSE
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.cold import Cold
+
+SHAPE = (2, 6, 8)
+Images = Callable[..., Tensor]
+
+
+def seeded() -> Generator:
+    return Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("order", ["inside_out", "shuffled"])
+@pytest.mark.parametrize("group_size", [1, 2])
+def test_the_mask_is_where_the_image_has_changed(
+    axis: str, order: str, group_size: int, random_images: Images
+) -> None:
+    degradation = LineAverage(SHAPE, axis, order, group_size, condition="mask")
+    last = degradation.num_steps
+    x_0, t = random_images(4, *SHAPE), torch.tensor([0, 1, last - 1, last])
+    noise = degradation.draw_noise(x_0, seeded())
+    x_t = degradation(x_0, t, noise)
+    mask = degradation.mask(x_t, t, noise)
+    assert mask.dtype == x_t.dtype
+    assert torch.equal(mask.expand(-1, 2, -1, -1), (x_t != x_0).to(x_0.dtype))
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_shuffled_is_a_fixed_order_of_each_images_own(axis: str, random_images: Images) -> None:
+    shuffled = LineAverage(SHAPE, axis, "shuffled")
+    last = shuffled.num_steps
+    x_0 = random_images(40, *SHAPE)
+    noise = shuffled.draw_noise(x_0, seeded())
+    assert torch.equal(noise.sort(dim=1).values, torch.arange(1, last + 1).expand(40, last))
+    assert len(noise.unique(dim=0)) > 30
+    fixed = LineAverage(SHAPE, axis, "random")
+    t = torch.arange(40) % (last + 1)
+    for k in range(40):
+        fixed.step_of_line.copy_(noise[k])
+        alone = fixed(x_0[k : k + 1], t[k : k + 1], x_0.new_empty(1, 0))
+        assert torch.equal(alone, shuffled(x_0, t, noise)[k : k + 1])
+
+
+def test_orders_are_drawn_evenly() -> None:
+    """Each line is as likely the first as any other: 4,000 draws, 5 standard errors."""
+    noise = LineAverage(SHAPE, "column", "shuffled").draw_noise(torch.zeros(4000, *SHAPE), seeded())
+    counts = noise.argmin(dim=1).bincount(minlength=8)
+    assert ((counts - 500).abs() < 5 * (4000 * 1 / 8 * 7 / 8) ** 0.5).all()
+
+
+def test_what_is_left_does_not_depend_on_the_order(random_images: Images) -> None:
+    x_0 = random_images(3, *SHAPE)
+    shuffled, fixed = (LineAverage(SHAPE, "row", order) for order in ("shuffled", "outside_in"))
+    x_T = fixed(x_0, torch.full((3,), 6), fixed.draw_noise(x_0))
+    assert torch.equal(shuffled.remainder(x_0), x_T)
+    assert torch.equal(shuffled.complete(x_T, shuffled.draw_noise(x_T, seeded())), x_T)
+
+
+@pytest.mark.parametrize("order", ["random", "shuffled"])
+def test_training_and_sampling_show_the_network_the_mask_of_their_own_noise(
+    order: str, random_images: Images, restorer_of: Callable[..., Restorer]
+) -> None:
+    degradation = LineAverage((1, 6, 8), "column", order, condition="mask")
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        seen.append((x_t, t))
+        return x_t[:, :1]
+
+    restorer = restorer_of(network, degradation)
+    x_0 = random_images(5, 1, 6, 8)
+    MSE()(restorer, x_0, seeded())
+    ((x_t, t),) = seen
+    assert x_t.shape == (5, 2, 6, 8)
+    assert torch.equal(x_t[:, 1:], (x_t[:, :1] != x_0).to(x_0.dtype))
+    noise = degradation.draw_noise(x_0, seeded())
+    seen.clear()
+    Cold().sample(restorer, degradation.remainder(x_0), noise)
+    assert [int(t[0]) for _, t in seen] == list(range(8, 0, -1))
+    for x_t, t in seen:
+        assert torch.equal(x_t[:, 1:], degradation.mask(x_0, t, noise))
