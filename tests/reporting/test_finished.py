@@ -280,3 +280,14 @@ def test_of_an_event_file_cut_off_in_the_middle_the_first_steps_are_read(run_dir
 def test_an_event_file_that_is_none_holds_no_losses(contents: bytes, run_dir: Path) -> None:
     event_file(run_dir).write_bytes(contents)
     assert [len(part) for part in read_run(run_dir).step_losses] == [0, 0]
+
+
+def test_evaluations_are_read_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", "cold")
+    folder = directory / "evaluations"
+    folder.mkdir()
+    (folder / "a.json").write_text('{"generated": {"fid": 3.5}}')
+    (folder / "b.json").write_text('{"generated": {"fi')
+    run = read_run(directory)
+    assert run.evaluations == [{"generated": {"fid": 3.5}}]
+    assert [problem for problem in run.problems if "b.json is damaged" in problem]

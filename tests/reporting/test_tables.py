@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reporting_support import HOSTILE, final_scores, record, restoration, rows
 
 from thaw.reporting.finished import FinishedRun, Group
-from thaw.reporting.results import estimates, restorations, results
+from thaw.reporting.results import estimates, evaluations, restorations, results
 from thaw.reporting.settings import environment, hyperparameters
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
@@ -193,6 +193,18 @@ def test_restorations_have_a_row_a_stage_and_none_for_a_gaussian_run() -> None:
         assert str(row["PSNR (dB)"]) == f"{restoration()[stage]['psnr']:.2f}" == f"{10 + k:.2f}"
         assert str(row["SSIM"]) == f"0.{5 + k}00"
         assert (str(row["N"]), row["sampler"]) == ("1000", "Cold, 28 steps")
+
+
+def test_later_evaluations_have_a_row_each_with_prior_and_sampler() -> None:
+    evaluated = run()
+    scores = {"fid": 21.456, "n": 500, "num_classes": 9, "images": "from gmm", "sampler": "Cold"}
+    evaluated.evaluations = [{"generated": scores}, {"generated": "damaged"}, {}]
+    table = evaluations([group("columns", evaluated, run(seed=1)), group("none")])
+    (row,) = (dict(zip(table.columns, map(str, row), strict=True)) for row in table.rows)
+    assert row["run"] == "columns"
+    assert (row["images"], row["sampler"]) == ("from gmm", "Cold")
+    assert (row["FID"], row["N"], row["classes"]) == ("21.46", "500", "9")
+    assert row["precision"] == MISSING
 
 
 def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
                 _prepare_likelihood(run, cfg.num_likelihood_images)
     for run in selected:
         result = evaluate(run, cfg)
-        path = run.run_dir / "evaluations" / f"{_file_name(run, result)}.json"
+        path = run.run_dir / runs.EVALUATIONS / f"{_file_name(run, result)}.json"
         runs.write_text_atomically(path, json.dumps(result, indent=2) + "\n")
         log.info("written to %s", path)
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class FinishedRun:
     record: dict[str, Any] = field(default_factory=dict)
     epochs: list[dict[str, float]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """What ``evaluate.py`` wrote, in the order of the files' names."""
 
     @property
     def last_epoch(self) -> dict[str, Any]:
@@ -88,6 +91,11 @@ def read_run(directory: Path) -> FinishedRun:
     if status != "completed":
         reason = run.record.get("error")
         run.problems.append(f"status {status}" + (f": {reason}" if reason else ""))
+    for path in sorted((directory / runs.EVALUATIONS).glob("*.json")):
+        try:
+            run.evaluations.append(_mapping(json.loads(path.read_text(encoding="utf-8"))))
+        except (ValueError, UnicodeDecodeError) as error:
+            run.problems.append(f"{path.name} is damaged: {error}")
     path = directory / runs.METRICS
     if not path.is_file():
         run.problems.append("no metrics.csv: no epoch was finished")

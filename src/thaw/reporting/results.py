@@ -123,6 +123,53 @@ def estimates(groups: Sequence[Group]) -> Table:
     )
 
 
+def evaluations(groups: Sequence[Group]) -> Table:
+    """What ``evaluate.py`` found later: a row each, with the prior and the sampler it used."""
+    columns = ["run", "images", "sampler", "FID", "FID floor", "IS", "precision", "recall",
+               "class KL", "classes", "N"]  # fmt: skip
+    rows: list[list[Cell]] = [
+        [
+            group.title,
+            _said(scores, "images"),
+            _said(scores, "sampler"),
+            *(
+                _number(scores.get(name), places)
+                for name, places in (
+                    ("fid", ".2f"),
+                    ("fid_floor", ".2f"),
+                    ("is_mean", ".2f"),
+                    ("precision", ".3f"),
+                    ("recall", ".3f"),
+                    ("class_kl", ".3f"),
+                    ("num_classes", ".0f"),
+                    ("n", ".0f"),
+                )
+            ),
+        ]
+        for group in groups
+        for run in group.members
+        for evaluation in run.evaluations
+        if isinstance(scores := evaluation.get("generated"), dict)
+    ]
+    return Table(
+        "evaluations",
+        "Each later evaluation of a run's checkpoint (evaluate.py): where its images started, the "
+        "sampler, and their scores.",
+        columns,
+        rows,
+        folded=len(rows) > 20,
+    )
+
+
+def _number(value: Any, places: str) -> Cell:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Number(value, places=places) if is_number else MISSING
+
+
+def _said(scores: dict[str, Any], name: str) -> str:
+    return str(scores.get(name, MISSING))
+
+
 def _last_score(name: str) -> Callable[[FinishedRun], Any]:
     return _last(f"val/{name}")
 

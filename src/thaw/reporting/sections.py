@@ -76,7 +76,8 @@ def _problems(groups: Sequence[Group]) -> Section:
 
 
 def _results(groups: Sequence[Group]) -> Section:
-    found = [results.results(groups), results.estimates(groups), results.restorations(groups)]
+    makers = (results.results, results.estimates, results.evaluations, results.restorations)
+    found = [make(groups) for make in makers]
     missing = [f"{group.title}: no robust estimate" for group in groups if not group.first.final]
     return Section("Results", tables=[table for table in found if table.rows], notes=missing)
 
