@@ -17,11 +17,16 @@ study ?= study
 overrides ?=
 EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,columns_inside_out,columns_by_4_random,rows_random,rows_by_4_random
 
-.PHONY: help install quickstart study test test-all lint check docs bench clean
+# One of each kind; decolour needs colours, and the orders of averaging are the study's.
+DEGRADATIONS := gaussian,column_noise,row_noise,column_random,column_shuffled,row_random,blur,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph
+PRIORS := empirical,gaussian,gmm,kde
+
+.PHONY: help install quickstart study degradations test test-all lint check docs bench clean
 help:
 	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
 	@echo "make study        the whole study and its report; epochs=100 data=mnist device=auto seeds=0"
 	@echo "                  study=NAME overrides='...'; again: goes on where it stopped"
+	@echo "make degradations every degradation at one budget, restored and generated, and the report"
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
 	@echo "make docs         rewrite docs/configuration.md from conf/"
@@ -52,6 +57,13 @@ study: $(VENV)/.installed
 	$(BIN)/python train.py -m sweep.name=$(study) experiment=$(EXPERIMENTS) seed=$(seeds) \
 	  data=$(data) trainer.max_epochs=$(epochs) trainer.accelerator=$(device) $(overrides)
 	$(BIN)/python report.py runs=multirun/$(study) title='Diffusion on MNIST, hot and cold'
+
+degradations: $(VENV)/.installed
+	$(BIN)/python train.py -m sweep.name=degradations experiment=degradations \
+	  degradation=$(DEGRADATIONS) trainer.accelerator=$(device) $(overrides)
+	$(BIN)/python evaluate.py -m runs=multirun/degradations prior=$(PRIORS) \
+	  num_samples=500 num_restored=0
+	$(BIN)/python report.py runs=multirun/degradations title='Every degradation, one budget'
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST)

@@ -36,21 +36,24 @@ BATCH_SIZE = 125
 def main(run: str, out: str, num_samples: str = "250", *names: str) -> None:
     """Evaluate, then write ``quality_against_cost.md`` and ``.png`` into OUT."""
     folder = Path(out)
-    for name in names or SAMPLERS:
-        path = folder / f"{name}.json"
-        done: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        for evaluations in EVALUATIONS:
+    for evaluations in EVALUATIONS:
+        for name in names or SAMPLERS:
+            done = read(folder, name)
             if str(evaluations) not in done:
                 done[str(evaluations)] = score(Path(run), name, evaluations, int(num_samples))
-                runs.write_text_atomically(path, json.dumps(done, indent=1) + "\n")
+                text = json.dumps(done, indent=1) + "\n"
+                runs.write_text_atomically(folder / f"{name}.json", text)
                 print(name, evaluations, done[str(evaluations)], flush=True)
-    results = {
-        name: json.loads((folder / f"{name}.json").read_text())
-        for name in SAMPLERS
-        if (folder / f"{name}.json").exists()
-    }
+    results = {name: cells for name in SAMPLERS if (cells := read(folder, name))}
     runs.write_text_atomically(folder / "quality_against_cost.md", table(results))
     save_figure(figure(results), folder / "quality_against_cost.png")
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    """What is there of a sampler: scores by the number of evaluations."""
+    path = folder / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def score(run: Path, name: str, evaluations: int, num_samples: int) -> dict[str, Any]:
