@@ -1,0 +1,153 @@
+"""Checkpoints as files: whole or not at all, known by a checksum, and data only."""
+
+import errno
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from thaw import runs
+from thaw.training.checkpoint_files import CheckpointFiles, digest, newest_good, read_checkpoint
+
+
+def contents(value: float = 1.0) -> dict[str, Any]:
+    """As small as a checkpoint can be, with one of everything that is in one."""
+    return {
+        "epoch": 3,
+        "state_dict": {"weight": torch.full((200, 50), value), "half": torch.ones(3).bfloat16()},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(5.0)}}, "betas": (0.9, 0.999)}],
+        "empty": torch.empty(0, 4),
+        "thaw": {"config": {"seed": 1, "name": None, "lr": 1e-3}, "versions": {}},
+    }
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    CheckpointFiles().save_checkpoint(contents(), path)
+    return path
+
+
+def test_what_is_written_is_what_is_read(written: Path) -> None:
+    read = read_checkpoint(written)
+    assert torch.equal(read["state_dict"]["weight"], contents()["state_dict"]["weight"])
+    assert read["thaw"]["config"] == contents()["thaw"]["config"]
+    assert [path.name for path in written.parent.iterdir()] == ["last.ckpt"]
+    again = CheckpointFiles().load_checkpoint(written)
+    assert digest(again) == digest(read) == digest(contents())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(written: Path, share: float) -> None:
+    os.truncate(written, int(share * written.stat().st_size))
+    with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
+        read_checkpoint(written)
+
+
+def test_every_byte_that_carries_a_weight_is_guarded(written: Path) -> None:
+    """One bit changed in the tensor's bytes: torch alone would load it without a word."""
+    whole = written.read_bytes()
+    one = torch.ones(1).numpy().tobytes()
+    places = [k for k in range(len(whole) - 4) if whole[k : k + 4] == one]
+    assert len(places) > 9000
+    for place in places[100:9000:890]:
+        damaged = bytearray(whole)
+        damaged[place + 1] ^= 1
+        written.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
+            read_checkpoint(written)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": 4},
+        {"state_dict": {"weight": torch.zeros(200, 50)}},
+        {"empty": torch.empty(4, 0)},
+        {"optimizer_states": []},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_altered_one_is_refused(written: Path, changes: dict[str, Any]) -> None:
+    torch.save(read_checkpoint(written) | changes, written)
+    with pytest.raises(ValueError, match="its checksum differs"):
+        read_checkpoint(written)
+
+
+def test_one_of_before_checksums_is_read(tmp_path: Path) -> None:
+    torch.save(contents(), tmp_path / "old.ckpt")
+    assert read_checkpoint(tmp_path / "old.ckpt")["epoch"] == 3
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]
+)
+def test_a_malicious_one_does_nothing_and_is_refused(tmp_path: Path, save: Any) -> None:
+    marker, path = tmp_path / "executed", tmp_path / "last.ckpt"
+    save(contents() | {"callbacks": Malicious(marker)}, path)
+    with pytest.raises(ValueError, match="no readable checkpoint"):
+        read_checkpoint(path)
+    with pytest.raises(ValueError, match="no readable checkpoint"):
+        CheckpointFiles().load_checkpoint(path)
+    assert not marker.exists()
+
+
+def test_a_full_disk_leaves_the_one_before_and_says_so(written: Path) -> None:
+    """A limit on the size of files, in a process of its own: writing fails half way for real."""
+    before = written.read_bytes()
+    script = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from test_checkpoint_files import CheckpointFiles, contents
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    CheckpointFiles().save_checkpoint(contents(2.0), Path({str(written)!r}))
+except OSError as error:
+    print(error)
+"""
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "could not be written (the one before is whole)" in finished.stdout, finished.stderr
+    assert written.read_bytes() == before
+    assert [path.name for path in written.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="could not be written .there was none before.") as caught:
+        CheckpointFiles().save_checkpoint(contents(), tmp_path / "file" / "last.ckpt")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno in (errno.ENOTDIR, errno.EEXIST)
+
+
+def test_the_newest_good_one_is_found(tmp_path: Path) -> None:
+    assert newest_good(tmp_path) == (None, [])
+    last, previous = (tmp_path / name for name in (runs.LAST_CHECKPOINT, runs.PREVIOUS_CHECKPOINT))
+    CheckpointFiles().save_checkpoint(contents(), last)
+    assert newest_good(tmp_path) == (last, [])
+    shutil.copy(last, previous)
+    os.truncate(last, 1000)
+    found, (problem,) = newest_good(tmp_path)
+    assert found == previous
+    assert "last.ckpt" in problem
+    os.truncate(previous, 1000)
+    found, problems = newest_good(tmp_path)
+    assert found is None
+    assert len(problems) == 2
