@@ -86,6 +86,7 @@ docs: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/degradations.py
 
 clean:
 	rm -rf $(VENV)

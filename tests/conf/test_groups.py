@@ -29,7 +29,11 @@ FILES = [
 # every sampler's steps.
 QUICK = {"data": "mnist_5k", "metrics": "none", "logger": "none", "schedule.timesteps": "30"}
 # A file has to fit one of these.
-DEGRADATIONS = ("gaussian", "column_random")
+FOUNDATIONS = (
+    {"degradation": "gaussian"},
+    {"degradation": "column_random"},
+    {"data": "cifar10"},  # in colour
+)
 # The groups that a sample depends on.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
 
@@ -46,15 +50,15 @@ def quick(**choices: str) -> DictConfig:
 
 
 def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
-    """The experiment with ``group=name`` and the first of DEGRADATIONS that fits it."""
+    """The experiment with ``group=name`` and the first of FOUNDATIONS that fits it."""
     refusals = []
-    for degradation in DEGRADATIONS:
-        cfg = quick(**{"degradation": degradation, group: name})
+    for foundation in FOUNDATIONS:
+        cfg = quick(**foundation | {group: name})
         try:
             return cfg, build(cfg, provenance={})
         except ValueError as error:
             refusals.append(str(error))
-    raise AssertionError(f"{group}={name} fits none of {DEGRADATIONS}: {refusals}")
+    raise AssertionError(f"{group}={name} fits none of {FOUNDATIONS}: {refusals}")
 
 
 def blank_images(experiment: Experiment, num_images: int = 2) -> Tensor:

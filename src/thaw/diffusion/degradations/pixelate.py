@@ -1,0 +1,54 @@
+"""Halving the resolution, step by step."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from thaw.checks import check_whole
+from thaw.diffusion.degradations.separable import Separable
+
+FEWEST_PIXELS = 4
+
+
+def num_halvings(side: int) -> int:
+    """How often ``side`` pixels are halved before fewer than 4 are left; once at least."""
+    halvings = 1
+    while math.ceil(side / 2 ** (halvings + 1)) >= FEWEST_PIXELS:
+        halvings += 1
+    return halvings
+
+
+def block_means(side: int, num_steps: int) -> Tensor:
+    """The mean over blocks of 2^t pixels for t = 0..T, float64 ``[T + 1, side, side]``.
+
+    The first block starts at pixel 0, the last one ends with the side.
+    """
+    block = torch.arange(side) // 2 ** torch.arange(num_steps + 1).unsqueeze(1)
+    is_same = (block.unsqueeze(2) == block.unsqueeze(1)).double()
+    return is_same / is_same.sum(2, keepdim=True)
+
+
+class Pixelate(Separable):
+    """D(x_0, t) gives each block of 2^t x 2^t pixels its mean (Bansal et al. 2022, section 4.3).
+
+    Their super-resolution: halved t times and enlarged again, here by means and nearest neighbours,
+    so that each D(., t) is a projection and they are nested, D_s D_t = D_max(s, t). The blocks
+    start at the top left; where the side is no multiple of 2^t the last ones are cut off.
+
+    Args:
+        image_shape: (C, H, W).
+        num_steps: T; None takes as many as leave 4 pixels or more, rounded up, of the shorter side.
+
+    Raises:
+        ValueError: num_steps is not a whole number from 1 to where one pixel is left.
+    """
+
+    is_projection = True
+
+    def __init__(self, image_shape: Sequence[int], num_steps: int | None = None) -> None:
+        _, height, width = image_shape
+        steps = num_halvings(min(height, width)) if num_steps is None else num_steps
+        check_whole("degradation.num_steps", steps, 1, (max(height, width) - 1).bit_length())
+        super().__init__(block_means(height, steps), block_means(width, steps))

@@ -1,0 +1,99 @@
+"""Halving the resolution: against pooling, nested projections, means, and where it ends."""
+
+import math
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from thaw.diffusion.degradations.pixelate import Pixelate, block_means, num_halvings
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (2, 13, 21), (1, 1, 9), (1, 16, 4)]
+every_shape = pytest.mark.parametrize("shape", SHAPES)
+
+
+def images(shape: tuple[int, ...], num_images: int = 2) -> Tensor:
+    draws = Generator().manual_seed(0)
+    return torch.rand(num_images, *shape, generator=draws, dtype=torch.float64) - 0.5
+
+
+def as_far_as_possible(shape: tuple[int, ...]) -> Pixelate:
+    return Pixelate(shape, num_steps=math.ceil(math.log2(max(shape[1:]))))
+
+
+def degrade(degradation: Pixelate, x_0: Tensor, t: int) -> Tensor:
+    return degradation(x_0, torch.full((len(x_0),), t), degradation.draw_noise(x_0))
+
+
+@every_shape
+def test_it_is_average_pooling_enlarged_by_nearest_neighbours(shape: tuple[int, ...]) -> None:
+    degradation, x_0 = as_far_as_possible(shape), images(shape)
+    _, height, width = shape
+    for t in range(degradation.num_steps + 1):
+        means = functional.avg_pool2d(x_0, 2**t, ceil_mode=True)
+        enlarged = functional.interpolate(means, scale_factor=2**t, mode="nearest")
+        expected = enlarged[..., :height, :width]
+        found = degrade(degradation, x_0, t)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 2, 7, 12, 28, 32])
+def test_the_operators_are_nested_orthogonal_projections(side: int) -> None:
+    operators = block_means(side, 5)
+    for s, first in enumerate(operators):
+        torch.testing.assert_close(first, first.T, rtol=0, atol=0)
+        for t, second in enumerate(operators):
+            product, later = first @ second, operators[max(s, t)]
+            torch.testing.assert_close(product, later, rtol=0, atol=1e-14)
+
+
+@every_shape
+def test_nested_as_images_too(shape: tuple[int, ...]) -> None:
+    degradation, x_0 = as_far_as_possible(shape), images(shape)
+    steps = range(degradation.num_steps + 1)
+    alone = [degrade(degradation, x_0, t) for t in steps]
+    for s in steps:
+        for t in steps:
+            twice = degrade(degradation, alone[t], s)
+            torch.testing.assert_close(twice, alone[max(s, t)], rtol=0, atol=1e-6)
+    assert degradation.is_projection
+
+
+def test_the_mean_of_each_block_stays() -> None:
+    degradation, x_0 = Pixelate((1, 28, 28)), images((1, 28, 28))
+    x_T = degrade(degradation, x_0, 3)
+    for top in range(0, 28, 8):
+        for left in range(0, 28, 8):
+            block = (..., slice(top, top + 8), slice(left, left + 8))
+            mean = x_0[block].mean((2, 3), keepdim=True)
+            torch.testing.assert_close(x_T[block], mean.expand_as(x_T[block]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(x_T.mean((2, 3)), x_0.mean((2, 3)), rtol=0, atol=1e-6)
+
+
+def test_a_drawn_remainder_is_completed_to_blocks() -> None:
+    degradation, drawn = Pixelate((1, 28, 28)), images((1, 28, 28))
+    x_T = degradation.complete(drawn, degradation.draw_noise(drawn))
+    assert len(x_T[0].unique()) == 16
+    torch.testing.assert_close(degrade(degradation, x_T, 3), x_T, rtol=0, atol=1e-6)
+
+
+def test_as_many_halvings_as_leave_4_pixels() -> None:
+    found = {side: num_halvings(side) for side in (4, 6, 7, 12, 13, 24, 25, 28, 32, 64, 128)}
+    assert found == {4: 1, 6: 1, 7: 1, 12: 1, 13: 2, 24: 2, 25: 3, 28: 3, 32: 3, 64: 4, 128: 5}
+    assert Pixelate((1, 28, 64)).num_steps == 3  # the shorter side decides
+
+
+@pytest.mark.parametrize("num_steps", [0, 6, 2.0, True])
+def test_steps_that_change_nothing_are_refused(num_steps: int) -> None:
+    with pytest.raises(
+        ValueError, match="degradation.num_steps must be a whole number from 1 to 5"
+    ):
+        Pixelate((1, 28, 28), num_steps)
+
+
+def test_the_last_halving_that_is_allowed_leaves_one_pixel() -> None:
+    degradation, x_0 = Pixelate((1, 28, 28), num_steps=5), images((1, 28, 28))
+    contrast = [degrade(degradation, x_0, t).std((2, 3)) for t in (4, 5)]
+    assert contrast[0].min() > 1e-3
+    assert contrast[1].max() < 1e-6

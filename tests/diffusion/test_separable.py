@@ -1,0 +1,83 @@
+"""Row and column operators: the product by its definition, the exact identity, types, autocast."""
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.separable import Separable
+
+T, H, W = 4, 5, 7
+
+
+def tables(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random operators, the first of each the identity, float64."""
+    draws = Generator().manual_seed(seed)
+    rows = torch.randn(T + 1, H, H, generator=draws, dtype=torch.float64)
+    columns = torch.randn(T + 1, W, W, generator=draws, dtype=torch.float64)
+    rows[0], columns[0] = torch.eye(H), torch.eye(W)
+    return rows, columns
+
+
+def images(num_images: int = 6, dtype: torch.dtype = torch.float32) -> Tensor:
+    draws = Generator().manual_seed(1)
+    return torch.randn(num_images, 3, H, W, generator=draws, dtype=torch.float64).to(dtype)
+
+
+def degrade(x_0: Tensor, t: list[int]) -> Tensor:
+    degradation = Separable(*tables())
+    return degradation(x_0, torch.tensor(t), degradation.draw_noise(x_0))
+
+
+def test_it_is_rows_and_columns_of_each_channel_each_image_at_its_own_step() -> None:
+    rows, columns = tables()
+    x_0, steps = images(), [3, 0, 4, 1, 4, 2]
+    x_t = degrade(x_0, steps)
+    for image, out, t in zip(x_0.double(), x_t, steps, strict=True):
+        for channel, found in zip(image, out, strict=True):
+            expected = rows[t] @ channel @ columns[t].T
+            torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+
+
+def test_num_steps_is_one_less_than_there_are_operators() -> None:
+    assert Separable(*tables()).num_steps == T
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_type_is_kept_and_step_0_is_the_image_bit_for_bit(dtype: torch.dtype) -> None:
+    x_0 = images(dtype=dtype)
+    x_0[0, 0, 0, :2] = torch.tensor([-0.0, 1e-7])
+    kept = x_0.clone()
+    x_t = degrade(x_0, [0, 1, 0, 2, 3, 4])
+    assert x_t.dtype == dtype
+    assert torch.equal(x_0, kept)
+    as_bytes = [x[[0, 2]].contiguous().view(torch.uint8) for x in (x_t, x_0)]
+    assert torch.equal(*as_bytes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_rounded_once_at_the_end(dtype: torch.dtype) -> None:
+    x_0 = images(dtype=dtype)
+    assert torch.equal(degrade(x_0, [4] * 6), degrade(x_0.float(), [4] * 6).to(dtype))
+
+
+def test_autocast_changes_nothing() -> None:
+    x_0 = images()
+    expected = degrade(x_0, [4] * 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(degrade(x_0, [4] * 6), expected)
+        assert (x_0[0] @ x_0[0].mT).dtype == torch.bfloat16  # which it does elsewhere
+
+
+def test_the_operators_follow_from_the_arguments_so_no_checkpoint_holds_them() -> None:
+    degradation = Separable(*tables())
+    assert not degradation.state_dict()
+    assert {name for name, _ in degradation.named_buffers()} == {"rows", "columns"}
+
+
+def test_gradients_pass_through_to_the_image() -> None:
+    rows, columns = tables()
+    x_0 = images(1).requires_grad_()
+    degrade(x_0, [2]).sum().backward()
+    expected = rows[2].sum(0)[:, None] * columns[2].sum(0)
+    assert x_0.grad is not None
+    torch.testing.assert_close(x_0.grad[0, 1].double(), expected, rtol=0, atol=1e-5)
