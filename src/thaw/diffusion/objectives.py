@@ -60,6 +60,20 @@ class Objective(nn.Module, ABC):
         """Of each pixel, ``[B, C, H, W]`` from two ``[B, C, H, W]``."""
 
 
+def trivial_loss(
+    objective: Objective, restorer: Restorer, x_0: Tensor, generator: Generator
+) -> float:
+    """The unweighted loss of the constant answer, the mean of the targets of x_0 ``[B, C, H, W]``.
+
+    A model whose loss is no less has learnt nothing of x_t.
+    """
+    degradation = restorer.degradation
+    t, _ = UniformTimesteps().draw(len(x_0), degradation.num_steps, generator, x_0.device)
+    noise = degradation.draw_noise(x_0, generator)
+    target = restorer.prediction.target(x_0, noise, t, degradation)
+    return objective.distance(target.mean(0, keepdim=True).expand_as(target), target).mean().item()
+
+
 class MSE(Objective):
     """Mean squared error, ``mean((output - target)^2)``."""
 

@@ -12,7 +12,7 @@ from thaw.diffusion.guidance import hide_labels
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
-from thaw.seeding import generator
+from thaw.seeding import derive_seed, generator
 from thaw.training.ema import EMA
 
 
@@ -60,6 +60,10 @@ class DiffusionModule(pl.LightningModule):
     def evaluated(self) -> Restorer:
         """The model that all scores, grids and val/loss are of: the average where one is kept."""
         return self.restorer if self.ema is None else self.ema.average
+
+    def batch_seed(self, epoch: int, batch_idx: int) -> int:
+        """Of the generator that draws the steps t and the noise of a training batch."""
+        return derive_seed(self.seed, "train", epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         key = (self.current_epoch, batch_idx, self.global_rank)

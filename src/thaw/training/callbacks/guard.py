@@ -1,0 +1,108 @@
+"""Stops a run whose numbers have broken, and warns of one that learns nothing."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from thaw import runs
+from thaw.data.module import ImageDataModule
+from thaw.diffusion.objectives import trivial_loss
+from thaw.seeding import generator
+from thaw.training.callbacks.scores import Scores
+from thaw.training.module import DiffusionModule
+
+log = logging.getLogger(__name__)
+EVERY_N_STEPS = 50
+NEAR = 0.97
+PATIENCE = 3
+NUM_IMAGES = 512
+
+
+class BrokenNumbersError(ArithmeticError):
+    """A loss or a weight is NaN or infinite."""
+
+
+class Guard(pl.Callback):
+    """Looks at the losses every 50 steps and at the weights every epoch, before they are saved.
+
+    A NaN or an infinite number ends the run with its step, how to draw that batch again, and the
+    last good checkpoint. A warning is logged, once each, where after three epochs the loss is what
+    the best constant answer would have, and where all generated images are of one class.
+
+    Args:
+        run_dir: the run directory.
+        data: whose training images say what a constant answer would cost.
+        scores: the callback whose class count is looked at, if any.
+    """
+
+    def __init__(self, run_dir: Path, data: ImageDataModule, scores: Scores | None) -> None:
+        self.run_dir = run_dir
+        self.data = data
+        self.scores = scores
+        self.trivial = 0.0
+        self.warned: set[str] = set()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, DiffusionModule)
+        x_0 = pl_module.restorer.pixel_range.from_uint8(
+            self.data.train_images[:NUM_IMAGES].to(pl_module.device)
+        )
+        draws = generator(pl_module.seed, "trivial", device=pl_module.device)
+        self.trivial = trivial_loss(pl_module.objective, pl_module.restorer, x_0, draws)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        assert isinstance(pl_module, DiffusionModule)
+        if (trainer.global_step + 1) % EVERY_N_STEPS == 0:
+            self._check_losses(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, DiffusionModule)
+        loss = self._check_losses(trainer, pl_module)
+        self._check_weights(trainer, pl_module)
+        epoch = trainer.current_epoch + 1
+        if epoch >= PATIENCE and loss > NEAR * self.trivial:
+            self._warn_once(
+                "loss",
+                f"after {epoch} epochs the loss, {loss:.4g}, is that of a constant answer, "
+                f"{self.trivial:.4g}: nothing is learnt (try another optimizer.lr)",
+            )
+        latest = self.scores.latest if self.scores else {}
+        if latest.get("val/num_classes") == 1:
+            self._warn_once("classes", f"in epoch {epoch} all generated images are of one class")
+
+    def _check_losses(self, trainer: pl.Trainer, module: DiffusionModule) -> float:
+        """The mean of the epoch's losses so far."""
+        losses = torch.stack(module.step_losses).float().cpu()
+        broken = (~losses.isfinite()).nonzero()
+        if len(broken):
+            ago = len(losses) - 1 - int(broken[0])
+            batch = trainer.fit_loop.epoch_loop.batch_idx - ago
+            raise BrokenNumbersError(
+                f"the loss is {losses[broken[0]].item()} at step {trainer.global_step - ago} "
+                f"(epoch {trainer.current_epoch + 1}, batch {batch + 1}, drawn with the seed "
+                f"{module.batch_seed(trainer.current_epoch, batch)}); {self._last_good()}"
+            )
+        return losses.mean().item()
+
+    def _check_weights(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        for name, parameter in module.restorer.network.named_parameters():
+            if not parameter.isfinite().all():
+                raise BrokenNumbersError(
+                    f"the weights {name} are not finite after epoch {trainer.current_epoch + 1} "
+                    f"(step {trainer.global_step}); {self._last_good()}"
+                )
+
+    def _last_good(self) -> str:
+        path = self.run_dir / runs.LAST_CHECKPOINT
+        good = f"the last good checkpoint is {path}" if path.is_file() else "no checkpoint was made"
+        return f"{good}; debug=anomaly shows the operation"
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        if kind not in self.warned:
+            self.warned.add(kind)
+            log.warning(message)
