@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = (REPOSITORY / "docs" / "adding_a_degradation.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```", PAGE, re.M | re.S))
 COMMANDS = re.findall(r"^python train\.py (.*)$", PAGE, re.M)
-NAMES = ("fade", "fade_to_grey")
+NAMES = ("dim", "dim_to_grey")
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +55,12 @@ def test_the_page_has_its_files_and_commands() -> None:
     assert set(FILES) == {
         *(f"{source}/{name}.py" for name in NAMES),
         *(f"{conf}/{name}.yaml" for name in NAMES),
-        "tests/diffusion/test_fade.py",
+        "tests/diffusion/test_dim.py",
     }
     assert len(COMMANDS) == 2
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "degradation=fade_to_grey data=mnist_5k"])
+@pytest.mark.parametrize("command", [*COMMANDS, "degradation=dim_to_grey data=mnist_5k"])
 def test_each_command_builds_trains_and_samples(files: Path, command: str) -> None:
     experiment = build(composed(files, *shlex.split(command)), provenance={})
     module = experiment.module
@@ -89,7 +89,9 @@ def test_the_examples_keep_the_contract(files: Path, name: str) -> None:
     noise = degradation.draw_noise(x_0, Generator().manual_seed(0))
     x_t = degradation(x_0, torch.tensor([0, 1, last]), noise)
     assert torch.equal(x_t[0], x_0[0])
-    assert x_t[2].std() < 1e-6
+    # A random grey is a ceiling over what is brighter; the other one is black at last.
+    level = noise[2].item() if noise.numel() else -0.5
+    torch.testing.assert_close(x_t[2], x_0[2].clamp(max=level))
     restorer = Restorer(Always(x_0), degradation, Clean(), experiment.data.pixel_range)
     x_T = degradation(x_0, torch.full((3,), last), noise)
     for sampler in (Cold(), Naive()):
@@ -109,19 +111,19 @@ class Always(nn.Module):
 
 def test_the_pages_own_test_passes() -> None:
     namespace: dict[str, Any] = {}
-    exec(FILES["tests/diffusion/test_fade.py"], namespace)
+    exec(FILES["tests/diffusion/test_dim.py"], namespace)
     tests = [value for name, value in namespace.items() if name.startswith("test_")]
     assert len(tests) == 1
     tests[0]()
 
 
 def test_what_does_not_fit_is_refused_as_the_page_says(files: Path) -> None:
-    cfg = composed(files, "degradation=fade", "data=mnist_5k", "sampler=ddim")
-    with pytest.raises(ValueError, match="Fade does not; with it use sampler=cold or"):
+    cfg = composed(files, "degradation=dim", "data=mnist_5k", "sampler=ddim")
+    with pytest.raises(ValueError, match="Dim does not; with it use sampler=cold or"):
         build(cfg, provenance={})
 
 
 def test_a_bad_number_of_steps_is_refused(files: Path) -> None:
-    cfg = composed(files, "degradation=fade", "data=mnist_5k", "degradation.num_steps=0")
+    cfg = composed(files, "degradation=dim", "data=mnist_5k", "degradation.num_steps=0")
     with pytest.raises(ValueError, match="degradation.num_steps must be a whole number"):
         build(cfg, provenance={})

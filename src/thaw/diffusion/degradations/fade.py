@@ -1,0 +1,35 @@
+"""Fading an image to its mean."""
+
+import torch
+from torch import Tensor
+
+from thaw.checks import check_whole
+from thaw.diffusion.degradations.base import Degradation
+
+
+class Fade(Degradation):
+    """x_t = (1 - t / T) x_0 + t / T m(x_0), m the mean of each channel, which is kept.
+
+    The simplest degradation in the sense of Bansal et al. 2022, section 3: x_T holds one number a
+    channel. D(., T) alone is a projection: those before it are not.
+
+    Args:
+        num_steps: T.
+
+    Raises:
+        ValueError: num_steps is not a whole number of at least 1.
+    """
+
+    def __init__(self, num_steps: int = 20) -> None:
+        super().__init__()
+        check_whole("degradation.num_steps", num_steps)
+        self.num_steps = num_steps
+
+    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        mean = x_0.mean((2, 3), keepdim=True).expand_as(x_0)
+        share = (t / self.num_steps).to(x_0.dtype).view(-1, 1, 1, 1)
+        return torch.lerp(x_0, mean, share)
+
+    def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
+        """One value a channel, however a remainder was drawn: D(x_T, T) = x_T here too."""
+        return self._at_last(remainder, noise)

@@ -1,0 +1,106 @@
+"""Masking an image around a point, further and further out."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from thaw.checks import check_between, check_choice, check_whole
+from thaw.diffusion.degradations.base import Degradation
+from thaw.pixels import PixelRange
+
+CENTRES = ("middle", "random")
+CONDITIONS = ("mask",)
+MAX_BETA = 1000
+
+
+def kept_shares(height: int, width: int, betas: Tensor) -> Tensor:
+    """z_beta_1 ... z_beta_t at each distance from the centre, float64 ``[T + 1, H, W]``.
+
+    Entry ``[t, i, j]`` is for a pixel i rows and j columns away, on either side; entry 0 is 1.
+
+    Args:
+        height: rows.
+        width: columns.
+        betas: standard deviations in pixels, float64 ``[T]``.
+    """
+    rows, columns = (torch.arange(side, dtype=torch.float64) for side in (height, width))
+    squared_distance = rows[:, None] ** 2 + columns**2
+    # expm1: far out a mask is 1 less something that rounding would lose.
+    masks = -torch.expm1(-squared_distance / (2 * betas.view(-1, 1, 1) ** 2))
+    return torch.cat([torch.ones(1, height, width, dtype=torch.float64), masks.cumprod(0)])
+
+
+class Inpaint(Degradation):
+    """x_t = low + (x_0 - low) z_beta_1 ... z_beta_t (Bansal et al. 2022, section 4.2).
+
+    z_beta = 1 - exp(-r^2 / (2 beta^2)), r the distance from the centre, and beta_t grows evenly:
+    what is masked goes to black, the low end of the range, from the centre outwards. beta is a
+    standard deviation, in pixels, as in the authors' code: the variance of which their text speaks
+    would leave most of a digit as it is.
+
+    Args:
+        image_shape: (C, H, W).
+        pixel_range: (low, high) of the images.
+        num_steps: T.
+        beta_start: beta_1, in pixels.
+        beta_step: beta_t - beta_(t-1), in pixels.
+        centre: ``middle``, or ``random``: a pixel of each trajectory's own, which is its noise,
+            int64 ``[B, 2]``, row and column.
+        condition: ``mask`` tells the network how far each pixel is masked, None nothing.
+
+    Raises:
+        ValueError: one of them is not allowed.
+    """
+
+    masked: Tensor
+    middle: Tensor
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        pixel_range: PixelRange,
+        num_steps: int = 50,
+        beta_start: float = 1.0,
+        beta_step: float = 0.1,
+        centre: str = "middle",
+        condition: str | None = None,
+    ) -> None:
+        super().__init__()
+        check_whole("degradation.num_steps", num_steps)
+        check_between("degradation.beta_start", beta_start, 0, MAX_BETA, open_=True)
+        check_between("degradation.beta_step", beta_step, 0, MAX_BETA)
+        check_choice("degradation.centre", centre, CENTRES)
+        if condition is not None:
+            check_choice("degradation.condition", condition, CONDITIONS)
+        self.num_steps = num_steps
+        self.condition = condition
+        self.low = pixel_range.low
+        self.is_random = centre == "random"
+        self.sides = (image_shape[1], image_shape[2])
+        betas = beta_start + beta_step * torch.arange(num_steps, dtype=torch.float64)
+        masked = 1 - kept_shares(*self.sides, betas)
+        self.register_buffer("masked", masked.float(), persistent=False)
+        middle = torch.tensor([(side - 1) // 2 for side in self.sides])
+        self.register_buffer("middle", middle, persistent=False)
+
+    def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        if not self.is_random:
+            return super().draw_noise(x_0, generator)
+        pixels = torch.randint(
+            self.sides[0] * self.sides[1], (len(x_0),), generator=generator, device=x_0.device
+        )
+        return torch.stack([pixels // self.sides[1], pixels % self.sides[1]], dim=1)
+
+    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        masked = self.mask(x_0, t, noise).expand_as(x_0)
+        return torch.lerp(x_0, torch.full_like(x_0, self.low), masked)
+
+    def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        centre = noise if self.is_random else self.middle.expand(len(t), 2)
+        rows, columns = (
+            (torch.arange(side, device=t.device) - centre[:, k : k + 1]).abs()
+            for k, side in enumerate(self.sides)
+        )
+        masked = self.masked[t[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return masked.unsqueeze(1).to(x_t.dtype)

@@ -1,0 +1,121 @@
+"""Snow that falls on an image, more and more of it."""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from thaw.checks import check_between, check_whole
+from thaw.diffusion.degradations.base import Degradation
+from thaw.pixels import PixelRange
+
+# Of the noise that flakes are cut from, as in ImageNet-C at its severities 3 to 5.
+MEAN, DEVIATION = 0.55, 0.3
+# Of the first step, in the paper's code: few flakes, and none of them in motion.
+FIRST_THRESHOLD, FIRST_BLUR = 1.15, 0.05
+# Pixels of a streak, in the paper's code.
+STREAK = 11
+MAX_ZOOM = 100
+MAX_BLUR = 1000
+
+
+def enlarged(cells: Tensor, zoom: float, height: int, width: int) -> Tensor:
+    """The middle ``[B, height, width]`` of noise ``[B, 1, h, w]`` of ``zoom`` pixels a cell.
+
+    Bilinear between the middles of the cells, which have to reach over the edge.
+    """
+    field = functional.interpolate(cells, scale_factor=zoom, mode="bilinear").squeeze(1)
+    top, left = (field.shape[1] - height) // 2, (field.shape[2] - width) // 2
+    return field[:, top : top + height, left : left + width]
+
+
+def drift(field: Tensor, angle: Tensor) -> Tensor:
+    """What passes over each pixel while the field moves: ``[B, STREAK, H, W]``.
+
+    Args:
+        field: ``[B, H + STREAK - 1, W + STREAK - 1]``: its middle is seen halfway.
+        angle: of the motion ``[B]``, in radians, from along a row to down a column: a pixel at each
+            moment, rounded to whole ones.
+    """
+    height, width = (side - STREAK + 1 for side in field.shape[1:])
+    moment = torch.arange(STREAK, device=field.device) - STREAK // 2
+    down, right = (
+        (moment * pace[:, None]).round().long() + STREAK // 2 for pace in (angle.sin(), angle.cos())
+    )
+    rows = torch.arange(height, device=field.device)[:, None]
+    columns = torch.arange(width, device=field.device)
+    first = down * field.shape[2] + right
+    pixels = (rows * field.shape[2] + columns).flatten() + first[:, :, None]
+    return field.flatten(1).gather(1, pixels.flatten(1)).view(-1, STREAK, height, width)
+
+
+class Snow(Degradation):
+    """x_t = min(x_0 + l_t + rotated(l_t), high), l_t a layer of snow (Bansal et al. 2022, 4.4).
+
+    Theirs is that of ImageNet-C (Hendrycks and Dietterich 2019, section 3), made gradual: enlarged
+    noise, of which what lies under a threshold is dropped, blurred by its motion, and added to
+    every channel together with its turn by 180 degrees. From t = 1 to T the threshold falls
+    (more flakes) and the blur of the motion grows (longer streaks). As in their experiments the
+    image under the snow keeps its brightness. Here every image has its own flakes and its own
+    direction: its noise, ``[B, 11, H, W]``, is what passes over each pixel during the exposure.
+
+    Args:
+        pixel_range: (low, high) of the images.
+        num_steps: T.
+        threshold: of the flakes at T, for noise of mean 0.55 and standard deviation 0.3.
+        zoom: pixels of a flake.
+        blur: standard deviation of the motion blur at T, in pixels, over streaks of 11.
+
+    Raises:
+        ValueError: one of them is not allowed.
+    """
+
+    threshold: Tensor
+    exposure: Tensor
+
+    def __init__(
+        self,
+        pixel_range: PixelRange,
+        num_steps: int = 200,
+        threshold: float = 0.7,
+        zoom: float = 2.5,
+        blur: float = 16.0,
+    ) -> None:
+        super().__init__()
+        check_whole("degradation.num_steps", num_steps)
+        check_between("degradation.threshold", threshold, 0, FIRST_THRESHOLD)
+        check_between("degradation.zoom", zoom, 1, MAX_ZOOM)
+        check_between("degradation.blur", blur, FIRST_BLUR, MAX_BLUR)
+        self.num_steps = num_steps
+        self.pixel_range = pixel_range
+        self.zoom = float(zoom)
+        even = torch.linspace(0, 1, num_steps, dtype=torch.float64)
+        fallen = FIRST_THRESHOLD + (threshold - FIRST_THRESHOLD) * even
+        clean = torch.full((1,), math.inf, dtype=torch.float64)
+        self.register_buffer("threshold", torch.cat([clean, fallen]).float(), persistent=False)
+        sigma = FIRST_BLUR + (blur - FIRST_BLUR) * torch.cat([even[:1], even])
+        moment = torch.arange(STREAK, dtype=torch.float64) - STREAK // 2
+        exposure = (-0.5 * (moment / sigma[:, None]) ** 2).softmax(1)
+        self.register_buffer("exposure", exposure.float(), persistent=False)
+
+    def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        num_images, device = len(x_0), x_0.device
+        height, width = (side + STREAK - 1 for side in x_0.shape[2:])
+        sides = [math.ceil(side / self.zoom) + 2 for side in (height, width)]
+        # In single precision whatever the images are in: the same snow from the same generator.
+        cells = torch.randn(
+            num_images, 1, *sides, generator=generator, device=device, dtype=torch.float32
+        )
+        turn = torch.rand(num_images, generator=generator, device=device, dtype=torch.float32)
+        with torch.autocast(device.type, enabled=False):
+            field = MEAN + DEVIATION * enlarged(cells, self.zoom, height, width)
+        return drift(field, math.pi * turn).to(x_0.dtype)
+
+    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        low, high = self.pixel_range
+        is_snow = noise >= self.threshold[t].view(-1, 1, 1, 1)
+        flakes = noise.clamp(max=1) * is_snow
+        layer = (self.exposure[t][:, :, None, None] * flakes).sum(1, keepdim=True)
+        snow = (high - low) * (layer + layer.flip(2, 3))
+        return torch.minimum(x_0 + snow, x_0.clamp(min=high).to(snow.dtype)).to(x_0.dtype)
