@@ -182,3 +182,33 @@ def test_a_checkpoint_that_would_run_code_is_refused(
     assert finished.returncode == 2, finished.stderr
     assert "os.mkdir" in finished.stderr
     assert not (tmp_path / "created").exists()
+
+
+def test_another_prior_is_fitted_to_the_training_images_and_named(
+    cold_run: Path, tmp_path: Path, fork_command
+) -> None:
+    prior = ["prior=gmm", "prior.components=2", "prior.num_images=300"]
+    finished = fork_command(
+        "evaluate", f"run={cold_run}", "num_samples=10", "num_restored=0", *prior, cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    (path,) = cold_run.glob("evaluations/last_gmm-2-components_Cold-28-steps_n10_seed0.json")
+    expected = "generated from prior gmm, 2 components"
+    assert json.loads(path.read_text())["generated"]["images"] == expected
+    assert expected in finished.stdout
+    own = record(cold_run)["final_scores"]["final/images"]
+    assert own == "generated from prior empirical, real training images degraded"
+
+    contents = torch.load(cold_run / "checkpoints" / "last.ckpt", weights_only=True)
+    contents["thaw"]["config"]["data"] = {
+        "_target_": "thaw.data.datasets.MNIST",
+        "root": str(tmp_path / "nowhere"),
+    }
+    torch.save(contents, tmp_path / "elsewhere.ckpt")
+    arguments = ["run=.", f"checkpoint={tmp_path}/elsewhere.ckpt", "num_samples=2", *prior]
+    offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    finished = fork_command("sample", *arguments, cwd=tmp_path, **offline)
+    assert finished.returncode == 2
+    assert "a prior is fitted to training images: " in finished.stderr
+    assert "nowhere/MNIST/raw lacks" in finished.stderr
+    assert finished.stderr.count("\n") == 1

@@ -15,7 +15,7 @@ from thaw.data.module import ImageDataModule
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
-SHAPES = {"cifar10": (3, 32, 32), "image_folder": (3, 32, 32)}
+SHAPES = {"cifar10": (3, 32, 32), "image_folder": (3, 32, 32), "photographs": (3, 28, 28)}
 
 
 @cache
@@ -35,7 +35,8 @@ def data_config(name: str, **changes: object) -> DictConfig:
 
 
 def test_the_files_are_the_data_sets() -> None:
-    assert NAMES == ["cifar10", "fashion_mnist", "image_folder", "kmnist", "mnist", "mnist_5k"]
+    expected = "cifar10 fashion_mnist image_folder kmnist mnist mnist_5k photographs"
+    assert expected.split() == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +51,7 @@ def test_it_builds_a_data_module_of_its_own_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "image_folder"])
 def test_its_classes_are_known_before_anything_is_read(name: str) -> None:
-    assert instantiate(data_config(name)).num_classes == 10
+    assert instantiate(data_config(name)).num_classes == (2 if name == "photographs" else 10)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,11 +75,15 @@ def test_its_keys_are_the_parameters_of_what_it_builds(name: str) -> None:
     assert keys == set(inspect.signature(get_object(data._target_)).parameters)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "photographs"])
 def test_it_brings_the_metrics_that_fit_it(name: str) -> None:
     encoder = composed(f"data={name}").metrics.suite.encoder
     fits = "load_encoder" if name.startswith("mnist") else "InceptionEncoder"
     assert encoder._target_.endswith(f".{fits}")
+
+
+def test_no_encoder_fits_crops_of_two_photographs() -> None:
+    assert composed("data=photographs").metrics.suite is None
 
 
 def test_metrics_chosen_by_name_come_before_those_of_the_data() -> None:

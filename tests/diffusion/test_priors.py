@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+import thaw.diffusion.priors
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.priors import Empirical, Normal, Prior
+from thaw.diffusion.priors.base import Prior
+from thaw.diffusion.priors.empirical import Empirical
+from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
+from thaw.diffusion.priors.kernel_density import KernelDensity
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.schedules import linear
 from thaw.pixels import PixelRange
 
@@ -136,3 +141,45 @@ def test_empirical_fits_every_degradation() -> None:
 def test_a_bad_number_of_images_is_refused(num_images: object) -> None:
     with pytest.raises(ValueError, match="prior.num_images must be a whole number of at least 1"):
         Empirical(SHAPE, RANGE, num_images=num_images)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["normal", "empirical"])
+def test_jitter_adds_noise_of_its_size_to_the_start_alone(images: Tensor, kind: str) -> None:
+    def drawn(jitter: float) -> tuple[Tensor, Tensor]:
+        prior: Prior = Normal(SHAPE, jitter)
+        if kind == "empirical":
+            prior = Empirical(SHAPE, RANGE, num_images=30, jitter=jitter)
+            prior.fit(images, NOISE)
+        return prior.draw(2000, NOISE, seeded(1))
+
+    (plain, noise), (jittered, same_noise) = drawn(0.0), drawn(0.05)
+    assert torch.equal(noise, same_noise)
+    added = (jittered - plain).double()
+    # 96,000 draws: five standard errors of mean and variance.
+    assert added.mean().abs() < 5 * 0.05 / math.sqrt(96_000)
+    assert (added.var() / 0.05**2 - 1).abs() < 5 * math.sqrt(2 / 96_000)
+    assert torch.linalg.vector_norm(added.flatten(1).T.corrcoef() - torch.eye(48)) < 2
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        (Normal(SHAPE), "normal"),
+        (Empirical(SHAPE, RANGE, 1), "empirical, real training images degraded"),
+        (Empirical(SHAPE, RANGE, 1, jitter=0.01),
+         "empirical, real training images degraded, jitter 0.01"),
+        (GaussianMixture(SHAPE, RANGE), "gmm, 20 components"),
+        (GaussianMixture(SHAPE, RANGE, 1, jitter=0.5), "gaussian, jitter 0.5"),
+        (KernelDensity(SHAPE, RANGE), "kde, bandwidth 0.2"),
+        (KernelDensity(SHAPE, RANGE, 0), "kde, bandwidth 0"),
+        (KernelDensity(SHAPE, RANGE, None), "kde, Scott"),
+    ],
+)  # fmt: skip
+def test_a_prior_says_what_it_draws_from(prior: Prior, expected: str) -> None:
+    assert prior.describe() == expected
+
+
+def test_older_checkpoints_find_their_priors() -> None:
+    """Their configuration names thaw.diffusion.priors.Empirical, without jitter."""
+    assert thaw.diffusion.priors.Empirical is Empirical
+    assert thaw.diffusion.priors.Normal is Normal

@@ -55,6 +55,7 @@ class RunsConfig:
     checkpoint: str = "last"
     weights: str = "auto"
     sampler: Any = None
+    prior: Any = None
     num_samples: int = MISSING
     batch_size: int = 500
     seed: int = 0

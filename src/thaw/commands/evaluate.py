@@ -124,5 +124,6 @@ def _prepare_suite(run: LoadedRun) -> None:
 def _file_name(run: LoadedRun, result: dict[str, Any]) -> str:
     scores = result["generated"]
     name = Path(run.checkpoint).stem + ("_ema" if run.weights == "ema" else "")
+    name += f"_{run.prior}" if run.prior else ""
     name += f"_{scores['sampler']}_n{scores['n']}_seed{scores['seed']}"
     return re.sub(r"[^\w.=-]+", "-", name)

@@ -53,7 +53,13 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
     for directory in directories:
         try:
             run = load_run(
-                directory, cfg.checkpoint, cfg.sampler, cfg.trusted, cfg.data.root, cfg.weights
+                directory,
+                cfg.checkpoint,
+                cfg.sampler,
+                cfg.trusted,
+                cfg.data.root,
+                cfg.weights,
+                cfg.prior,
             )
         except ValueError as error:
             if len(directories) == 1:

@@ -73,20 +73,20 @@ def estimate(
         "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.name,
         "sampler": describe(restorer, sampler),
-        "images": f"generated from prior {type(prior).__name__}",
+        "images": f"generated from prior {prior.describe()}",
         "seed": seed,
     }
 
 
 def in_words(scores: dict[str, Any]) -> str:
-    """One line: each score with its real-vs-real floor, N, the encoder and the sampler."""
+    """One line: each score with its real-vs-real floor, N, the encoder, the sampler, the prior."""
     return (
         f"FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})  "
         f"IS {scores['is_mean']:.2f} +- {scores['is_std']:.2f} (real {scores['is_floor']:.2f})  "
         f"KID {scores['kid']:.4f} (floor {scores['kid_floor']:.4f})  "
         f"precision {scores['precision']:.3f}  recall {scores['recall']:.3f}  "
         f"class KL {scores['class_kl']:.4f}, {scores['num_classes']} classes  "
-        f"N {scores['n']}, {scores['encoder']}, {scores['sampler']}"
+        f"N {scores['n']}, {scores['encoder']}, {scores['sampler']}, {scores['images']}"
     )
 
 

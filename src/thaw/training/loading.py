@@ -20,7 +20,10 @@ TRUSTED = ("thaw", "torch.optim", "torch.nn", "torchvision.transforms.v2", "pyto
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with the weights of one of its checkpoints, ``weights`` being ema or raw."""
+    """A run with the weights of one of its checkpoints, ``weights`` being ema or raw.
+
+    ``prior`` describes the one that replaces the run's own; empty where none does.
+    """
 
     run_dir: Path
     checkpoint: Path
@@ -28,6 +31,7 @@ class LoadedRun:
     experiment: Experiment
     epoch: int
     weights: str
+    prior: str = ""
 
 
 def load_run(
@@ -37,8 +41,11 @@ def load_run(
     trusted: Sequence[str] = (),
     data_root: str | None = None,
     weights: str = "auto",
+    prior: DictConfig | None = None,
 ) -> LoadedRun:
-    """The experiment of a run, its weights and prior read from a checkpoint; no data is read.
+    """The experiment of a run, its weights and prior read from a checkpoint.
+
+    No data is read, but for a prior that is given here: it is fitted to the training images.
 
     Args:
         run_dir: the run directory.
@@ -47,30 +54,54 @@ def load_run(
         trusted: further packages whose classes the checkpoint's configuration may name.
         data_root: where the data lies on this machine, if not where it lay in training.
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
+        prior: with a ``_target_`` in place of the run's prior, without one changes to it.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is not what it should be.
+        ValueError: there is no such checkpoint, or it is not what it should be; or a prior needs
+            training images that are not there.
     """
     check_choice("weights", weights, WEIGHTS)
     path = checkpoint_path(run_dir, checkpoint)
     contents = read_checkpoint(path)
     config = OmegaConf.create(contents["thaw"]["config"])
     check_trusted(config, (*TRUSTED, *trusted))
-    if sampler:
-        config.sampler = (
-            sampler if "_target_" in sampler else OmegaConf.merge(config.sampler, sampler)
-        )
+    for name, chosen in (("sampler", sampler), ("prior", prior)):
+        if chosen:
+            is_whole = "_target_" in chosen
+            config[name] = chosen if is_whole else OmegaConf.merge(config[name], chosen)
     if data_root is not None and "root" in config.data:
         config.data.root = data_root
     experiment = build(config, contents["thaw"])
+    module, state = experiment.module, contents["state_dict"]
+    if prior:
+        state = {key: value for key, value in state.items() if not key.startswith("prior.")}
+        state |= module.prior.state_dict(prefix="prior.")
     try:
-        experiment.module.load_state_dict(contents["state_dict"])
+        module.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own configuration: {error}") from error
-    chosen = _choose_weights(experiment.module, weights, path)
-    experiment.module.eval()
+    if prior:
+        _fit_prior(experiment)
+    kind = _choose_weights(module, weights, path)
+    module.eval()
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
-    return LoadedRun(run_dir, path, config, experiment, int(contents["epoch"]) + 1, chosen)
+    epoch = int(contents["epoch"]) + 1
+    replaced = module.prior.describe() if prior else ""
+    return LoadedRun(run_dir, path, config, experiment, epoch, kind, replaced)
+
+
+def _fit_prior(experiment: Experiment) -> None:
+    """Fit a prior that did not come with the checkpoint.
+
+    Raises:
+        ValueError: the training images cannot be read.
+    """
+    prior = experiment.module.prior
+    try:
+        experiment.data.setup()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"a prior is fitted to training images: {error}") from error
+    prior.fit(experiment.data.train_images, experiment.module.restorer.degradation)
 
 
 def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:

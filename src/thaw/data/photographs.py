@@ -1,0 +1,110 @@
+"""Crops of the two photographs that come inside scikit-learn: colour without a download."""
+
+import math
+from typing import ClassVar
+
+import torch
+from sklearn.datasets import load_sample_image
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.v2.functional import rgb_to_grayscale
+
+from thaw.checks import check_bool, check_whole
+from thaw.data.sources import ImageSet, Source
+from thaw.seeding import generator
+
+# Rows of each photograph to train on; the other 142 are to test on.
+NUM_TRAIN_ROWS = 285
+LARGEST_SIZE = 142
+
+
+class Photographs(Source):
+    """Random square crops of a Chinese temple (class 0) and a flower (class 1), 640 x 427 each.
+
+    The training images lie in the upper two thirds of a photograph, the test images in the lower
+    third, so that they share no pixel. They are cut out of it at full size, half, a quarter and so
+    on, as long as the lower third holds them; every size has the same share. The classes take
+    turns. Two photographs are little to learn from: for trying out, not for scores.
+    """
+
+    name = "photographs"
+    num_classes = 2
+    files: ClassVar[tuple[str, ...]] = ("china.jpg", "flower.jpg")
+
+    def __init__(
+        self,
+        image_size: int = 28,
+        num_images: int = 5000,
+        num_test_images: int = 500,
+        colour: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            image_size: pixels a side, 1 to 142.
+            num_images: training crops.
+            num_test_images: test crops.
+            colour: whether they have three channels or are grey.
+            seed: of where they are cut.
+
+        Raises:
+            ValueError: one of them is out of its range.
+        """
+        check_whole("photographs: image_size", image_size, 1, LARGEST_SIZE)
+        check_whole("photographs: num_images", num_images)
+        check_whole("photographs: num_test_images", num_test_images)
+        check_bool("photographs: colour", colour)
+        self.image_shape = (3 if colour else 1, image_size, image_size)
+        self.num_images = num_images
+        self.num_test_images = num_test_images
+        self.seed = seed
+        largest = math.floor(math.log2(LARGEST_SIZE / image_size))
+        self.scales = [2**level for level in range(largest + 1)]
+
+    def load(self) -> tuple[ImageSet, ImageSet]:
+        """The training and the test crops.
+
+        Raises:
+            FileNotFoundError: scikit-learn does not hold the photographs.
+        """
+        photographs = [self._read(name) for name in self.files]
+        upper = [image[:, :NUM_TRAIN_ROWS] for image in photographs]
+        lower = [image[:, NUM_TRAIN_ROWS:] for image in photographs]
+        return (
+            self._crops(upper, self.num_images, "train"),
+            self._crops(lower, self.num_test_images, "test"),
+        )
+
+    def _read(self, name: str) -> Tensor:
+        """A photograph, float32 0..255 ``[C, H, W]``."""
+        try:
+            image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
+        except (AttributeError, OSError) as error:
+            raise FileNotFoundError(
+                f"data=photographs reads {name} in the package scikit-learn: {error}; "
+                "install it with: pip install scikit-learn"
+            ) from error
+        if self.image_shape[0] == 1:
+            image = rgb_to_grayscale(image)
+        return image
+
+    def _crops(self, regions: list[Tensor], num_images: int, split: str) -> ImageSet:
+        draws = generator(self.seed, "photographs", split)
+        labels = torch.arange(num_images) % len(regions)
+        scales = torch.randint(len(self.scales), (num_images,), generator=draws)
+        places = torch.rand(num_images, 2, generator=draws, dtype=torch.float64)
+        images = torch.empty(num_images, *self.image_shape, dtype=torch.uint8)
+        for label, region in enumerate(regions):
+            for number, scale in enumerate(self.scales):
+                chosen = (labels == label) & (scales == number)
+                # A mean of scale x scale pixels, no more: neighbours beyond the cut have no part.
+                smaller = functional.avg_pool2d(region, scale).round().to(torch.uint8)
+                images[chosen] = _cut_out(smaller, places[chosen], self.image_shape[1])
+        return ImageSet(images, labels)
+
+
+def _cut_out(image: Tensor, places: Tensor, size: int) -> Tensor:
+    """``[n, C, size, size]`` of ``[C, H, W]``, at places ``[n, 2]`` that are shares of the way."""
+    windows = image.unfold(1, size, 1).unfold(2, size, 1)
+    y, x = (places * torch.tensor(windows.shape[1:3])).long().unbind(1)
+    return windows[:, y, x].transpose(0, 1)

@@ -1,0 +1,63 @@
+"""What every prior is: a law of x_T, and the noise that belongs to each draw."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Generator, Tensor, nn
+
+from thaw.checks import check_between
+from thaw.diffusion.degradations.base import Degradation
+
+MAX_JITTER = 1000
+
+
+class Prior(nn.Module, ABC):
+    """p(x_T), with the noise that belongs to each draw; its state travels in the checkpoint.
+
+    Args:
+        jitter: standard deviation, in the units of the images, of Gaussian noise added to each x_T.
+            A cold model that starts from many equal pixels has little to tell them apart by; a
+            little noise breaks the symmetry (Bansal et al. 2022, section 5.2).
+
+    Raises:
+        ValueError: jitter is not a number from 0 to 1000.
+    """
+
+    def __init__(self, jitter: float = 0.0) -> None:
+        super().__init__()
+        check_between("prior.jitter", jitter, 0, MAX_JITTER)
+        self.jitter = jitter
+
+    def check(self, degradation: Degradation) -> None:
+        """Refuse a degradation whose fully degraded images this prior does not describe.
+
+        Raises:
+            ValueError: naming what is allowed.
+        """
+
+    def fit(self, images: Tensor, degradation: Degradation) -> None:
+        """Learn from training images, uint8 ``[N, C, H, W]``, and what the degradation leaves."""
+
+    def draw(
+        self, num_samples: int, degradation: Degradation, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """(x_T, float32 ``[n, C, H, W]``, and its noise), on the generator's device."""
+        x_T, noise = self.draw_exactly(num_samples, degradation, generator)
+        if self.jitter:
+            eps = torch.randn(x_T.shape, generator=generator, device=x_T.device)
+            x_T = x_T + self.jitter * eps
+        return x_T, noise
+
+    @abstractmethod
+    def draw_exactly(
+        self, num_samples: int, degradation: Degradation, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`draw`, before any jitter."""
+
+    def describe(self) -> str:
+        """What is drawn from, as recorded with every score: ``gmm, 20 components``."""
+        return self.label() + (f", jitter {self.jitter:g}" if self.jitter else "")
+
+    def label(self) -> str:
+        """The choice in conf/prior/ and what matters of it."""
+        return type(self).__name__

@@ -1,0 +1,126 @@
+"""What priors share that are densities of what the degradation leaves of training images."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from torch import Generator, Tensor
+
+from thaw.checks import check_whole
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.priors.base import Prior
+from thaw.pixels import PixelRange
+
+BATCH_SIZE = 1000
+# In parts of the pixel range: float32 rounds this finely, so what varies less does not vary.
+SMALLEST_STD = 1e-5
+
+
+class Density(Prior):
+    """x_T = complete(c + z B, noise), z from a density fitted to coordinates of the remainders.
+
+    c is the mean of ``degradation.remainder(x_0)`` over training images, B its principal
+    directions: those along which it varies, at most ``max_dims``. Fitted in float64 once, drawn
+    in float32; c, B and the density travel in the checkpoint.
+
+    Args:
+        image_shape: (C, H, W).
+        pixel_range: of the images.
+        num_images: training images to fit to, at most; which ones ``seed`` says.
+        max_dims: directions to keep, at most.
+        seed: of whatever is random in a fit.
+        jitter: see :class:`~thaw.diffusion.priors.base.Prior`.
+
+    Raises:
+        ValueError: one of them is out of its range.
+    """
+
+    centre: Tensor
+    directions: Tensor
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        pixel_range: PixelRange,
+        num_images: int = 10_000,
+        max_dims: int = 64,
+        seed: int = 0,
+        jitter: float = 0.0,
+    ) -> None:
+        super().__init__(jitter)
+        check_whole("prior.num_images", num_images, 2)
+        check_whole("prior.max_dims", max_dims)
+        self.image_shape = tuple(image_shape)
+        self.pixel_range = pixel_range
+        self.num_images = num_images
+        self.max_dims = max_dims
+        self.seed = seed
+        self._register("centre", "directions")
+
+    def check(self, degradation: Degradation) -> None:
+        if isinstance(degradation, Gaussian):
+            raise ValueError(
+                "prior=gaussian, gmm and kde describe what the degradation leaves of an image, and "
+                "Gaussian noise leaves nothing; use prior=normal"
+            )
+        degradation.remainder(torch.zeros(1, *self.image_shape))
+
+    def fit(self, images: Tensor, degradation: Degradation) -> None:
+        order = torch.randperm(len(images), generator=Generator().manual_seed(self.seed))
+        chosen = images[order[: self.num_images].to(images.device)]
+        remainders = [
+            degradation.remainder(self.pixel_range.from_uint8(batch)).flatten(1).cpu()
+            for batch in chosen.split(BATCH_SIZE)
+        ]
+        self.fit_coordinates(self._project(torch.cat(remainders).double()))
+
+    def _project(self, remainders: Tensor) -> NDArray[Any]:
+        """Fit centre and directions; the coordinates of ``[N, pixels]``, float64 ``[N, d]``."""
+        pca = PCA(min(self.max_dims, *remainders.shape), random_state=self.seed)
+        with np.errstate(invalid="ignore"):  # it divides by a variance that may be 0
+            coordinates: NDArray[Any] = pca.fit_transform(remainders.numpy())
+        smallest = SMALLEST_STD * (self.pixel_range.high - self.pixel_range.low)
+        varies = pca.explained_variance_ > smallest**2
+        self._keep(centre=pca.mean_, directions=pca.components_[varies])
+        return coordinates[:, varies]
+
+    @abstractmethod
+    def fit_coordinates(self, z: NDArray[Any]) -> None:
+        """Fit the density to float64 ``[N, d]`` of mean 0; d may be 0, where all remainders agree.
+
+        The columns are uncorrelated, in the units of the images.
+        """
+
+    @abstractmethod
+    def draw_coordinates(self, num_samples: int, generator: Generator) -> Tensor:
+        """z, float32 ``[n, d]``, on the generator's device."""
+
+    def draw_exactly(
+        self, num_samples: int, degradation: Degradation, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        assert len(self.centre), "fit() comes first"
+        with torch.autocast(generator.device.type, enabled=False):
+            z = self.draw_coordinates(num_samples, generator)
+            remainder = (self.centre + z @ self.directions).view(-1, *self.image_shape)
+        noise = degradation.draw_noise(remainder, generator)
+        return degradation.complete(remainder, noise), noise
+
+    def _register(self, *names: str) -> None:
+        for name in names:
+            self.register_buffer(name, torch.empty(0))
+
+    def _keep(self, **fitted: NDArray[Any]) -> None:
+        for name, array in fitted.items():
+            setattr(self, name, torch.from_numpy(array).to(self.centre))
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        # The shapes are those of the fit, which an object that was not fitted cannot know.
+        for name, buffer in self.named_buffers(recurse=False):
+            if prefix + name in state_dict:
+                setattr(self, name, buffer.new_empty(state_dict[prefix + name].shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)

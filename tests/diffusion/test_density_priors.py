@@ -1,0 +1,310 @@
+"""Priors fitted to what a degradation leaves: the law of the draws, state, refusals."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from scipy.stats import gaussian_kde
+from torch import Generator, Tensor
+
+from thaw.data.sources import MNIST5k
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.priors.density import Density
+from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
+from thaw.diffusion.priors.kernel_density import KernelDensity
+from thaw.diffusion.schedules import linear
+from thaw.pixels import PixelRange
+from thaw.training.experiment import make
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "degradation"
+RANGE = PixelRange(-0.5, 0.5)
+SHAPE = (1, 3, 4)
+COLUMNS = LineAverage(SHAPE, "column", "random")
+KINDS = ("gaussian", "gmm", "kde")
+
+
+def seeded(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def prior_of(kind: str, shape: tuple[int, ...] = SHAPE) -> Density:
+    if kind == "kde":
+        return KernelDensity(shape, RANGE)
+    return GaussianMixture(shape, RANGE, components=1 if kind == "gaussian" else 3)
+
+
+def of_columns(values: Tensor) -> Tensor:
+    """uint8 images ``[N, 1, 3, 4]`` whose columns have the given values ``[N, 4]``, rounded."""
+    return RANGE.to_uint8(values)[:, None, None, :].expand(-1, *SHAPE).contiguous()
+
+
+def columns_of(images: Tensor) -> Tensor:
+    """float64 ``[N, 4]`` of images that are the same in each row."""
+    torch.testing.assert_close(images, images[:, :, :1].expand_as(images), rtol=0, atol=1e-6)
+    return images[:, 0, 0].double()
+
+
+@pytest.fixture
+def correlated() -> Tensor:
+    """2,000 images whose column means are correlated, of unlike spread, and skewed."""
+    draws = torch.rand(2000, 4, generator=seeded(0)) ** 2
+    mixing = torch.tensor([[0.5, 0, 0, 0], [0.2, 0.3, 0, 0], [0, 0.1, 0.05, 0], [0, 0, 0, 0.02]])
+    return of_columns(draws @ mixing.T - 0.2)
+
+
+def drawn(prior: Density, num_samples: int, seed: int = 1) -> Tensor:
+    return columns_of(prior.draw(num_samples, COLUMNS, seeded(seed))[0])
+
+
+def assert_moments(x: Tensor, mean: Tensor, covariance: Tensor) -> None:
+    """Mean and covariance within five of a Gaussian's standard errors."""
+    variance = covariance.diagonal()
+    assert ((x.mean(0) - mean).abs() < 5 * (variance / len(x)).sqrt()).all()
+    errors = ((variance[:, None] * variance + covariance**2) / len(x)).sqrt()
+    assert ((x.T.cov() - covariance).abs() < 5 * errors).all()
+
+
+def test_one_gaussian_has_the_mean_and_covariance_of_the_data(correlated: Tensor) -> None:
+    prior = prior_of("gaussian")
+    prior.fit(correlated, COLUMNS)
+    data = columns_of(RANGE.from_uint8(correlated))
+    x = drawn(prior, 40_000)
+    assert_moments(x, data.mean(0), data.T.cov())
+    # Gaussian, which the data are not: no third moment.
+    skewness = ((x - x.mean(0)) ** 3).mean(0) / x.std(0) ** 3
+    assert (skewness.abs() < 5 * (6 / len(x)) ** 0.5).all()
+    assert (((data - data.mean(0)) ** 3).mean(0) / data.std(0) ** 3).max() > 0.5
+
+
+def test_a_mixture_finds_the_two_gaussians_that_the_data_are_of() -> None:
+    is_first = torch.rand(4000, 1, generator=seeded(1)) < 0.3
+    eps = torch.randn(4000, 4, generator=seeded(2))
+    spread = torch.where(is_first, torch.tensor([0.02, 0.05, 0.02, 0.03]), torch.tensor(0.04))
+    centre = torch.where(is_first, torch.tensor([-0.3, 0.1, 0.2, 0.0]), torch.tensor(0.2))
+    data = centre + spread * eps
+    data[:, 1] += 2 * (data[:, 0] - centre[:, 0])  # correlated within each
+    images = of_columns(data)
+    prior = GaussianMixture(SHAPE, RANGE, components=2)
+    prior.fit(images, COLUMNS)
+    weight = is_first.double().mean()
+    torch.testing.assert_close(prior.weights.double().sort().values[0], weight, rtol=0, atol=1e-4)
+    x = drawn(prior, 40_000)
+    kept = columns_of(RANGE.from_uint8(images))
+    assert (x[:, 0] < -0.1).double().mean().sub(weight).abs() < 5 * (0.21 / len(x)) ** 0.5
+    for side in (True, False):
+        of_data, of_draws = kept[is_first[:, 0] == side], x[(x[:, 0] < -0.05) == side]
+        assert_moments(of_draws, of_data.mean(0), of_data.T.cov())
+
+
+@pytest.mark.parametrize("bandwidth", [0.5, None])
+def test_a_kernel_density_inflates_the_covariance_by_its_bandwidth(
+    correlated: Tensor, bandwidth: float | None
+) -> None:
+    prior = KernelDensity(SHAPE, RANGE, bandwidth)
+    prior.fit(correlated, COLUMNS)
+    data = columns_of(RANGE.from_uint8(correlated))
+    kernel = torch.from_numpy(gaussian_kde(data.T.numpy(), bandwidth).covariance)
+    assert_moments(drawn(prior, 40_000), data.mean(0), data.T.cov() + kernel)
+    if bandwidth is not None:
+        torch.testing.assert_close(kernel, bandwidth**2 * data.T.cov())
+
+
+def test_a_kernel_density_without_width_repeats_the_images_own_remainders() -> None:
+    images = torch.randint(0, 256, (20, *SHAPE), generator=seeded(0), dtype=torch.uint8)
+    prior = KernelDensity(SHAPE, RANGE, bandwidth=0)
+    prior.fit(images, COLUMNS)
+    own = columns_of(COLUMNS.remainder(RANGE.from_uint8(images)))
+    distances = torch.cdist(drawn(prior, 300), own)
+    assert distances.min(1).values.max() < 1e-6
+    assert set(distances.argmin(1).tolist()) == set(range(20))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_directions_that_vary_are_kept_and_no_more_than_max_dims(kind: str) -> None:
+    shape = (2, 6, 4)
+    degradation = LineAverage(shape, "column", "random")
+    images = torch.randint(0, 256, (40, *shape), generator=seeded(0), dtype=torch.uint8)
+    images[:, 1, :, 3] = 7  # two channels of four columns, one of which never changes
+    for max_dims, expected in ((64, 7), (3, 3)):
+        prior = prior_of(kind, shape)
+        prior.max_dims = max_dims
+        prior.fit(images, degradation)
+        assert len(prior.directions) == expected
+        products = prior.directions @ prior.directions.T
+        torch.testing.assert_close(products, torch.eye(expected), rtol=0, atol=1e-5)
+        x_T, _ = prior.draw(50, degradation, seeded(1))
+        torch.testing.assert_close(
+            x_T[:, 1, :, 3], torch.full((50, 6), 7 / 255 - 0.5), rtol=0, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_images_are_enough(kind: str) -> None:
+    images = torch.randint(0, 256, (2, *SHAPE), generator=seeded(0), dtype=torch.uint8)
+    prior = GaussianMixture(SHAPE, RANGE) if kind == "gmm" else prior_of(kind)
+    prior.fit(images, COLUMNS)
+    assert drawn(prior, 30).isfinite().all()
+    if kind == "gmm":  # never more components than images: one around each
+        own = columns_of(COLUMNS.remainder(RANGE.from_uint8(images)))
+        assert torch.cdist(drawn(prior, 30), own).min(1).values.max() < 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_that_leave_the_same_are_drawn_as_that(kind: str) -> None:
+    image = torch.randint(0, 256, (1, *SHAPE), generator=seeded(0), dtype=torch.uint8)
+    prior = prior_of(kind)
+    prior.fit(image.expand(5, -1, -1, -1), COLUMNS)
+    own = columns_of(COLUMNS.remainder(RANGE.from_uint8(image)))
+    torch.testing.assert_close(drawn(prior, 9), own.expand(9, -1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_travels_into_a_fresh_object_strictly(kind: str, correlated: Tensor) -> None:
+    prior, fresh = prior_of(kind), prior_of(kind)
+    prior.fit(correlated, COLUMNS)
+    file = io.BytesIO()
+    torch.save(prior.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    assert torch.equal(drawn(fresh, 50), drawn(prior, 50))
+    assert all(buffer.dtype == torch.float32 for buffer in fresh.buffers())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        prior_of(kind).load_state_dict({"centre": torch.zeros(12)}, strict=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_draw_is_its_generators_in_float32(kind: str, correlated: Tensor) -> None:
+    prior = prior_of(kind)
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    kept = correlated.clone()
+    prior.fit(correlated, COLUMNS)
+    first, again, other = (prior.draw(9, COLUMNS, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(correlated, kept)
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
+    assert (first[0].shape, first[0].dtype) == ((9, *SHAPE), torch.float32)
+    assert first[1].shape == (9, 0)
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(prior.draw(9, COLUMNS, seeded(1))[0], first[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_is_its_seeds(kind: str, correlated: Tensor) -> None:
+    def fitted(seed: int) -> Tensor:
+        prior = prior_of(kind)
+        prior.seed, prior.num_images = seed, 100
+        prior.fit(correlated, COLUMNS)
+        return drawn(prior, 20)
+
+    assert torch.equal(fitted(1), fitted(1))
+    assert not torch.equal(fitted(1), fitted(2))
+
+
+def configured(name: str) -> DictConfig:
+    """conf/degradation/NAME.yaml on what it is built on; composing by Hydra takes long."""
+    cfg = OmegaConf.load(CONF / f"{name}.yaml")
+    parents = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
+    merged = OmegaConf.merge(*(configured(parent) for parent in parents if parent != "_self_"), cfg)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def degradation_of(name: str) -> Degradation:
+    schedule = {"_target_": "thaw.diffusion.schedules.linear", "timesteps": 20}
+    cfg = OmegaConf.create({"seed": 0, "schedule": schedule, "degradation": configured(name)})
+    degradation: Degradation = make(cfg.degradation, image_shape=(3, 28, 28), pixel_range=RANGE)
+    return degradation
+
+
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+PROJECTIONS = {name: d for name in NAMES if (d := degradation_of(name)).is_projection}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_what_is_drawn_is_a_fixed_point_of_every_projection(name: str, kind: str) -> None:
+    """D(x_T, T) = x_T: the sampler starts where the forward process ends."""
+    degradation, shape = PROJECTIONS[name], (3, 28, 28)
+    prior = prior_of(kind, shape)
+    try:
+        degradation.remainder(torch.zeros(1, *shape))
+    except ValueError:
+        with pytest.raises(ValueError, match="prior=empirical"):
+            prior.check(degradation)
+        return
+    prior.check(degradation)
+    images = torch.randint(0, 256, (40, *shape), generator=seeded(0), dtype=torch.uint8)
+    prior.fit(images, degradation)
+    x_T, noise = prior.draw(10, degradation, seeded(1))
+    again = degradation(x_T, torch.full((10,), degradation.num_steps), noise)
+    torch.testing.assert_close(again, x_T, rtol=0, atol=1e-6)
+    assert x_T.std(0).max() > 1e-3
+
+
+class Blotch(Degradation):
+    """An image in a noise of its own, as no density over x_T describes."""
+
+    num_steps = 1
+
+    def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        return torch.rand(len(x_0), 1, 1, 1, generator=generator)
+
+    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return x_0 * noise
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_leaves_no_remainder_is_refused_with_what_would_do(kind: str) -> None:
+    prior = prior_of(kind)
+    prior.check(COLUMNS)
+    with pytest.raises(ValueError, match="Gaussian noise leaves nothing; use prior=normal"):
+        prior.check(Gaussian(linear(20)))
+    with pytest.raises(ValueError, match="Blotch .* in a way of its own.*use prior=empirical"):
+        prior.check(Blotch())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_images": 1}, "prior.num_images must be a whole number of at least 2, not 1"),
+        ({"max_dims": 0}, "prior.max_dims must be a whole number of at least 1"),
+        ({"components": 2.5}, "prior.components must be a whole number of at least 1, not 2.5"),
+        ({"bandwidth": -0.1}, "prior.bandwidth must be a number between 0 and 10, not -0.1"),
+        ({"jitter": "much"}, "prior.jitter must be a number between 0 and 1000, not 'much'"),
+    ],
+)
+def test_a_bad_value_is_refused(changes: dict[str, object], message: str) -> None:
+    kind = KernelDensity if "bandwidth" in changes else GaussianMixture
+    with pytest.raises(ValueError, match=message):
+        kind(SHAPE, RANGE, **changes)  # type: ignore[arg-type]
+
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely and Rizzo 2013), without bias."""
+    within = [torch.cdist(z, z).sum() / (len(z) * (len(z) - 1)) for z in (x, y)]
+    return float(2 * torch.cdist(x, y).mean() - within[0] - within[1])
+
+
+def test_twenty_gaussians_are_much_nearer_to_the_column_means_of_digits_than_one() -> None:
+    degradation = LineAverage((1, 28, 28), "column", "random")
+    images = torch.cat([split.images for split in MNIST5k().load()])
+    images = images[torch.randperm(5000, generator=seeded(0))]
+    held_out = columns_of(degradation.remainder(RANGE.from_uint8(images[2500:])))
+
+    def distance(components: int) -> float:
+        prior = GaussianMixture((1, 28, 28), RANGE, components)
+        prior.fit(images[:2500], degradation)
+        x_T, _ = prior.draw(2500, degradation, seeded(1))
+        return energy_distance(columns_of(x_T), held_out)
+
+    one, twenty = distance(1), distance(20)
+    # 0.0018 and 0.0003; the first half of the digits themselves is within 0.0002 of the second.
+    assert one > 0.001
+    assert twenty < one / 3
