@@ -57,14 +57,15 @@ def read_record(run_dir: Path) -> dict[str, Any]:
 def update_record(run_dir: Path, changes: Mapping[str, Any]) -> None:
     """Merge ``changes`` into run.json; numbers that JSON has no word for become null."""
     record = read_record(run_dir) | dict(changes)
-    write_text_atomically(run_dir / RECORD, json.dumps(_finite(record), indent=2) + "\n")
+    write_text_atomically(run_dir / RECORD, json.dumps(finite(record), indent=2) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same containers, with None for each number that JSON has no word for."""
     if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     if isinstance(value, float) and not (abs(value) < float("inf")):
         return None
     return value

@@ -18,6 +18,7 @@ TINY = [
     "metrics.num_samples=20",
     "metrics.final_num_samples=30",
     "metrics.num_restored=20",
+    "metrics.num_restored_each_epoch=5",
     "schedule.timesteps=20",
     "metrics.sampler.num_steps=5",
     "callbacks.samples.num_samples=4",

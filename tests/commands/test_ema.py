@@ -76,7 +76,7 @@ def test_the_average_is_kept_resumed_scored_and_sampled(
         for score in SCORES:
             expected = run["final_scores"][f"final/{score}"]
             assert result["generated"][score] == pytest.approx(expected, rel=1e-6)
-        for stage in ("direct", "sampled"):
+        for stage in ("direct", "algorithm_2"):
             expected = run["restoration"][stage]["rmse"]
             assert result["restored"][stage]["rmse"] == pytest.approx(expected, rel=1e-6)
     assert record(whole)["final_scores"] != record(cold_run)["final_scores"]

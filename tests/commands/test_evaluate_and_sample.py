@@ -43,7 +43,9 @@ def test_evaluate_restores_where_the_degradation_is_not_noise(
     result = json.loads(path.read_text())
     assert result["generated"]["sampler"] == "Cold, 7 steps"
     assert result["restored"]["n"] == 20
-    for name in ("degraded", "direct", "sampled"):
+    assert result["restored"]["images"] == "test images, degraded to t = 28, and restored"
+    for name in ("degraded", "direct", "algorithm_1", "algorithm_2"):
+        assert result["restored"][name]["fid"] > 0
         assert result["restored"][name]["rmse"] > 0
         assert result["restored"][name]["psnr"] == pytest.approx(
             -20 * np.log10(result["restored"][name]["rmse"]), rel=1e-4

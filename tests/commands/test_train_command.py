@@ -17,6 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 COLUMNS = ["epoch", "step", "train/loss", "val/loss", "val/fid", "val/is_mean", "val/is_std"]
 
+RESTORED = ("degraded", "direct", "algorithm_1", "algorithm_2")
+
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
     with (run_dir / "metrics.csv").open() as file:
@@ -35,6 +37,17 @@ def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
         assert row["val/sampler"] == "Cold, 5 steps"
         assert float(row["val/n"]) == 20
         assert float(row["val/fid_floor"]) > 0
+        assert (float(row["val/n_restored"]), row["val/restored_by"]) == (5, "Cold, 5 steps")
+        for stage in RESTORED:
+            rmse = float(row[f"val/rmse_{stage}"])
+            assert float(row[f"val/psnr_{stage}"]) == pytest.approx(
+                -20 * math.log10(rmse), rel=1e-4
+            )
+            assert math.isfinite(float(row[f"val/ssim_{stage}"]))
+            assert float(row[f"val/fid_{stage}"]) >= 0
+        assert float(row["val/fid_floor_restored"]) > float(row["val/fid_floor"])
+    assert len({row["val/psnr_degraded"] for row in table}) == 1  # the same x_T in every epoch
+    assert len({row["val/psnr_direct"] for row in table}) == 2
     for name in ("last", "best"):
         torch.load(cold_run / "checkpoints" / f"{name}.ckpt", weights_only=True)
     for name in ("samples/epoch_0001.png", "samples/epoch_0002.png"):
@@ -61,6 +74,7 @@ def test_run_json_says_where_the_numbers_come_from(cold_run: Path) -> None:
 def test_the_gaussian_default_runs_with_its_own_companions(hot_run: Path) -> None:
     assert record(hot_run)["status"] == "completed"
     assert rows(hot_run)[0]["val/sampler"] == "DDIM, 5 steps"
+    assert not [column for column in rows(hot_run)[0] if "psnr" in column or "restored" in column]
     assert record(hot_run)["final_scores"]["final/sampler"] == "Ancestral, 20 steps"
     assert (hot_run / "figures" / "schedule.png").is_file()
     assert "__data=mnist_5k__" in hot_run.name
@@ -128,6 +142,7 @@ def test_scores_and_grids_do_not_disturb_training(
         "trainer.max_epochs=2",
         "metrics.num_samples=0",
         "metrics.final_num_samples=0",
+        "metrics.num_restored_each_epoch=0",
         "callbacks.samples.at_epochs=[]",
         f"hydra.run.dir={run_dir}",
         cwd=tmp_path,

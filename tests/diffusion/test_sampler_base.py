@@ -92,6 +92,60 @@ def test_clipping_is_to_the_images_range_and_can_be_turned_off(restorer_of: Rest
         assert (state.x_0_hat.min().item(), state.x_0_hat.max().item()) == ends
 
 
+@pytest.mark.parametrize("name", ["naive", "cold", "ddim", "ddim eta 1", "ancestral", "heun"])
+def test_to_start_at_x_t_is_to_go_on_with_the_whole_chain(
+    name: str, restorer_of: RestorerOf
+) -> None:
+    degradation: Degradation = COLUMNS if name in ("naive", "cold") else Gaussian(cosine(6))
+    restorer = restorer_of(lambda x_t, t: (x_t * t.view(-1, 1, 1, 1)).sin(), degradation)
+    x_T = torch.randn(2, 1, 4, 6)
+    noise = degradation.draw_noise(x_T)
+    sampler = SAMPLERS[name](None, True, None)
+    with torch.no_grad():
+        draws = torch.Generator().manual_seed(1)
+        whole = []
+        for state in sampler.trajectory(restorer, x_T, noise, draws):
+            whole.append((state, draws.get_state()))
+        for k, (state, drawn) in enumerate(whole[:-1]):
+            draws.set_state(drawn)
+            rest = list(sampler.trajectory(restorer, state.x_t, noise, draws, start=6 - k))
+            assert [each.t for each in rest] == list(range(6 - k, -1, -1))
+            for again, (before, _) in zip(rest, whole[k:], strict=True):
+                assert torch.equal(again.x_t, before.x_t)
+            draws.set_state(drawn)
+            x_0 = sampler.sample(restorer, state.x_t, noise, draws, start=6 - k)
+            assert torch.equal(x_0, whole[-1][0].x_t)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "start", "expected"),
+    [
+        (None, 4, [4, 3, 2, 1, 0]),
+        (2, 4, [4, 2, 0]),
+        (5, 4, [4, 3, 2, 1, 0]),
+        (5, 1, [1, 0]),
+        (3, 6, [6, 4, 2, 0]),
+        (3, None, [6, 4, 2, 0]),
+    ],
+)
+def test_the_grid_is_laid_over_the_steps_that_are_left(
+    num_steps: int | None, start: int | None, expected: list[int], restorer_of: RestorerOf
+) -> None:
+    restorer = restorer_of(lambda x_t, t: x_t, COLUMNS)
+    x_t = torch.rand(2, 1, 4, 6)
+    noise = COLUMNS.draw_noise(x_t)
+    states = Cold(num_steps).trajectory(restorer, x_t, noise, start=start)
+    assert [state.t for state in states] == expected
+
+
+@pytest.mark.parametrize("start", [0, 7, -1, 2.0, True])
+def test_a_start_that_is_no_step_is_refused(start: int, restorer_of: RestorerOf) -> None:
+    x_t = torch.rand(1, 1, 4, 6)
+    restorer = restorer_of(lambda x_t, t: x_t, COLUMNS)
+    with pytest.raises(ValueError, match=f"^start must be a whole number from 1 to 6, not {start}"):
+        Cold().sample(restorer, x_t, COLUMNS.draw_noise(x_t), start=start)
+
+
 def wild(x_t: Tensor, t: Tensor) -> Tensor:
     return 1e4 * (50 * x_t + t.view(-1, 1, 1, 1)).sin()
 

@@ -7,7 +7,7 @@ from metrics_helpers import random_features
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch import Tensor
 
-from thaw.metrics.fid import FrechetDistance, frechet_distance, moments
+from thaw.metrics.fid import FrechetDistance, distance_of_few, frechet_distance, moments
 
 
 def orthogonal(width: int, seed: int) -> Tensor:
@@ -90,3 +90,22 @@ def test_one_image_gives_a_number() -> None:
     metric.update(features)
     expected = (features[0].double() - mean).square().sum() + cov.trace()
     assert float(metric.compute()) == pytest.approx(float(expected), rel=1e-10)
+
+
+@pytest.mark.parametrize("num", [2, 30, 63, 200])
+def test_the_short_way_for_few_images_is_the_same_distance(num: int) -> None:
+    features = random_features(num, 64, 3, shift=0.1).double()
+    reference = moments(random_features(5000, 64, 4))
+    expected = float(frechet_distance(*moments(features), *reference))
+    assert float(distance_of_few(features, *reference)) == pytest.approx(expected, rel=1e-7)
+    metric = FrechetDistance(*reference)
+    metric.update(features)
+    assert float(metric.compute()) == pytest.approx(expected, rel=1e-7)
+
+
+def test_another_reference_has_another_root() -> None:
+    features = random_features(9, 16, 3).double()
+    for seed in (4, 5, 6, 4):
+        reference = moments(random_features(500, 16, seed))
+        expected = float(frechet_distance(*moments(features), *reference))
+        assert float(distance_of_few(features, *reference)) == pytest.approx(expected, rel=1e-7)

@@ -16,6 +16,7 @@ SHARED_KEYS = {
     "every_n_epochs",
     "final_num_samples",
     "num_restored",
+    "num_restored_each_epoch",
     "batch_size",
 }
 OWN_KEYS = {"mnist": {"encoder"}, "inception": {"weights_path"}, "none": set()}

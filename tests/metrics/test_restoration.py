@@ -8,7 +8,10 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
+from thaw.metrics.encoders import ClassifierEncoder
 from thaw.metrics.restoration import RestorationScores
+from thaw.metrics.suite import ScoreSuite
+from thaw.pixels import PixelRange
 
 
 def scores(x_hat: Tensor, x_0: Tensor, low: float, high: float, size: int = 99) -> dict[str, float]:
@@ -60,6 +63,31 @@ def test_does_not_depend_on_batches(digits: Tensor) -> None:
     x_hat, x_0 = pair(digits, -0.5, 0.5)
     expected = scores(x_hat, x_0, -0.5, 0.5)
     assert scores(x_hat, x_0, -0.5, 0.5, size=5) == pytest.approx(expected, rel=1e-5)
+
+
+def test_fid_is_the_suites_own_of_the_images_as_they_are_written(
+    digits: Tensor, suite: ScoreSuite
+) -> None:
+    x_hat, x_0 = pair(digits, -0.5, 0.5)
+    restoration = RestorationScores((-0.5, 0.5), suite)
+    for batch_hat, batch_0 in zip(x_hat.split(5), x_0.split(5), strict=True):
+        restoration.update(batch_hat, batch_0)
+    ours = restoration.compute()
+    suite.reset()
+    suite.update(PixelRange(-0.5, 0.5).to_uint8(x_hat))
+    assert ours["fid"] == pytest.approx(suite.compute()["fid"], rel=1e-6)
+    without = scores(x_hat, x_0, -0.5, 0.5)
+    assert {name: ours[name] for name in without} == pytest.approx(without)
+    restoration.reset()
+    restoration.update(x_0, x_0)
+    assert restoration.compute()["fid"] < ours["fid"]
+
+
+def test_a_suite_without_a_reference_is_refused(encoder: ClassifierEncoder) -> None:
+    suite = ScoreSuite(encoder)
+    suite.reference = None
+    with pytest.raises(ValueError, match="has no reference yet: call fit_reference first"):
+        RestorationScores((-0.5, 0.5), suite)
 
 
 def test_reset_forgets(digits: Tensor) -> None:

@@ -21,7 +21,9 @@ from thaw.diffusion.schedules import betas_of, linear
 
 STEPS_AN_EPOCH = 4
 TIMESTEPS = 50
-STAGES = ("original", "degraded", "direct", "sampled")
+STAGES = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
+# Of a Gaussian run, and of any run of the first versions.
+OLD_STAGES = ("original", "degraded", "direct", "sampled")
 # What a user may write into a name or an override, and what breaks HTML, LaTeX or mathtext.
 HOSTILE = """<script>alert("1")</script> & $\\alpha_ % # {x} ~ ^ 'q' </td>"""
 # The same for figures: at most 30 characters, which no figure cuts off.
@@ -121,8 +123,18 @@ def final_scores(fid: float) -> dict[str, Any]:
 def restoration() -> dict[str, Any]:
     """Restoration scores."""
     scores: dict[str, Any] = {
-        stage: {"psnr": 10.0 + k, "ssim": 0.5 + k / 10, "rmse": 0.3 - k / 10}
+        stage: {"psnr": 10.0 + k, "ssim": 0.5 + k / 10, "rmse": 0.3 - k / 20, "fid": 90.0 - k}
         for k, stage in enumerate(STAGES[1:])
+    }
+    measured = {"n": 1000, "fid_floor": 0.25, "t": 28, "sampler": "Cold, 28 steps"}
+    return scores | measured | {"images": "test images, ...", "epoch": 3}
+
+
+def old_restoration() -> dict[str, Any]:
+    """Restoration scores as the first versions kept them."""
+    scores: dict[str, Any] = {
+        stage: {"psnr": 10.0 + k, "ssim": 0.5 + k / 10, "rmse": 0.3 - k / 10}
+        for k, stage in enumerate(OLD_STAGES[1:])
     }
     return scores | {"n": 1000, "sampler": "Cold, 28 steps", "epoch": 3}
 
@@ -137,7 +149,9 @@ def write_run(run_dir: Path, family: str, seed: int = 0, **changes: Any) -> Path
     for epoch in (1, 2, 3):
         image = Image.fromarray(draws.integers(0, 256, (32, 32), dtype=np.uint8))
         image.save(run_dir / "samples" / f"epoch_{epoch:04d}.png")
-    write_restoration(run_dir, draws.integers(0, 256, (4, 2, 1, 28, 28), dtype=np.uint8))
+    names = STAGES if family == "cold" else OLD_STAGES
+    images = draws.integers(0, 256, (len(names), 2, 1, 28, 28), dtype=np.uint8)
+    write_restoration(run_dir, images, names)
     if family == "hot":
         write_schedule(run_dir)
     write_events(run_dir, step_losses(seed))
@@ -158,10 +172,10 @@ def write_metrics(run_dir: Path, table: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(table)
 
 
-def write_restoration(run_dir: Path, stages: Any) -> None:
-    """figures/restoration.npz of arrays in the order of STAGES."""
+def write_restoration(run_dir: Path, stages: Any, names: Sequence[str] = STAGES) -> None:
+    """figures/restoration.npz of arrays in the order of ``names``."""
     (run_dir / "figures").mkdir(exist_ok=True)
-    arrays = dict(zip(STAGES, stages, strict=True))
+    arrays = dict(zip(names, stages, strict=True))
     np.savez_compressed(run_dir / "figures" / "restoration.npz", **arrays)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from reporting_support import (
+    OLD_STAGES,
     STAGES,
     alpha_bar,
     event_file,
@@ -120,12 +121,21 @@ def test_a_run_that_did_not_end_well_says_so(
 
 
 def test_restored_images_come_back_byte_for_byte(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (4, 3, 1, 5, 7), dtype=np.uint8)
-    write_restoration(tmp_path, images)
-    stages = read_restoration(read_run(tmp_path))
-    assert list(stages) == list(STAGES)
-    for name, expected in zip(STAGES, images, strict=True):
-        assert np.array_equal(stages[name], expected)
+    for names in (STAGES, OLD_STAGES):
+        shape = (len(names), 3, 1, 5, 7)
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        write_restoration(tmp_path, images, names)
+        stages = read_restoration(read_run(tmp_path))
+        assert list(stages) == list(names)
+        for name, expected in zip(names, images, strict=True):
+            assert np.array_equal(stages[name], expected)
+
+
+@pytest.mark.parametrize("names", [STAGES[:2], (*STAGES[:4], "algorithm_3")])
+def test_a_restoration_of_other_stages_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    write_restoration(tmp_path, np.zeros((len(names), 3, 1, 5, 7), np.uint8), names)
+    with pytest.raises(ValueError, match="restoration.npz cannot be read"):
+        read_restoration(read_run(tmp_path))
 
 
 def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None:
@@ -160,7 +170,7 @@ def test_a_restoration_with_wrong_bytes_is_refused_or_the_same(run_dir: Path) ->
         except ValueError:
             refused += 1
             continue
-        assert all(torch.equal(found[name], expected[name]) for name in STAGES)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert refused > 100
 
 
@@ -198,12 +208,12 @@ def pickled(payload: Payload) -> bytes:
 @pytest.mark.parametrize(
     "images",
     [
-        np.zeros((4, 2, 1, 8, 8)),
-        np.zeros((4, 2, 8, 8), np.uint8),
-        np.zeros((4, 2, 2, 8, 8), np.uint8),
-        np.zeros((4, 0, 1, 8, 8), np.uint8),
-        np.zeros((4, 2, 1, 0, 8), np.uint8),
-        [np.zeros((2, 1, 8, size), np.uint8) for size in (8, 8, 8, 9)],
+        np.zeros((5, 2, 1, 8, 8)),
+        np.zeros((5, 2, 8, 8), np.uint8),
+        np.zeros((5, 2, 2, 8, 8), np.uint8),
+        np.zeros((5, 0, 1, 8, 8), np.uint8),
+        np.zeros((5, 2, 1, 0, 8), np.uint8),
+        [np.zeros((2, 1, 8, size), np.uint8) for size in (8, 8, 8, 8, 9)],
     ],
     ids=["floats", "no channels", "two channels", "no images", "no pixels", "two shapes"],
 )

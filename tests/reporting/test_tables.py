@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting_support import HOSTILE, final_scores, record, restoration, rows
+from reporting_support import (
+    HOSTILE,
+    STAGES,
+    final_scores,
+    old_restoration,
+    record,
+    restoration,
+    rows,
+)
 
 from thaw.reporting.finished import FinishedRun, Group
 from thaw.reporting.results import estimates, evaluations, restorations, results
@@ -187,11 +195,13 @@ def test_the_last_epoch_and_the_robust_estimate_stand_side_by_side() -> None:
 
 def test_restorations_have_a_row_a_stage_and_none_for_a_gaussian_run() -> None:
     table = restorations([group("hot", run("hot")), group("cold")])
-    assert [row[0] for row in table.rows] == ["cold"] * 3
-    for k, stage in enumerate(("degraded", "direct", "sampled")):
-        row = line(table, "cold", stage)
+    assert [row[0] for row in table.rows] == ["cold"] * 4
+    titles = ("degraded", "direct prediction", "Algorithm 1", "Algorithm 2")
+    for k, (stage, title) in enumerate(zip(STAGES[1:], titles, strict=True)):
+        row = line(table, "cold", title)
         assert str(row["PSNR (dB)"]) == f"{restoration()[stage]['psnr']:.2f}" == f"{10 + k:.2f}"
         assert str(row["SSIM"]) == f"0.{5 + k}00"
+        assert (str(row["FID"]), str(row["FID floor"])) == (f"{90 - k}.00", "0.25")
         assert (str(row["N"]), row["sampler"]) == ("1000", "Cold, 28 steps")
 
 
@@ -205,6 +215,22 @@ def test_later_evaluations_have_a_row_each_with_prior_and_sampler() -> None:
     assert (row["images"], row["sampler"]) == ("from gmm", "Cold")
     assert (row["FID"], row["N"], row["classes"]) == ("21.46", "500", "9")
     assert row["precision"] == MISSING
+
+
+def test_a_run_of_an_earlier_version_shows_the_stages_that_it_has() -> None:
+    old = group("old", run(restoration=old_restoration()))
+    table = restorations([old])
+    assert [row[1] for row in table.rows] == ["degraded", "direct prediction", "sampled"]
+    assert not {"FID", "FID floor"} & set(table.columns)
+    assert str(line(table, "old", "sampled")["PSNR (dB)"]) == "12.00"
+    found = line(results([old, group("new")]), "old")
+    assert str(found["PSNR sampled (dB)"]) == "12.00"
+    assert found["PSNR Algorithm 2 (dB)"] == MISSING
+    found = line(results([old, group("new")]), "new")
+    assert (str(found["PSNR Algorithm 1 (dB)"]), str(found["PSNR Algorithm 2 (dB)"])) == (
+        "12.00", "13.00",
+    )  # fmt: skip
+    assert found["PSNR sampled (dB)"] == MISSING
 
 
 def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:

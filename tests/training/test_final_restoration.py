@@ -1,4 +1,4 @@
-"""Test images degraded all the way and restored: each stage, the scores, and what is kept."""
+"""Test images degraded all the way and restored: the scores, and what is kept."""
 
 import json
 from pathlib import Path
@@ -16,20 +16,23 @@ from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean, Noise
+from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import linear
+from thaw.metrics.encoders import load_encoder
+from thaw.metrics.restoration import ssim
+from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.finished import read_restoration, read_run
-from thaw.seeding import generator
 from thaw.training.restoration import (
     NUM_SHOWN,
-    STAGES,
+    check_restored,
     final_restoration,
+    in_lines,
     restoration_scores,
-    restorations,
 )
 
 RANGE = PixelRange(-0.5, 0.5)
@@ -72,67 +75,94 @@ def images() -> Tensor:
     return torch.randint(0, 256, (NUM_IMAGES, 1, 28, 28), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_stages_are_what_degradation_restorer_and_sampler_make(
-    kind: str, images: Tensor
+@pytest.fixture(scope="module")
+def suite() -> ScoreSuite:
+    return ScoreSuite(load_encoder("mnist"))
+
+
+def test_scores_are_those_of_all_images_and_not_of_batches(
+    images: Tensor, suite: ScoreSuite
 ) -> None:
-    restorer, (degradation, sampler) = restorer_of(kind), KINDS[kind]
-    found = list(restorations(restorer, sampler, images, BATCH_SIZE, seed=3))
-    assert [len(stages["original"]) for stages in found] == [4, 4, 3]
-    for number, (stages, batch) in enumerate(zip(found, images.split(BATCH_SIZE), strict=True)):
-        assert tuple(stages) == STAGES
-        draws = generator(3, "restore", number)
-        x_0 = batch.float() / 255 - 0.5
-        noise = degradation.draw_noise(x_0, draws)
-        last = torch.full((len(batch),), degradation.num_steps)
-        with torch.inference_mode():
-            x_T = degradation(x_0, last, noise)
-            expected = (x_0, x_T, restorer(x_T, last), sampler.sample(restorer, x_T, noise, draws))
-        for name, tensor in zip(STAGES, expected, strict=True):
-            torch.testing.assert_close(stages[name], tensor, rtol=0, atol=1e-6)
-
-
-def test_averaged_columns_keep_their_means_and_nothing_else(images: Tensor) -> None:
-    (stages,) = restorations(restorer_of("cold"), Cold(), images, len(images), seed=0)
-    groups = stages["original"].unflatten(3, (7, 4)).mean((2, 4))
-    expected = groups[:, :, None, :, None].expand(-1, -1, 28, -1, 4).flatten(3)
-    torch.testing.assert_close(stages["degraded"], expected)
-    # Algorithm 2 keeps x_T's means, whatever the network says.
-    restored = stages["sampled"].unflatten(3, (7, 4)).mean((2, 4))
-    torch.testing.assert_close(restored, groups)
-    assert not torch.equal(stages["sampled"], stages["direct"])
-
-
-def test_a_gaussian_run_restores_from_noise_that_the_seed_decides(images: Tensor) -> None:
-    def degraded(seed: int) -> Tensor:
-        found = restorations(restorer_of("hot"), KINDS["hot"][1], images, BATCH_SIZE, seed)
-        return torch.cat([stages["degraded"] for stages in found])
-
-    assert torch.equal(degraded(1), degraded(1))
-    assert not torch.equal(degraded(1), degraded(2))
-    first, second = degraded(1)[:4], degraded(1)[4:8]
-    assert not torch.allclose(first - second, torch.zeros(()), atol=1)  # no batch repeats another
-
-
-def test_scores_are_those_of_all_images_and_not_of_batches(images: Tensor) -> None:
-    scores = restoration_scores(restorer_of("cold"), Cold(), images, BATCH_SIZE, seed=0)
-    (stages,) = restorations(restorer_of("cold"), Cold(), images, len(images), seed=0)
-    for name in STAGES[1:]:
+    restoration = Restoration(restorer_of("cold"), Cold())
+    scores = restoration_scores(restoration, images, BATCH_SIZE, 0, suite)
+    (stages,) = restoration.batches(images, len(images), seed=0)
+    for name in restoration.stages[1:]:
         rmse = (stages[name] - stages["original"]).square().mean().sqrt().item()
         assert scores[name]["rmse"] == pytest.approx(rmse, rel=1e-5)
         assert scores[name]["psnr"] == pytest.approx(20 * np.log10(1 / rmse), rel=1e-5)
-    whole = restoration_scores(restorer_of("cold"), Cold(), images, len(images), seed=0)
-    for name in STAGES[1:]:
-        assert whole[name] == pytest.approx(scores[name], rel=1e-5)
-    assert (scores["n"], scores["sampler"]) == (NUM_IMAGES, "Cold, 7 steps")
+        of_stage = ssim(stages[name] + 0.5, stages["original"] + 0.5).mean().item()
+        assert scores[name]["ssim"] == pytest.approx(of_stage, rel=1e-5)
+        suite.reset()
+        suite.update(RANGE.to_uint8(stages[name]))
+        whole = suite.compute()
+        assert scores[name]["fid"] == pytest.approx(whole["fid"], rel=1e-5)
+        assert scores["fid_floor"] == whole["fid_floor"]
+    assert set(scores) == {
+        "degraded", "direct", "algorithm_1", "algorithm_2", "fid_floor", "encoder", "n", "t",
+        "sampler", "images",
+    }  # fmt: skip
+    assert (scores["n"], scores["sampler"], scores["t"]) == (NUM_IMAGES, "Cold, 7 steps", 7)
+    assert scores["images"] == "test images, degraded to t = 7, and restored"
+
+
+def test_without_a_suite_or_of_one_image_there_is_no_fid(images: Tensor, suite: ScoreSuite) -> None:
+    restoration = Restoration(restorer_of("cold"), Cold())
+    for scores in (
+        restoration_scores(restoration, images, BATCH_SIZE, 0),
+        restoration_scores(restoration, images[:1], BATCH_SIZE, 0, suite),
+    ):
+        assert set(scores["direct"]) == {"psnr", "ssim", "rmse"}
+        assert "fid_floor" not in scores
 
 
 def test_of_a_network_that_knows_nothing_the_scores_are_known(images: Tensor) -> None:
-    scores = restoration_scores(restorer_of("cold", Grey()), Cold(), images, BATCH_SIZE, seed=0)
+    restoration = Restoration(restorer_of("cold", Grey()), Cold())
+    scores = restoration_scores(restoration, images, BATCH_SIZE, seed=0)
     x_0 = RANGE.from_uint8(images)
-    assert scores["direct"]["rmse"] == pytest.approx(x_0.square().mean().sqrt().item())
-    # Restored by grey, every line stays at its mean: nothing is added to x_T.
-    assert scores["sampled"] == pytest.approx(scores["degraded"])
+    grey = x_0.square().mean().sqrt().item()
+    # Algorithm 1 believes the network; by Algorithm 2 nothing is added to x_T's means.
+    for stage in ("direct", "algorithm_1"):
+        assert scores[stage]["rmse"] == pytest.approx(grey)
+    assert scores["algorithm_2"] == pytest.approx(scores["degraded"])
+
+
+def test_every_line_says_what_it_is_of(images: Tensor, suite: ScoreSuite) -> None:
+    restoration = Restoration(restorer_of("cold"), Cold(), t=3, refine=True)
+    scores = restoration_scores(restoration, images, BATCH_SIZE, 0, suite)
+    first, *lines = in_lines(scores)
+    assert first == "test images, degraded to t = 3, and restored: N 11, Cold, 3 steps"
+    titles = ["degraded", "direct prediction", "Algorithm 1", "Algorithm 1, refined",
+              "Algorithm 2", "Algorithm 2, refined"]  # fmt: skip
+    assert [line.split("  ")[1] for line in lines] == titles
+    for line, stage in zip(lines, restoration.stages[1:], strict=True):
+        score = scores[stage]
+        assert f"PSNR {score['psnr']:5.2f} dB  SSIM {score['ssim']:.3f}  RMSE" in line
+        assert line.endswith(f"FID {score['fid']:.2f} (floor {scores['fid_floor']:.2f})")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "is_refused"),
+    [
+        ("cold", {}, True),
+        ("cold", {"num_restored": 0}, True),
+        ("cold", {"num_restored_each_epoch": 0}, True),
+        ("cold", {"num_restored": 0, "num_restored_each_epoch": 0}, False),
+        ("hot", {}, False),
+    ],
+)
+def test_images_too_small_for_ssim_are_refused_before_training_unless_none_is_restored(
+    kind: str, changes: dict[str, int], is_refused: bool
+) -> None:
+    metrics = OmegaConf.create({"num_restored": 5, "num_restored_each_epoch": 5} | changes)
+    assert isinstance(metrics, DictConfig)
+    small: Any = SimpleNamespace(
+        restorer=restorer_of(kind), data=SimpleNamespace(image_shape=(3, 28, 10))
+    )
+    if not is_refused:
+        check_restored(metrics, small)
+        return
+    with pytest.raises(ValueError, match="at least 11 pixels.*set metrics.num_restored=0 and metr"):
+        check_restored(metrics, small)
 
 
 def finish(
@@ -143,7 +173,10 @@ def finish(
         {"num_restored": NUM_IMAGES, "batch_size": BATCH_SIZE} | metrics
     )
     experiment: Any = SimpleNamespace(
-        restorer=restorer_of(kind), sampler=KINDS[kind][1], data=SimpleNamespace(test_images=images)
+        restorer=restorer_of(kind),
+        sampler=KINDS[kind][1],
+        data=SimpleNamespace(test_images=images),
+        suite=None,
     )
     final_restoration(experiment, cfg, run_dir, 0, epoch)
     path = run_dir / "run.json"
@@ -153,11 +186,16 @@ def finish(
 
 def test_a_cold_run_keeps_scores_images_and_figure(tmp_path: Path, images: Tensor) -> None:
     kept = finish(tmp_path, "cold", images)
-    scores = restoration_scores(restorer_of("cold"), Cold(), images, BATCH_SIZE, seed=0)
+    restoration = Restoration(restorer_of("cold"), Cold())
+    scores = restoration_scores(restoration, images, BATCH_SIZE, seed=0)
     assert kept == scores | {"epoch": 2}
-    (stages,) = restorations(restorer_of("cold"), Cold(), images[:NUM_SHOWN], NUM_SHOWN, seed=0)
+    (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed=0)
     stored = read_restoration(read_run(tmp_path))
-    assert tuple(stored) == STAGES
+    assert (
+        tuple(stored)
+        == restoration.stages
+        == ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
+    )
     for name, tensor in stages.items():
         assert torch.equal(stored[name], RANGE.to_uint8(tensor))
     assert torch.equal(stored["original"], images[:NUM_SHOWN])
@@ -167,7 +205,8 @@ def test_a_cold_run_keeps_scores_images_and_figure(tmp_path: Path, images: Tenso
 
 def test_only_the_first_test_images_asked_for_are_restored(tmp_path: Path, images: Tensor) -> None:
     kept = finish(tmp_path, "cold", images, num_restored=5)
-    expected = restoration_scores(restorer_of("cold"), Cold(), images[:5], BATCH_SIZE, seed=0)
+    restoration = Restoration(restorer_of("cold"), Cold())
+    expected = restoration_scores(restoration, images[:5], BATCH_SIZE, seed=0)
     assert kept == expected | {"epoch": 2}
     assert len(read_restoration(read_run(tmp_path))["original"]) == 5
 
@@ -175,7 +214,9 @@ def test_only_the_first_test_images_asked_for_are_restored(tmp_path: Path, image
 def test_a_gaussian_run_has_the_figure_but_no_scores(tmp_path: Path, images: Tensor) -> None:
     assert finish(tmp_path, "hot", images) == {"epoch": 2, "sampler": "DDIM, 5 steps"}
     assert (tmp_path / "figures" / "restoration.png").is_file()
-    assert len(read_restoration(read_run(tmp_path))["sampled"]) == NUM_SHOWN
+    stored = read_restoration(read_run(tmp_path))
+    assert list(stored) == ["original", "degraded", "direct", "sampled"]
+    assert len(stored["sampled"]) == NUM_SHOWN
 
 
 def test_again_at_the_same_epoch_nothing_is_done_and_at_the_next_all_is(
@@ -189,7 +230,7 @@ def test_again_at_the_same_epoch_nothing_is_done_and_at_the_next_all_is(
         assert finish(run_dir, kind, 255 - images)["epoch"] == 2
         assert not (run_dir / "figures" / "restoration.png").exists()
         again = read_restoration(read_run(run_dir))
-        assert all(torch.equal(again[name], before[name]) for name in STAGES)
+        assert all(torch.equal(again[name], before[name]) for name in before)
         assert finish(run_dir, kind, 255 - images, epoch=3)["epoch"] == 3
         later = read_restoration(read_run(run_dir))
         assert torch.equal(later["original"], 255 - images[:NUM_SHOWN])

@@ -52,19 +52,21 @@ def make_module(
     return DiffusionModule(*parts, None, 0, {}, ema)
 
 
-def batches() -> list[tuple[Tensor, Tensor]]:
+def batches(shape: tuple[int, int, int] = SHAPE) -> list[tuple[Tensor, Tensor]]:
     """Five of four images each, the same at every call."""
     draws = torch.Generator().manual_seed(0)
-    images = torch.rand(5, 4, *SHAPE, generator=draws) - 0.5
+    images = torch.rand(5, 4, *shape, generator=draws) - 0.5
     return [(x_0, torch.zeros(4, dtype=torch.int64)) for x_0 in images]
 
 
-def fit(module: DiffusionModule, **settings: Any) -> pl.Trainer:
+def fit(
+    module: DiffusionModule, shape: tuple[int, int, int] = SHAPE, **settings: Any
+) -> pl.Trainer:
     """Train on and validate with ``batches``, on a CPU, writing nothing."""
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     trainer = pl.Trainer(
         accelerator="cpu", num_sanity_val_steps=0, **dict.fromkeys(quiet, False), **settings
     )
-    loaders = [DataLoader(batches(), batch_size=None) for _ in range(2)]  # type: ignore[arg-type]
+    loaders = [DataLoader(batches(shape), batch_size=None) for _ in range(2)]  # type: ignore[arg-type]
     trainer.fit(module, *loaders)
     return trainer

@@ -29,6 +29,7 @@ TEXT_KEYS = (
     "runs",
     "resume",
     "out",
+    "images",
     "title",
     "data.root",
     "data.folder",
@@ -112,7 +113,7 @@ def _added_where_absent(argument: str, command: str) -> str:
 def _quote_text(argument: str) -> str:
     key, equals, value = argument.partition("=")
     plain = re.fullmatch(r"[\w./*?~@:+-]*", value, re.ASCII)
-    is_list = key == "runs" and re.fullmatch(r"\[.*\]", value)
+    is_list = key in ("runs", "images") and re.fullmatch(r"\[.*\]", value)
     is_quoted = value[:1] in ("'", '"') or "${" in value
     if key not in TEXT_KEYS or not equals or plain or is_list or is_quoted:
         return argument

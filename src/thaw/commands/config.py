@@ -76,10 +76,16 @@ class EvaluateConfig(RunsConfig):
 class SampleConfig(RunsConfig):
     """Root of conf/sample.yaml."""
 
+    task: str = "generate"
     label: Any = None
     digit: Any = None
     out: str | None = None
     animation: str | None = "gif"
+    images: Any = None
+    split: str = "test"
+    t: int | None = None
+    degraded: bool = False
+    refine: bool = False
 
 
 @dataclass

@@ -15,8 +15,9 @@ from thaw.commands.selection import load_all
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.likelihood import bits_per_dimension
 from thaw.diffusion.predictions import require_gaussian
+from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
-from thaw.training.estimate import estimate, in_words
+from thaw.training.estimate import affordable, estimate, in_words
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
 
@@ -102,9 +103,10 @@ def _restore(run: LoadedRun, cfg: DictConfig) -> dict[str, Any] | str:
         log.warning("restoration scores left out, they need the test images: %s", error)
         return f"left out: {error}"
     images = experiment.data.test_images[: cfg.num_restored]
-    scores = restoration_scores(
-        experiment.restorer, experiment.sampler, images, cfg.batch_size, cfg.seed
+    restoration = Restoration(
+        experiment.restorer, affordable(experiment.sampler, experiment.restorer)
     )
+    scores = restoration_scores(restoration, images, cfg.batch_size, cfg.seed, experiment.suite)
     for line in in_lines(scores):
         log.info(line)
     return scores

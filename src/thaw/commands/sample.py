@@ -1,14 +1,17 @@
-"""python sample.py: images of a run, as PNG, as arrays, and as an animation of their making."""
+"""python sample.py: images that a run makes of nothing, or (task=restore) of degraded ones."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import check_choice, check_whole
+from thaw.commands import restore
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.selection import load_all
 from thaw.diffusion.generation import describe, draw_labels, generate
@@ -24,21 +27,24 @@ NUM_FRAMES = 60
 
 
 def main(cfg: DictConfig) -> None:
-    """Sample each selected run into ``out`` (a folder a run where there are several).
+    """Sample each selected run, or restore by it, into ``out``, a folder a run where several are.
 
     Raises:
-        InputError: the configuration or a run is not what it should be.
+        InputError: the configuration, a run or a file is not what it should be.
     """
     with as_input_errors():
+        check_choice("task", cfg.task, TASKS)
         check_whole("num_samples", cfg.num_samples)
         check_whole("batch_size", cfg.batch_size)
-        selected = [(run, labels_of(run, cfg)) for run in load_all(cfg)]
-    for run, labels in selected:
-        out = Path(cfg.out) if cfg.out else run.run_dir / "generated" / _folder(cfg)
+        restore.check_keys(cfg)
+        task = TASKS[cfg.task]
+        selected = [(run, task.prepare(run, cfg)) for run in load_all(cfg)]
+    for run, prepared in selected:
+        out = Path(cfg.out) if cfg.out else run.run_dir / task.folder(cfg)
         if cfg.out and len(selected) > 1:
             out = out / run.run_dir.name
-        write_samples(run, labels, out, cfg)
-        log.info("samples     %s", out)
+        task.write(run, prepared, out, cfg)
+        log.info("written to  %s", out)
 
 
 def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
@@ -69,7 +75,8 @@ def _classes(cfg: DictConfig) -> list[int]:
 
 def _folder(cfg: DictConfig) -> str:
     name = f"seed_{cfg.seed}"
-    return name if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_{name}"
+    digits = "" if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_"
+    return f"generated/{digits}{name}"
 
 
 def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> None:
@@ -110,3 +117,17 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
         ]
     kept = np.unique(np.linspace(0, len(states) - 1, NUM_FRAMES).round().astype(int))
     return [grid(states[k]) for k in kept]
+
+
+class Task(NamedTuple):
+    """What can fail before any work, the work, and the folder of what it writes in a run's own."""
+
+    prepare: Callable[[LoadedRun, DictConfig], Any]
+    write: Callable[[LoadedRun, Any, Path, DictConfig], None]
+    folder: Callable[[DictConfig], str]
+
+
+TASKS = {
+    "generate": Task(labels_of, write_samples, _folder),
+    "restore": Task(restore.prepare, restore.write_restored, restore.folder),
+}

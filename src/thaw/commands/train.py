@@ -19,14 +19,17 @@ from thaw import runs
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, Stopped, as_input_errors, one_line
 from thaw.commands.provenance import git_state, processor, tensorboard_command, versions
+from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.training.callbacks.checkpoints import Checkpoints
+from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.losses import LossLog
+from thaw.training.callbacks.restoration import Restorations
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.estimate import final_estimate
 from thaw.training.experiment import Experiment, build, check_classes, make, resolved
-from thaw.training.restoration import final_restoration
+from thaw.training.restoration import check_restored, final_restoration
 
 log = logging.getLogger(__name__)
 RESUME = ("auto", "never")
@@ -75,6 +78,7 @@ def prepare(
     experiment = build(cfg, provenance)
     data, suite = experiment.data, experiment.suite
     check_classes(experiment.module.restorer, data)
+    check_restored(cfg.metrics, experiment)
     data.setup()
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)
@@ -104,16 +108,7 @@ def prepare(
 def _make_trainer(
     cfg: DictConfig, run_dir: Path, experiment: Experiment, choices: Mapping[str, str]
 ) -> pl.Trainer:
-    scores = None
-    if experiment.suite is not None and cfg.metrics.num_samples > 0:
-        scores = Scores(
-            experiment.suite,
-            experiment.score_sampler,
-            cfg.metrics.num_samples,
-            cfg.metrics.every_n_epochs,
-            cfg.metrics.batch_size,
-            cfg.seed,
-        )
+    scores = _make_scores(cfg, experiment)
     context = {
         "run_dir": run_dir,
         "sampler": experiment.sampler,
@@ -130,7 +125,7 @@ def _make_trainer(
         experiment.suite.name if experiment.suite else "none",
     )
     # Scores before what shows them; RunFiles last of all that read logged values.
-    callbacks = [LossLog(), *([scores] if scores else []), pages, *chosen.values()]
+    callbacks = [LossLog(), *scores, pages, *chosen.values()]
     trainer: pl.Trainer = make(
         cfg.trainer,
         callbacks=[*callbacks, RunFiles(run_dir, scores), Checkpoints(run_dir)],
@@ -138,6 +133,20 @@ def _make_trainer(
         default_root_dir=run_dir,
     )
     return trainer
+
+
+def _make_scores(cfg: DictConfig, experiment: Experiment) -> list[EpochScores]:
+    metrics, suite, sampler = cfg.metrics, experiment.suite, experiment.score_sampler
+    shared = (metrics.every_n_epochs, metrics.batch_size, cfg.seed)
+    scores: list[EpochScores] = []
+    if suite is not None and metrics.num_samples > 0:
+        scores.append(Scores(suite, sampler, metrics.num_samples, *shared))
+    # Noise leaves nothing of the image to be restored.
+    is_noise = isinstance(experiment.restorer.degradation, Gaussian)
+    if metrics.num_restored_each_epoch > 0 and not is_noise:
+        images = experiment.data.val_images[: metrics.num_restored_each_epoch]
+        scores.append(Restorations(images, sampler, suite, *shared))
+    return scores
 
 
 @contextmanager

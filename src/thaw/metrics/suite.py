@@ -95,10 +95,19 @@ class ScoreSuite(nn.Module):
             ValueError: they do not fit the encoder.
         """
         scores, _ = self._ready()
+        scores.update(*self.encode(images))
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [N, D] and logits [N, K] of images, uint8 [N, C, H, W] on any device.
+
+        Raises:
+            ValueError: they do not fit the encoder.
+        """
         self.encoder.check_images(images)
         device = self.encoder.device
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            scores.update(*self.encoder(images.to(device)))
+            features, logits = self.encoder(images.to(device))
+        return features, logits
 
     def compute(self) -> dict[str, float]:
         """Scores ``fid is_mean is_std kid precision recall class_kl num_classes n``, and floors.

@@ -17,11 +17,12 @@ from tensorboard.backend.event_processing import event_accumulator
 from torch import Tensor
 
 from thaw import runs
+from thaw.diffusion.restoration import STAGES
 from thaw.reporting.labels import labels, without_seed
-from thaw.reporting.panels import STAGES
 
 Array = np.ndarray[Any, Any]
 STEP_LOSS = "train/loss_step"
+NEEDED = ("original", "degraded", "direct")
 
 
 @dataclass
@@ -178,7 +179,11 @@ def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
         return {}
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stages = {name: torch.from_numpy(arrays[name]) for name in STAGES}
+            # Which there are depends on the run and its version; these every run has.
+            if unknown := set(arrays.files) - set(STAGES):
+                raise ValueError(f"unknown arrays {', '.join(sorted(unknown))}")
+            names = [name for name in STAGES if name in arrays or name in NEEDED]
+            stages = {name: torch.from_numpy(arrays[name]) for name in names}
     except Exception as error:  # zipfile, zlib and numpy have many for a damaged archive
         raise ValueError(f"{path.name} cannot be read: {error}") from error
     shapes = {stage.shape for stage in stages.values()}

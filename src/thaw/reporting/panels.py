@@ -7,12 +7,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from thaw.diffusion.restoration import REFINED, STAGES
 from thaw.reporting.images import grid, to_pil
 from thaw.reporting.style import plain, shorten, show_image, wrapped
-
-# What a restoration goes through.
-STAGES = ("original", "degraded", "direct", "sampled")
-TITLES = {"direct": "direct prediction"}
 
 
 def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
@@ -31,24 +28,38 @@ def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figu
     """Per run a block of rows, one for each stage (original, degraded, ...) of the same images.
 
     Args:
-        runs: a title, and uint8 ``[N, C, H, W]`` for each of ``original degraded direct sampled``.
+        runs: a title, and uint8 ``[N, C, H, W]`` for each of those ``STAGES`` that there are.
     """
     columns = min(2, len(runs))
     rows = -(-len(runs) // columns)
-    figure = Figure(figsize=(5.6 * columns, 2.75 * rows), layout="compressed")
+    most = max(len(stages) for _, stages in runs)
+    figure = Figure(figsize=(5.6 * columns, (0.62 * most + 0.27) * rows), layout="compressed")
     blocks = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in blocks[len(runs) :]:
         axes.set_axis_off()
     for axes, (title, stages) in zip(blocks, runs, strict=False):
-        images = [stages[name] for name in STAGES]
+        names = [name for name in STAGES if name in stages]
+        images = [stages[name] for name in names]
         block = np.asarray(to_pil(grid(torch.cat(images), columns=len(images[0]))))
         show_image(axes, block)
         height = len(block) / len(images)
-        titles = [TITLES.get(name, name) for name in STAGES]
+        titles = [stage_title(name) for name in names]
         axes.set_yticks([height * (k + 0.5) for k in range(len(images))], titles)
         axes.tick_params(length=0)
         axes.set_title(plain(shorten(title)), fontsize=10)
     return figure
+
+
+def stage_title(name: str) -> str:
+    """A stage of a restoration in words: ``Algorithm 1, refined``."""
+    words = {
+        "direct": "direct prediction",
+        "algorithm_1": "Algorithm 1",
+        "algorithm_2": "Algorithm 2",
+    }
+    plain_name = name.removesuffix(REFINED)
+    refined = ", refined" if name.endswith(REFINED) else ""
+    return words.get(plain_name, plain_name) + refined
 
 
 def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequence[int]) -> Figure:

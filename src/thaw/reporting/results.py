@@ -3,8 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from thaw.diffusion.restoration import STAGES
 from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.panels import stage_title
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
+
+# A column of the results each.
+PSNR = {
+    "direct": "PSNR direct (dB)",
+    "algorithm_1": "PSNR Algorithm 1 (dB)",
+    "algorithm_2": "PSNR Algorithm 2 (dB)",
+    "sampled": "PSNR sampled (dB)",
+}
 
 
 def _last(name: str) -> Callable[[FinishedRun], Any]:
@@ -31,8 +41,7 @@ def _text(group: Group, value: Callable[[FinishedRun], Any]) -> str:
 def results(groups: Sequence[Group]) -> Table:
     """A row a group: final loss, the robust estimate, restoration, time and size."""
     columns = ["run", "epochs", "seeds", "loss", "val. loss", "FID", "IS", "KID", "class KL",
-               "classes", "N", "PSNR direct (dB)", "PSNR sampled (dB)", "time (min)",
-               "parameters"]  # fmt: skip
+               "classes", "N", *PSNR.values(), "time (min)", "parameters"]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             group.title,
@@ -46,8 +55,7 @@ def results(groups: Sequence[Group]) -> Table:
             over_seeds(group, _final("class_kl"), ".3f"),
             over_seeds(group, _final("num_classes"), ".0f"),
             over_seeds(group, _final("n"), ".0f"),
-            over_seeds(group, _restored("direct", "psnr"), ".2f"),
-            over_seeds(group, _restored("sampled", "psnr"), ".2f"),
+            *(over_seeds(group, _restored(stage, "psnr"), ".2f") for stage in PSNR),
             over_seeds(group, lambda run: run.record.get("wall_time_s"), ".1f", 1 / 60),
             over_seeds(group, lambda run: run.record.get("num_parameters"), ",.0f"),
         ]
@@ -60,7 +68,7 @@ def results(groups: Sequence[Group]) -> Table:
         "Results of each run after its last epoch. FID, IS, KID and class balance (KL divergence "
         "of the generated classes from the data's) are of N images generated from the prior; real "
         "test images at the same N score what the last rows say. PSNR is of test images degraded "
-        "all the way and restored at once (direct) or by the sampler.",
+        "all the way and restored at once (direct), by Algorithms 1 and 2, or by the sampler.",
         columns,
         rows,
     )
@@ -175,27 +183,32 @@ def _last_score(name: str) -> Callable[[FinishedRun], Any]:
 
 
 def restorations(groups: Sequence[Group]) -> Table:
-    """How close degraded test images come back, at once and by the sampler."""
-    columns = ["run", "images", "PSNR (dB)", "SSIM", "RMSE", "N", "sampler"]
+    """How close degraded test images come back, at once and step by step: a row a stage."""
+    columns = ["run", "images", "PSNR (dB)", "SSIM", "RMSE", "FID", "FID floor", "N", "sampler"]
     rows: list[list[Cell]] = [
         [
             group.title,
-            stage,
+            stage_title(stage),
             over_seeds(group, _restored(stage, "psnr"), ".2f"),
             over_seeds(group, _restored(stage, "ssim"), ".3f"),
             over_seeds(group, _restored(stage, "rmse"), ".4f"),
+            over_seeds(group, _restored(stage, "fid"), ".2f"),
+            over_seeds(group, lambda run: run.restoration.get("fid_floor"), ".2f"),
             over_seeds(group, lambda run: run.restoration.get("n"), ".0f"),
             _text(group, lambda run: run.restoration.get("sampler")),
         ]
         for group in groups
-        if "direct" in group.first.restoration
-        for stage in ("degraded", "direct", "sampled")
+        for stage in STAGES
+        if isinstance(group.first.restoration.get(stage), dict)
     ]
+    columns, rows = _without_empty(columns, rows)
     return Table(
         "restoration",
-        "Test images degraded all the way (t = T) and restored: by one prediction (direct), and "
-        "step by step (sampled). RMSE in the images' own units, whose range has width 1 unless "
-        "the configuration says otherwise.",
+        "Test images degraded all the way (t = T) and restored from that same x_T: by one "
+        "prediction (direct), and step by step, by Algorithms 1 and 2 of Cold Diffusion with the "
+        "sampler's steps, or by a sampler that is neither (sampled). FID is of the N restored "
+        "images. RMSE in the images' own units, whose range has width 1 unless the configuration "
+        "says otherwise.",
         columns,
         rows,
     )

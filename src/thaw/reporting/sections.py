@@ -216,7 +216,8 @@ def _restorations(groups: Sequence[Group], prefix: str = "") -> Section:
     if found:
         caption = (
             "Test images, the same degraded all the way (t = T), what one prediction makes of "
-            "that, and what the sampler makes of it."
+            "that, and what Algorithms 1 and 2 of Cold Diffusion, or the run's own sampler, make "
+            "of the same."
         )
         figure = panels.restoration_figure(found)
         section.drawings.append(Drawing(f"{prefix}restoration", caption, figure, is_chart=False))

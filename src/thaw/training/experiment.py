@@ -131,6 +131,9 @@ def _make_scores(
 ) -> tuple[ScoreSuite | None, Sampler]:
     check_whole("metrics.num_samples", metrics.num_samples, 0)
     check_whole("metrics.final_num_samples", metrics.final_num_samples, 0)
+    for key in ("num_restored", "num_restored_each_epoch"):
+        # A run of an earlier version may have no such key.
+        check_whole(f"metrics.{key}", metrics.get(key, 0), 0)
     check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
     check_whole("metrics.batch_size", metrics.batch_size)
     score_sampler = make(metrics.sampler) if metrics.get("sampler") else copy.copy(sampler)

@@ -1,23 +1,21 @@
 """Test images degraded all the way and restored: what it looks like, and how close it comes."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from thaw import runs
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.base import Sampler
-from thaw.metrics.restoration import RestorationScores
-from thaw.reporting.panels import STAGES, restoration_figure
+from thaw.diffusion.restoration import Restoration
+from thaw.metrics.restoration import RestorationScores, check_size
+from thaw.metrics.suite import ScoreSuite
+from thaw.reporting.panels import restoration_figure, stage_title
 from thaw.reporting.style import save_figure
-from thaw.seeding import generator
 from thaw.training.estimate import affordable
 from thaw.training.experiment import Experiment
 
@@ -25,49 +23,74 @@ log = logging.getLogger(__name__)
 NUM_SHOWN = 8
 
 
-def restorations(
-    restorer: Restorer, sampler: Sampler, images: Tensor, batch_size: int, seed: int
-) -> Iterator[dict[str, Tensor]]:
-    """Batches of x_0, x_T, R(x_T, T) and what the sampler makes of x_T.
+def check_restored(metrics: DictConfig, experiment: Experiment) -> None:
+    """Refuse to train what its restorations could not be scored of.
+
+    Raises:
+        ValueError: images too small for SSIM; with the way out.
+    """
+    is_scored = metrics.num_restored or metrics.num_restored_each_epoch
+    if not is_scored or isinstance(experiment.restorer.degradation, Gaussian):
+        return
+    try:
+        check_size(experiment.data.image_shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: set metrics.num_restored=0 and metrics.num_restored_each_epoch=0"
+        ) from error
+
+
+def score_stages(
+    batches: Iterable[Mapping[str, Tensor]],
+    restoration: Restoration,
+    num_images: int,
+    suite: ScoreSuite | None = None,
+) -> dict[str, Any]:
+    """PSNR, SSIM, RMSE and FID of each stage against the originals, over all processes.
 
     Args:
-        restorer: the model.
-        sampler: how ``sampled`` is made from x_T.
-        images: originals, uint8 ``[N, C, H, W]``.
-        batch_size: images at once.
-        seed: of the degradation's noise and the sampler's.
+        batches: of ``restoration``, originals among them.
+        restoration: where they come from.
+        num_images: how many there are, on all processes together.
+        suite: of the FID; None for none. A single image has none either.
 
-    Yields:
-        ``original degraded direct sampled``, each ``[B, C, H, W]`` in the restorer's range.
+    Returns:
+        ``psnr ssim rmse``, perhaps ``fid``, by stage; ``n``, perhaps ``fid_floor``.
     """
+    suite = suite if num_images > 1 else None
+    restorer = restoration.restorer
     device = next(restorer.network.parameters()).device
-    degradation = restorer.degradation
-    for number, batch in enumerate(images.split(batch_size)):
-        draws = generator(seed, "restore", number, device=device)
-        x_0 = restorer.pixel_range.from_uint8(batch.to(device))
-        noise = degradation.draw_noise(x_0, draws)
-        last = torch.full((len(x_0),), degradation.num_steps, device=device)
-        with torch.inference_mode():
-            x_T = degradation(x_0, last, noise)
-            direct = restorer(x_T, last, noise)
-            sampled = sampler.sample(restorer, x_T, noise, draws)
-        yield dict(zip(STAGES, (x_0, x_T, direct, sampled), strict=True))
+    names = restoration.stages[1:]
+    scores = {name: RestorationScores(restorer.pixel_range, suite).to(device) for name in names}
+    for stages in batches:
+        for name, score in scores.items():
+            score.update(stages[name], stages["original"])
+    result: dict[str, Any] = {name: score.compute() for name, score in scores.items()}
+    if suite is not None and suite.reference is not None:
+        result["fid_floor"] = suite.reference.floor(num_images)["fid"]
+        result["encoder"] = suite.name
+    return result | {"n": num_images}
+
+
+def described(restoration: Restoration, what: str = "test images") -> dict[str, Any]:
+    """What was restored and how, as kept beside its scores."""
+    return {
+        "t": restoration.t,
+        "sampler": restoration.describe(),
+        "images": f"{what}, degraded to t = {restoration.t}, and restored",
+    }
 
 
 def restoration_scores(
-    restorer: Restorer, sampler: Sampler, images: Tensor, batch_size: int, seed: int
+    restoration: Restoration,
+    images: Tensor,
+    batch_size: int,
+    seed: int,
+    suite: ScoreSuite | None = None,
 ) -> dict[str, Any]:
-    """PSNR, SSIM and RMSE of each stage against the originals; arguments as ``restorations``."""
-    device = next(restorer.network.parameters()).device
-    scores = {name: RestorationScores(restorer.pixel_range).to(device) for name in STAGES[1:]}
-    for stages in restorations(restorer, sampler, images, batch_size, seed):
-        for name, score in scores.items():
-            score.update(stages[name], stages["original"])
-    return {name: score.compute() for name, score in scores.items()} | {
-        "n": len(images),
-        "sampler": sampler.describe(restorer.degradation),
-        "images": "test images, degraded all the way and restored",
-    }
+    """The scores of test images, uint8 ``[N, C, H, W]``, and what was measured how."""
+    batches = restoration.batches(images, batch_size, seed)
+    return score_stages(batches, restoration, len(images), suite) | described(restoration)
 
 
 def final_restoration(
@@ -84,32 +107,40 @@ def final_restoration(
     if not metrics.num_restored or done.get("epoch") == epoch:
         return
     restorer = experiment.restorer
-    sampler = affordable(experiment.sampler, restorer)
+    restoration = Restoration(restorer, affordable(experiment.sampler, restorer))
     images = experiment.data.test_images[: metrics.num_restored]
-    _save_shown(restorer, sampler, images[:NUM_SHOWN], run_dir, seed)
-    result: dict[str, Any] = {"epoch": epoch, "sampler": sampler.describe(restorer.degradation)}
+    (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed)
+    shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
+    save_stages(shown, run_dir / runs.RESTORATION)
+    result: dict[str, Any] = {"epoch": epoch, "sampler": restoration.describe()}
     if not isinstance(restorer.degradation, Gaussian):
-        result |= restoration_scores(restorer, sampler, images, metrics.batch_size, seed)
+        result |= restoration_scores(
+            restoration, images, metrics.batch_size, seed, experiment.suite
+        )
         for line in in_lines(result):
             log.info(line)
     runs.update_record(run_dir, {"restoration": result})
 
 
-def in_lines(scores: dict[str, Any]) -> list[str]:
-    """A line a stage: its scores and N."""
-    return [
-        f"restored, {name:8}  PSNR {scores[name]['psnr']:5.2f} dB  "
-        f"SSIM {scores[name]['ssim']:.3f}  RMSE {scores[name]['rmse']:.4f}  "
-        f"N {scores['n']} test images"
-        for name in STAGES[1:]
-    ]
+def in_lines(scores: Mapping[str, Any]) -> list[str]:
+    """What was restored, and a line a stage with its scores."""
+    stages = {name: score for name, score in scores.items() if isinstance(score, dict)}
+    titles = {name: stage_title(name) for name in stages}
+    width = max(map(len, titles.values()))
+    floor = f" (floor {scores['fid_floor']:.2f})" if "fid_floor" in scores else ""
+    lines = [f"{scores['images']}: N {scores['n']}, {scores['sampler']}"]
+    for name, score in stages.items():
+        fid = f"  FID {score['fid']:.2f}{floor}" if "fid" in score else ""
+        lines.append(
+            f"  {titles[name]:{width}}  PSNR {score['psnr']:5.2f} dB  "
+            f"SSIM {score['ssim']:.3f}  RMSE {score['rmse']:.4f}{fid}"
+        )
+    return lines
 
 
-def _save_shown(
-    restorer: Restorer, sampler: Sampler, images: Tensor, run_dir: Path, seed: int
-) -> None:
-    (stages,) = restorations(restorer, sampler, images, len(images), seed)
-    shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
-    save_figure(restoration_figure([("", shown)]), run_dir / runs.FIGURES / "restoration.png")
-    arrays = {name: stage.numpy() for name, stage in shown.items()}
-    np.savez_compressed(run_dir / runs.RESTORATION, allow_pickle=False, **arrays)
+def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
+    """Images by stage, uint8 ``[N, C, H, W]``, as ``path`` (.npz), the first eight as PNG too."""
+    first = {name: images[:NUM_SHOWN] for name, images in shown.items()}
+    save_figure(restoration_figure([("", first)]), path.with_suffix(".png"))
+    arrays = {name: images.numpy() for name, images in shown.items()}
+    np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -107,8 +107,8 @@ class Sampler(ABC):
         return self.num_steps or degradation.num_steps
 
     def times(self, last: int) -> list[int]:
-        """The n + 1 falling times of the grid, where T is ``last``."""
-        return self.grid.times(last, self.num_steps or last)
+        """The n + 1 falling times of the grid from ``last``, of which no more than that many."""
+        return self.grid.times(last, min(self.num_steps or last, last))
 
     def sample(
         self,
@@ -116,10 +116,14 @@ class Sampler(ABC):
         x_T: Tensor,
         noise: Tensor,
         generator: Generator | None = None,
+        start: int | None = None,
     ) -> Tensor:
-        """x_0 ``[B, C, H, W]`` from x_T ``[B, C, H, W]`` and the noise it was degraded with."""
+        """x_0 ``[B, C, H, W]`` from x_T ``[B, C, H, W]`` and the noise it was degraded with.
+
+        Arguments and errors as :meth:`trajectory`.
+        """
         x_0 = x_T
-        for state in self.trajectory(restorer, x_T, noise, generator):
+        for state in self.trajectory(restorer, x_T, noise, generator, start):
             x_0 = state.x_t
         return x_0
 
@@ -129,11 +133,26 @@ class Sampler(ABC):
         x_T: Tensor,
         noise: Tensor,
         generator: Generator | None = None,
+        start: int | None = None,
     ) -> Iterator[State]:
-        """Each state on the way, from (t_0, x_T) to (0, x_0)."""
+        """Each state on the way, from (t_0, x_T) to (0, x_0).
+
+        Args:
+            restorer: the model.
+            x_T: where to start, ``[B, C, H, W]``.
+            noise: what it was degraded with.
+            generator: of what the sampler draws; the global generator if None.
+            start: the step that x_T is at, 1..T, if it is not T; the grid is laid over what is
+                left, in no more steps than that.
+
+        Raises:
+            ValueError: this sampler does not fit the degradation, or there is no step ``start``.
+        """
         degradation = restorer.degradation
         self.check(degradation)
-        times = self.times(degradation.num_steps)
+        last = degradation.num_steps if start is None else start
+        check_whole("start", last, 1, degradation.num_steps)
+        times = self.times(last)
         x_t, before = x_T, None
         yield State(times[0], x_t, None)
         for t, s in pairwise(times):

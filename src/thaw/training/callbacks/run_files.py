@@ -4,13 +4,14 @@ import csv
 import io
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from thaw import runs
-from thaw.training.callbacks.scores import Scores
+from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.tensorboard import writers
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,10 @@ class RunFiles(pl.Callback):
 
     Args:
         run_dir: the run directory.
-        scores: the callback whose encoder and sampler are named beside its numbers, if any.
+        scores: the callbacks whose encoder and sampler are named beside their numbers.
     """
 
-    def __init__(self, run_dir: Path, scores: Scores | None) -> None:
+    def __init__(self, run_dir: Path, scores: Sequence[EpochScores]) -> None:
         self.path = run_dir / runs.METRICS
         self.run_dir = run_dir
         self.scores = scores
@@ -43,9 +44,9 @@ class RunFiles(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        latest = self.scores.latest if self.scores else {}
+        latest = {key: value for each in self.scores for key, value in each.latest.items()}
         # Lightning keeps a score until the next one; here it belongs to the epoch it was made in.
-        stale = self.scores.names - latest.keys() if self.scores else set()
+        stale = {name for each in self.scores for name in each.names - latest.keys()}
         metrics = trainer.callback_metrics.items()
         values = {key: float(value) for key, value in metrics if key not in stale}
         ordered = sorted(values, key=lambda key: (not key.startswith("train/"), key != "val/loss"))
@@ -64,13 +65,8 @@ class RunFiles(pl.Callback):
         parts = [f"epoch {row['epoch']}/{max_epochs}", f"loss {row['train/loss']:.4f}"]
         if "val/loss" in row:
             parts.append(f"val {row['val/loss']:.4f}")
-        if self.scores and self.scores.latest:
-            parts += [
-                f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
-                f"IS {row['val/is_mean']:.2f} +- {row['val/is_std']:.2f}",
-                f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}",
-                f"scores {self.scores.seconds:.0f} s",
-            ]
+        for scores in self.scores:
+            parts += scores.in_words() if scores.latest else []
         log.info("  ".join([*parts, f"epoch {seconds:.0f} s"]))
 
 

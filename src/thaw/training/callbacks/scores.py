@@ -1,8 +1,5 @@
 """FID, IS and their kin on freshly generated images, every few epochs."""
 
-import time
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
 
@@ -10,10 +7,11 @@ from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import derive_seed
+from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.module import DiffusionModule
 
 
-class Scores(pl.Callback):
+class Scores(EpochScores):
     """Logs ``val/fid``, ``val/is_mean``, ... of images made from the prior.
 
     The draws are keyed on the seed alone: every epoch starts from the same x_T, so that a curve
@@ -37,32 +35,12 @@ class Scores(pl.Callback):
         batch_size: int,
         seed: int,
     ) -> None:
+        super().__init__(every_n_epochs)
         self.suite = suite
         self.sampler = sampler
         self.num_samples = num_samples
-        self.every_n_epochs = every_n_epochs
         self.batch_size = batch_size
         self.seed = seed
-        self.latest: dict[str, Any] = {}
-        self.names: set[str] = set()
-        self.seconds = 0.0
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, DiffusionModule)
-        epoch = trainer.current_epoch + 1
-        self.latest = {}
-        if epoch % self.every_n_epochs and epoch != trainer.max_epochs and not trainer.should_stop:
-            return
-        start = time.perf_counter()
-        scores = self.score(pl_module, trainer)
-        self.seconds = time.perf_counter() - start
-        self.latest = {f"val/{key}": value for key, value in scores.items()}
-        self.names |= self.latest.keys()
-        pl_module.log_dict(self.latest)
-        self.latest |= {
-            "val/encoder": self.suite.name,
-            "val/sampler": describe(pl_module.restorer, self.sampler),
-        }
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of ``num_samples`` images, shared among the ranks."""
@@ -81,3 +59,15 @@ class Scores(pl.Callback):
             ):
                 self.suite.update(restorer.pixel_range.to_uint8(x_0))
         return self.suite.compute()
+
+    def described(self, module: DiffusionModule) -> dict[str, str]:
+        return {"encoder": self.suite.name, "sampler": describe(module.restorer, self.sampler)}
+
+    def in_words(self) -> list[str]:
+        row = self.latest
+        return [
+            f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
+            f"IS {row['val/is_mean']:.2f} +- {row['val/is_std']:.2f}",
+            f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}",
+            f"scores {self.seconds:.0f} s",
+        ]

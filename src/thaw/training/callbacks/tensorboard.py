@@ -14,6 +14,8 @@ from torch.utils.tensorboard.summary import hparams
 METRICS = (
     "val/fid",
     "val/is_mean",
+    "val/psnr_direct",
+    "val/psnr_algorithm_2",
     "val/loss",
     "train/loss",
     "final/fid",
@@ -23,10 +25,19 @@ METRICS = (
 )
 LAYOUT = {
     "Scores": {
-        "FID (lower is better)": ["Multiline", ["val/fid", "val/fid_floor"]],
+        "FID (lower is better)": ["Multiline", ["val/fid$", "val/fid_floor$"]],
         "IS (higher is better)": ["Multiline", ["val/is_mean", "val/is_floor"]],
         "KID (lower is better)": ["Multiline", ["val/kid", "val/kid_floor"]],
         "Classes": ["Multiline", ["val/class_kl", "val/class_kl_floor"]],
+    },
+    # Of the degraded images and of each way back.
+    "Restoration": {
+        "PSNR in dB (higher is better)": ["Multiline", ["val/psnr_"]],
+        "SSIM (higher is better)": ["Multiline", ["val/ssim_"]],
+        "FID of restored images (lower is better)": [
+            "Multiline",
+            ["val/fid_(?!floor$)"],
+        ],
     },
     "Loss": {"Loss": ["Multiline", ["train/loss$", "val/loss$"]]},
 }

@@ -1,0 +1,123 @@
+"""Restoring images: degraded to a step, then brought back at once and step by step."""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from thaw.checks import check_whole
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.seeding import generator
+
+ALGORITHMS: dict[str, type[Sampler]] = {"algorithm_1": Naive, "algorithm_2": Cold}
+REFINED = "_refined"
+# All there may be, in the order of the way there.
+STAGES = (
+    "original",
+    "degraded",
+    "direct",
+    *(f"{name}{suffix}" for name in (*ALGORITHMS, "sampled") for suffix in ("", REFINED)),
+)
+
+
+class Restoration:
+    """x_t = D(x_0, t, noise), and from that same x_t every way back to x_0.
+
+    ``direct`` is R(x_t, t); ``algorithm_1`` and ``algorithm_2`` are those of Bansal et al. 2022
+    with the sampler's steps, grid and clipping; ``sampled`` is the sampler's own, where it is
+    neither of them. Under Gaussian noise, where the two algorithms would have to know the noise,
+    there are ``direct`` and ``sampled`` alone.
+
+    Args:
+        restorer: the model.
+        sampler: the run's, in as many of its steps as t leaves.
+        t: the step that images are degraded to, 1..T; None is T.
+        refine: whether each way of many steps has a last pass R(x_0, 1) as a stage of its own:
+            ``algorithm_1_refined``, ...
+
+    Raises:
+        ValueError: there is no step t.
+    """
+
+    def __init__(
+        self, restorer: Restorer, sampler: Sampler, t: int | None = None, refine: bool = False
+    ) -> None:
+        last = restorer.degradation.num_steps
+        self.t = last if t is None else t
+        check_whole("t", self.t, 1, last)
+        self.restorer = restorer
+        self.sampler = copy.copy(sampler)
+        self.sampler.num_steps = min(sampler.num_steps or self.t, self.t)
+        self.refine = refine
+        self.ways = self._ways()
+
+    def _ways(self) -> dict[str, Sampler]:
+        """The samplers by the name of their stage."""
+        own = self.sampler
+        if isinstance(self.restorer.degradation, Gaussian):
+            return {"sampled": own}
+        settings = (own.num_steps, own.clip, own.grid, own.guidance)
+        both = {name: algorithm(*settings) for name, algorithm in ALGORITHMS.items()}
+        return both if isinstance(own, Naive | Cold) else both | {"sampled": own}
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of all stages, in order."""
+        refined = {f"{name}{REFINED}" for name in self.ways} if self.refine else set()
+        made = {"original", "degraded", "direct", *self.ways, *refined}
+        return tuple(name for name in STAGES if name in made)
+
+    def describe(self) -> str:
+        """The sampler and its steps, which the algorithms share: ``Cold, 28 steps``."""
+        return self.sampler.describe(self.restorer.degradation)
+
+    def batches(
+        self, images: Tensor, batch_size: int, seed: int, is_degraded: bool = False
+    ) -> Iterator[dict[str, Tensor]]:
+        """All stages of images, batch by batch.
+
+        Args:
+            images: originals, uint8 ``[N, C, H, W]``.
+            batch_size: images at once.
+            seed: of the degradation's noise and the sampler's.
+            is_degraded: the images are x_t already: their noise has to be empty, and there is no
+                ``original``.
+
+        Yields:
+            By name, in the order of ``stages``, each ``[B, C, H, W]`` in the restorer's range.
+        """
+        device = next(self.restorer.network.parameters()).device
+        degradation = self.restorer.degradation
+        for number, batch in enumerate(images.split(batch_size)):
+            draws = generator(seed, "restore", number, device=device)
+            given = self.restorer.pixel_range.from_uint8(batch.to(device))
+            with torch.inference_mode():
+                noise = degradation.draw_noise(given, draws)
+                steps = torch.full((len(given),), self.t, device=device)
+                x_t = given if is_degraded else degradation(given, steps, noise)
+            original = {} if is_degraded else {"original": given}
+            yield original | {"degraded": x_t} | self.restored(x_t, noise, draws)
+
+    def restored(
+        self, x_t: Tensor, noise: Tensor, draws: Generator | None = None
+    ) -> dict[str, Tensor]:
+        """``direct`` and the rest of the stages, from x_t ``[B, C, H, W]`` and its noise.
+
+        The network is in evaluation mode meanwhile, and no gradient is kept.
+        """
+        restorer = self.restorer
+        was_training = restorer.training
+        restorer.eval()
+        with torch.inference_mode():
+            steps = torch.full((len(x_t),), self.t, device=x_t.device)
+            made = {"direct": restorer(x_t, steps, noise)}
+            for name, sampler in self.ways.items():
+                made[name] = sampler.sample(restorer, x_t, noise, draws, self.t)
+                if self.refine:
+                    made[f"{name}{REFINED}"] = sampler.restore(restorer, made[name], 1, noise)
+        restorer.train(was_training)
+        return made

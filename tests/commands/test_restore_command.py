@@ -1,0 +1,206 @@
+"""sample.py task=restore through the real command line, on finished runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands_support import record
+from omegaconf import OmegaConf
+from PIL import Image
+
+from thaw.commands.config import SampleConfig
+from thaw.commands.restore import check_keys, find_files
+from thaw.data.sources import MNIST5k
+from thaw.metrics.restoration import RestorationScores
+from thaw.pixels import PixelRange
+
+STAGES = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
+RANGE = PixelRange(-0.5, 0.5)
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    return MNIST5k().load()[1].images[:3].numpy()
+
+
+def arrays(out: Path) -> dict[str, np.ndarray]:
+    with np.load(out / "restoration.npz", allow_pickle=False) as found:
+        return dict(found)
+
+
+def test_a_split_is_degraded_restored_scored_and_shown(
+    cold_run: Path, tmp_path: Path, run_command
+) -> None:
+    arguments = [f"run={cold_run}", "task=restore", "num_samples=20", "refine=true"]
+    finished = run_command("sample", *arguments, "sampler.num_steps=7", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    out = cold_run / "restored" / "test_t_T_seed_0_refined"
+    stages = arrays(out)
+    assert [*stages] == [*STAGES[:4], "algorithm_1_refined", "algorithm_2", "algorithm_2_refined"]
+    scores = json.loads((out / "scores.json").read_text())
+    assert (scores["n"], scores["t"], scores["sampler"]) == (20, 28, "Cold, 7 steps")
+    assert scores["images"] == "test images, degraded to t = 28, and restored"
+    assert scores["checkpoint"] == "last.ckpt"
+    original = MNIST5k().load()[1].images[:20]
+    assert np.array_equal(stages["original"], original)
+    degraded = RANGE.from_uint8(original).mean(2, keepdim=True).expand(-1, -1, 28, -1)
+    assert np.array_equal(stages["degraded"], RANGE.to_uint8(degraded))
+    for name in [*stages][1:]:
+        # From images that were rounded, so not to the last digit; and clipped, so no worse.
+        rounded = RestorationScores(RANGE)
+        rounded.update(*(RANGE.from_uint8(torch.from_numpy(stages[key]))
+                         for key in (name, "original")))  # fmt: skip
+        assert rounded.compute()["rmse"] <= scores[name]["rmse"] + 1e-3
+        if name in ("degraded", "algorithm_1", "algorithm_1_refined", "algorithm_2_refined"):
+            assert rounded.compute() == pytest.approx(
+                {key: scores[name][key] for key in ("psnr", "ssim", "rmse")}, rel=0.01, abs=2e-3
+            )
+        assert scores[name]["fid"] > 0
+        assert f"FID {scores[name]['fid']:.2f} (floor {scores['fid_floor']:.2f})" in finished.stdout
+    for name, images in stages.items():
+        files = sorted((out / name).iterdir())
+        assert [file.name for file in files] == [f"{number:05d}.png" for number in range(20)]
+        assert np.array_equal(np.asarray(Image.open(files[7])), images[7, 0])
+    with Image.open(out / "restoration.png") as figure:
+        assert figure.convert("L").getextrema() == (0, 255)
+
+
+def test_the_same_images_restored_the_same_score_as_at_the_end_of_the_run(
+    cold_run: Path, tmp_path: Path, fork_command
+) -> None:
+    finished = fork_command(
+        "sample", f"run={cold_run}", "task=restore", "num_samples=20", "out=out", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    kept = record(cold_run)["restoration"]
+    for stage in STAGES[1:]:
+        assert scores[stage] == pytest.approx(kept[stage], rel=1e-5)
+    shown = arrays(cold_run / "figures")
+    assert [*shown] == list(STAGES)
+
+
+def test_files_of_any_kind_come_to_the_size_and_colours_of_the_run(
+    cold_run: Path, tmp_path: Path, digits: np.ndarray, fork_command
+) -> None:
+    folder = tmp_path / "my digits, all"
+    (folder / "more").mkdir(parents=True)
+    Image.fromarray(digits[0, 0]).save(folder / "a.png")
+    large = Image.fromarray(digits[1, 0]).convert("RGB").resize((84, 84), Image.Resampling.NEAREST)
+    large.save(folder / "more" / "b.bmp")
+    Image.fromarray(digits[2, 0]).save(tmp_path / "c [1].gif")
+    (folder / ".hidden").write_text("no image")
+    # A folder, a glob that names a part of it again, and a file whose name is a glob itself.
+    images = f"images=['{folder}','{tmp_path}/*all/a.*','{tmp_path}/c [1].gif']"
+    finished = fork_command(
+        "sample", f"run={cold_run}", "task=restore", images, "t=5", "out=out", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    original = arrays(tmp_path / "out")["original"]
+    assert original.shape == (3, 1, 28, 28)
+    assert np.array_equal(original[[0, 2]], digits[[0, 2]])
+    assert np.abs(original[1].astype(int) - digits[1]).mean() < 20
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert [Path(file).name for file in scores["files"]] == ["a.png", "b.bmp", "c [1].gif"]
+    assert scores["images"] == "given images, degraded to t = 5, and restored"
+
+
+def test_files_that_are_degraded_already_are_restored_as_the_originals_were(
+    cold_run: Path, tmp_path: Path, digits: np.ndarray, fork_command
+) -> None:
+    for number, image in enumerate(digits):
+        Image.fromarray(image[0]).save(tmp_path / f"{number}.png")
+    shared = ["sample", f"run={cold_run}", "task=restore", "t=20"]
+    first = fork_command(*shared, "images=?.png", "out=first", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = fork_command(
+        *shared, "images=first/degraded", "degraded=true", "out=second", cwd=tmp_path
+    )
+    assert second.returncode == 0, second.stderr
+    whole, found = arrays(tmp_path / "first"), arrays(tmp_path / "second")
+    assert [*found] == list(STAGES[1:])
+    assert np.array_equal(found["degraded"], whole["degraded"])
+    # All that was lost is the rounding to 256 levels.
+    assert np.abs(found["direct"].astype(int) - whole["direct"]).max() <= 3
+    assert not (tmp_path / "second" / "scores.json").exists()
+    assert not (tmp_path / "second" / "original").exists()
+    assert "PSNR" not in second.stdout
+
+
+def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
+    hot_run: Path, tmp_path: Path, fork_command
+) -> None:
+    finished = fork_command(
+        "sample", f"run={hot_run}", "task=restore", "t=4", "num_samples=3", "split=train",
+        "out=out", cwd=tmp_path,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert [*arrays(tmp_path / "out")] == ["original", "degraded", "direct", "sampled"]
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["sampler"] == "Ancestral, 4 steps"
+    assert scores["images"] == "training images, degraded to t = 4, and restored"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["task=repair"], "task must be one of generate, restore, not 'repair'"),
+        (["task=restore", "t=29"], "t must be a whole number from 1 to 28, not 29"),
+        (["task=restore", "t=half"], "half"),
+        (["task=restore", "images=nowhere/*.png"], "images=nowhere/*.png: no file there"),
+        (["task=restore", "images=[good.png,bad.png]"], "bad.png is no image that can be read"),
+        (["task=restore", "degraded=true"], "degraded=true needs images="),
+    ],
+)
+def test_wrong_input_is_one_line_before_any_work(
+    arguments: list[str], expected: str, cold_run: Path, tmp_path: Path, fork_command
+) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n half of it")
+    finished = fork_command("sample", f"run={cold_run}", "out=out", *arguments, cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    assert expected in finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_degraded_by_a_noise_of_their_own_are_refused(
+    hot_run: Path, tmp_path: Path, fork_command
+) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    arguments = ["task=restore", "images=a.png", "degraded=true", "t=5"]
+    finished = fork_command("sample", f"run={hot_run}", *arguments, cwd=tmp_path)
+    assert finished.returncode == 2, finished.stderr
+    assert "Gaussian degrades each image in a random way of its own" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"task": "restore", "split": "all"}, "split must be one of test, val, train, not 'all'"),
+        ({"task": "restore", "digit": 7}, "digit= .* belong to task=generate"),
+        ({"task": "restore", "degraded": True}, "degraded=true needs images="),
+        ({"images": "a.png"}, "belong to task=restore"),
+        ({"t": 5}, "belong to task=restore"),
+        ({"degraded": True}, "belong to task=restore"),
+        ({"refine": True}, "belong to task=restore"),
+    ],
+)
+def test_keys_that_mean_nothing_together_are_refused(
+    changes: dict[str, object], expected: str
+) -> None:
+    check_keys(OmegaConf.structured(SampleConfig(num_samples=1, data={})))
+    cfg = OmegaConf.structured(SampleConfig(num_samples=1, data={}, **changes))
+    with pytest.raises(ValueError, match=expected):
+        check_keys(cfg)
+
+
+def test_an_empty_folder_beside_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.png").touch()
+    given = OmegaConf.create([str(tmp_path / "a.png"), str(tmp_path / "empty")])
+    with pytest.raises(ValueError, match="images=.*empty: no file there"):
+        list(find_files(given))

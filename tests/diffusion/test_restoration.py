@@ -1,0 +1,228 @@
+"""Every way back from one x_t is what the degradation, the restorer and the samplers make of it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.predictions import Clean, Noise
+from thaw.diffusion.restoration import STAGES, Restoration
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.samplers.grids import Quadratic
+from thaw.diffusion.schedules import linear
+from thaw.pixels import PixelRange
+from thaw.seeding import generator
+
+RestorerOf = Callable[..., Restorer]
+RANGE = PixelRange(-0.5, 0.5)
+SHAPE = (1, 8, 12)
+LINES = LineAverage(SHAPE, "column", "random", group_size=2)
+ORDERS = LineAverage(SHAPE, "row", "shuffled")
+
+
+class HalfNoise(Noising):
+    """x_t keeps the upper half of the image and fades the lower into noise, in ten steps."""
+
+    num_steps = 10
+
+    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        share = (t / self.num_steps).view(-1, 1, 1, 1)
+        return (1 - share).sqrt(), share.sqrt()
+
+    def alpha_bar_at(self, t: int) -> Tensor:
+        return torch.tensor(1 - t / self.num_steps, dtype=torch.float64)
+
+    def residual(self, x: Tensor) -> Tensor:
+        lower = torch.arange(x.shape[2]) >= x.shape[2] // 2
+        return x * lower.view(-1, 1)
+
+
+class Stepwise(Sampler):
+    """Neither algorithm: halfway to x_0_hat, and a draw from the generator."""
+
+    def step(
+        self,
+        x_t: Tensor,
+        x_0_hat: Tensor,
+        t: int,
+        s: int,
+        noise: Tensor,
+        degradation: Degradation,
+        generator: Generator | None,
+    ) -> Tensor:
+        z = torch.randn(x_t.shape, generator=generator)
+        return (x_t + x_0_hat) / 2 + 0.01 * s * z
+
+
+def blend(x_t: Tensor, t: Tensor) -> Tensor:
+    return 0.7 * x_t.flip(3) + 0.01 * t.view(-1, 1, 1, 1)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """More than one batch of four, the last one short."""
+    return torch.randint(0, 256, (6, *SHAPE), dtype=torch.uint8)
+
+
+BOTH = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
+CASES = {
+    "cold": (LINES, Cold(), BOTH),
+    "naive": (LINES, Naive(num_steps=2, grid=Quadratic()), BOTH),
+    "unclipped": (LINES, Cold(clip=False), BOTH),
+    "orders of their own": (ORDERS, Cold(), BOTH),
+    "neither": (LINES, Stepwise(num_steps=3), (*BOTH, "sampled")),
+    "noise in a part": (HalfNoise(), Stepwise(num_steps=4), (*BOTH, "sampled")),
+    "hot": (Gaussian(linear(12)), DDIM(num_steps=5), (*BOTH[:3], "sampled")),
+    "ancestral": (Gaussian(linear(12)), Ancestral(), (*BOTH[:3], "sampled")),
+}
+
+
+@pytest.mark.parametrize("t", [None, 1, 4])
+@pytest.mark.parametrize("name", CASES)
+def test_every_stage_is_made_of_the_same_x_t_and_noise(
+    name: str, t: int | None, images: Tensor, restorer_of: RestorerOf
+) -> None:
+    degradation, sampler, stages = CASES[name]
+    prediction = Noise() if isinstance(degradation, Gaussian) else Clean()
+    restorer = restorer_of(blend, degradation, prediction)
+    restoration = Restoration(restorer, sampler, t)
+    assert restoration.stages == stages
+    step = t or degradation.num_steps
+    settings = (min(sampler.num_steps or step, step), sampler.clip, sampler.grid)
+    for number, (found, batch) in enumerate(
+        zip(restoration.batches(images, 4, seed=3), images.split(4), strict=True)
+    ):
+        assert tuple(found) == stages
+        draws = generator(3, "restore", number)
+        x_0 = RANGE.from_uint8(batch)
+        noise = degradation.draw_noise(x_0, draws)
+        steps = torch.full((len(batch),), step)
+        x_t = degradation(x_0, steps, noise)
+        assert torch.equal(found["original"], x_0)
+        assert torch.equal(found["degraded"], x_t)
+        with torch.no_grad():
+            assert torch.equal(found["direct"], restorer(x_t, steps, noise))
+            for stage, algorithm in (("algorithm_1", Naive), ("algorithm_2", Cold)):
+                if stage in stages:
+                    expected = algorithm(*settings).sample(restorer, x_t, noise, start=step)
+                    assert torch.equal(found[stage], expected)
+            if "sampled" in stages:
+                expected = sampler.sample(restorer, x_t, noise, draws, start=step)
+                assert torch.equal(found["sampled"], expected)
+
+
+@pytest.mark.parametrize("t", [None, 1, 4])
+@pytest.mark.parametrize("degradation", [LINES, ORDERS, HalfNoise()], ids=["lines", "orders", "n"])
+def test_a_perfect_restorer_makes_every_stage_exact(
+    degradation: Degradation, t: int | None, images: Tensor, restorer_of: RestorerOf
+) -> None:
+    x_0 = RANGE.from_uint8(images)
+    restoration = Restoration(restorer_of(lambda x_t, t: x_0, degradation), Cold(), t, refine=True)
+    (found,) = restoration.batches(images, len(images), seed=0)
+    assert len(found) == 7
+    assert not torch.equal(found["degraded"], x_0)
+    for name in found.keys() - {"degraded"}:
+        # Algorithm 2 adds and takes away the same noise, which costs a rounding.
+        torch.testing.assert_close(found[name], x_0, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cold", "neither", "hot"])
+def test_refined_is_a_last_look_of_the_network_at_step_1(
+    name: str, images: Tensor, restorer_of: RestorerOf
+) -> None:
+    degradation, sampler, stages = CASES[name]
+    prediction = Noise() if isinstance(degradation, Gaussian) else Clean()
+    restorer = restorer_of(blend, degradation, prediction)
+    (plain,) = Restoration(restorer, sampler).batches(images, 6, seed=1)
+    restoration = Restoration(restorer, sampler, refine=True)
+    (found,) = restoration.batches(images, 6, seed=1)
+    assert tuple(found) == restoration.stages == tuple(s for s in STAGES if s in found)
+    assert set(found) - set(plain) == {f"{stage}_refined" for stage in stages[3:]}
+    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0))
+    for stage in stages[3:]:
+        assert torch.equal(found[stage], plain[stage])
+        with torch.no_grad():
+            again = restorer(found[stage], torch.ones(6, dtype=torch.int64), noise)
+        assert torch.equal(found[f"{stage}_refined"], again.clamp(*RANGE))
+
+
+def test_images_that_are_degraded_already_are_restored_as_they_are(
+    images: Tensor, restorer_of: RestorerOf
+) -> None:
+    x_t = RANGE.from_uint8(images)
+    restoration = Restoration(restorer_of(blend, LINES), Cold(), t=4)
+    found = list(restoration.batches(images, 4, seed=0, is_degraded=True))
+    assert [tuple(stages) for stages in found] == [BOTH[1:]] * 2
+    assert torch.equal(torch.cat([stages["degraded"] for stages in found]), x_t)
+    with torch.no_grad():
+        expected = Cold().sample(restoration.restorer, x_t, x_t.new_empty(6, 0), start=4)
+    restored = torch.cat([stages["algorithm_2"] for stages in found])
+    torch.testing.assert_close(restored, expected, rtol=0, atol=0)
+
+
+def test_averaged_columns_keep_their_means_by_algorithm_2_alone(
+    images: Tensor, restorer_of: RestorerOf
+) -> None:
+    (found,) = Restoration(restorer_of(blend, LINES), Cold()).batches(images, 6, seed=0)
+
+    def means(stage: str) -> Tensor:
+        return found[stage].unflatten(3, (6, 2)).mean((2, 4))
+
+    torch.testing.assert_close(means("algorithm_2"), means("original"))
+    assert not torch.allclose(means("algorithm_1"), means("original"), atol=1e-3)
+
+
+def test_the_seed_decides_the_noise_and_no_batch_repeats_another(
+    images: Tensor, restorer_of: RestorerOf
+) -> None:
+    restorer = restorer_of(blend, Gaussian(linear(12)), Noise())
+
+    def degraded(seed: int) -> Tensor:
+        found = Restoration(restorer, DDIM()).batches(images, 3, seed)
+        return torch.cat([stages["degraded"] for stages in found])
+
+    assert torch.equal(degraded(1), degraded(1))
+    assert not torch.equal(degraded(1), degraded(2))
+    assert not torch.allclose(degraded(1)[:3], degraded(1)[3:], atol=1)
+
+
+def test_the_network_is_evaluated_and_left_as_it_was(
+    images: Tensor, restorer_of: RestorerOf
+) -> None:
+    modes = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        modes.append(restorer.network.training)
+        return x_t
+
+    restorer = restorer_of(network, LINES)
+    for is_training in (True, False):
+        restorer.train(is_training)
+        list(Restoration(restorer, Cold()).batches(images, 6, seed=0))
+        assert restorer.training is restorer.network.training is is_training
+    assert modes
+    assert not any(modes)
+
+
+@pytest.mark.parametrize("t", [0, -1, 7, 2.5, True])
+def test_a_step_that_there_is_not_is_refused(t: object, restorer_of: RestorerOf) -> None:
+    with pytest.raises(ValueError, match=f"^t must be a whole number from 1 to 6, not {t!r}$"):
+        Restoration(restorer_of(blend, LINES), Cold(), t)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "t", "expected"), [(None, None, 6), (None, 2, 2), (4, None, 4), (4, 2, 2)]
+)
+def test_the_description_says_how_many_steps_are_taken(
+    num_steps: int | None, t: int | None, expected: int, restorer_of: RestorerOf
+) -> None:
+    restoration = Restoration(restorer_of(blend, LINES), Cold(num_steps), t)
+    assert restoration.describe() == f"Cold, {expected} steps"
