@@ -427,7 +427,6 @@ def test_algorithm_2_with_averaging_keeps_the_means_and_changes_a_line_a_step(
         assert torch.equal(change > 1e-10, step_of_each_line(case) == before.t)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="samplers start at T only, so far")
 @every_algorithm
 @pytest.mark.parametrize("name", ["column_shuffled", "fade", "inpaint_random", "pixelate"])
 def test_restoring_from_a_step_goes_on_as_the_full_chain_does(

@@ -61,7 +61,7 @@ def test_on_the_residual_it_is_gaussian_diffusion_of_every_line_at_once(
     hybrid = exact(num_steps=10, overlap=1)
     x_0 = hybrid.residual(random_images(3, *SHAPE))
     eps = hybrid.residual(torch.randn(x_0.shape, generator=seeded(), dtype=torch.float64))
-    schedule = hybrid.alpha_bar[:, 0, 0]
+    schedule = hybrid.alpha_bar[:, 0]
     gaussian = Gaussian(schedule)
     gaussian.signal, gaussian.sigma = schedule.sqrt(), (1 - schedule).sqrt()
     t = torch.tensor([0, 4, 10])
@@ -71,8 +71,9 @@ def test_on_the_residual_it_is_gaussian_diffusion_of_every_line_at_once(
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75, 1.0])
 def test_the_windows_follow_the_order_and_cover_all_steps(overlap: float) -> None:
     degradation = LineNoise(SHAPE, "column", "inside_out", num_steps=400, overlap=overlap)
-    alpha_bar = degradation.alpha_bar[:, 0]
-    by_rank = alpha_bar[:, degradation.average.step_of_line.argsort()]
+    by_rank = degradation.alpha_bar
+    alpha_bar = torch.cat([degradation.alpha_bar_at(t)[0, 0] for t in range(401)])
+    assert torch.equal(by_rank, alpha_bar[:, degradation.average.step_of_line.argsort()])
     assert torch.equal(alpha_bar[0], torch.ones(8, dtype=torch.float64))
     assert torch.equal(alpha_bar[-1], torch.zeros(8, dtype=torch.float64))
     assert (alpha_bar.diff(dim=0) <= 0).all()
@@ -163,7 +164,7 @@ def test_line_means_and_what_is_still_clean_never_change(
         torch.testing.assert_close(means, degradation.remainder(x_0), rtol=0, atol=1e-12)
     x_9 = at(degradation, x_0, 9, noise)
     x_4 = sampler.step(x_9, other, 9, 4, noise, degradation, seeded(2))
-    is_clean = (degradation.alpha_bar_at(9) == 1).expand(SHAPE)
+    is_clean = (degradation.alpha_bar_at(9)[0] == 1).expand(SHAPE)
     assert is_clean.any()
     assert torch.equal(x_4[:, is_clean], x_9[:, is_clean])
 
@@ -214,7 +215,7 @@ def test_the_mask_says_how_far_each_line_has_gone() -> None:
     assert mask.shape == (3, 1, 6, 8)
     assert mask[0].eq(0).all()
     assert mask[2].eq(1).all()
-    torch.testing.assert_close(mask[1, 0, :, 0], 1 - degradation.alpha_bar[5, :, 0].sqrt().float())
+    torch.testing.assert_close(mask[1, 0, :, 0], 1 - degradation.alpha_bar_at(5).flatten().sqrt().float())
 
 
 @pytest.mark.parametrize("solver", [DPMSolver(), Heun()], ids=["dpmsolver", "heun"])

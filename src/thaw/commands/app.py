@@ -107,7 +107,8 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
 
 def _added_where_absent(argument: str, command: str) -> str:
     """``sampler.num_steps=5`` alone changes a stored run's own sampler, which is not composed."""
-    return f"++{argument}" if command != "train" and argument.startswith("sampler.") else argument
+    is_change = argument.startswith(("sampler.", "prior."))
+    return f"++{argument}" if command != "train" and is_change else argument
 
 
 def _quote_text(argument: str) -> str:

@@ -14,6 +14,20 @@ MAX_SPREAD = 100
 NOTHING = 1e-12
 
 
+def staggered_cosine(num_steps: int, num_lines: int, overlap: float) -> Tensor:
+    """ab of the lines in their order, float64 ``[T + 1, n]``: 1 before a line's window, 0 after.
+
+    Within it ab = cos^2(pi / 2 p), p the share of the window that has passed.
+    """
+    window = 1 / (1 + (num_lines - 1) * (1 - overlap))
+    begin = torch.linspace(0, 1 - window, num_lines, dtype=torch.float64)
+    time = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
+    passed = ((time[:, None] - begin) / window).clamp(0, 1)
+    alpha_bar = (math.pi / 2 * passed).cos() ** 2
+    # Rounding would leave a trace of a line whose window is over.
+    return torch.where(alpha_bar < NOTHING, 0.0, alpha_bar)
+
+
 class LineNoise(Noising):
     """x_t = P x_0 + a_c(t) (1 - P) x_0 + b_c(t) spread (1 - P) eps, with a_c^2 + b_c^2 = 1.
 
@@ -70,28 +84,22 @@ class LineNoise(Noising):
         self.condition = condition
         self.num_steps = num_steps
         self.spread = float(spread)
-        alpha_bar = self._staggered_cosine(overlap).repeat_interleave(group_size, dim=1)
-        self.alpha_bar = self.average.along_lines(alpha_bar).squeeze(1)
+        # By rank in the order, not by line. A plain tensor, which no change of type rounds.
+        self.alpha_bar = staggered_cosine(num_steps, self.average.num_steps, overlap)
         self.register_buffer("signal", self.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - self.alpha_bar).sqrt().float(), persistent=False)
 
-    def _staggered_cosine(self, overlap: float) -> Tensor:
-        """ab, float64 ``[T + 1, n]`` of n lines: 1 before a line's window, 0 after it."""
-        num_lines = self.average.num_steps
-        window = 1 / (1 + (num_lines - 1) * (1 - overlap))
-        rank = self.average.step_of_line.double() - 1
-        begin = rank * (1 - window) / max(num_lines - 1, 1)
-        time = torch.linspace(0, 1, self.num_steps + 1, dtype=torch.float64)
-        passed = ((time[:, None] - begin) / window).clamp(0, 1)
-        alpha_bar = (math.pi / 2 * passed).cos() ** 2
-        # Rounding would leave a trace of a line whose window is over.
-        return torch.where(alpha_bar < NOTHING, 0.0, alpha_bar)
-
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        return self.signal[t][:, None], self.sigma[t][:, None]
+        return self._at_lines(self.signal[t]), self._at_lines(self.sigma[t])
 
     def alpha_bar_at(self, t: int) -> Tensor:
-        return self.alpha_bar[t]
+        return self._at_lines(self.alpha_bar[t : t + 1])
+
+    def _at_lines(self, by_rank: Tensor) -> Tensor:
+        """``[B, n]``, a value a rank, as ``[B, 1, 1, W]``, or ``[B, 1, H, 1]`` for rows."""
+        rank = self.average.step_of_line.to(by_rank.device) - 1
+        of_line = by_rank[:, rank].repeat_interleave(self.average.group_size, dim=1)
+        return self.average.along_lines(of_line)
 
     def residual(self, x: Tensor) -> Tensor:
         return x - self.average.remainder(x)
