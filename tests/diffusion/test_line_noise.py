@@ -215,7 +215,9 @@ def test_the_mask_says_how_far_each_line_has_gone() -> None:
     assert mask.shape == (3, 1, 6, 8)
     assert mask[0].eq(0).all()
     assert mask[2].eq(1).all()
-    torch.testing.assert_close(mask[1, 0, :, 0], 1 - degradation.alpha_bar_at(5).flatten().sqrt().float())
+    torch.testing.assert_close(
+        mask[1, 0, :, 0], 1 - degradation.alpha_bar_at(5).flatten().sqrt().float()
+    )
 
 
 @pytest.mark.parametrize("solver", [DPMSolver(), Heun()], ids=["dpmsolver", "heun"])

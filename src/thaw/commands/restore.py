@@ -57,7 +57,7 @@ def check_keys(cfg: DictConfig) -> None:
         raise InputError("images=, t=, degraded= and refine= belong to task=restore")
 
 
-def folder(cfg: DictConfig) -> str:
+def folder(run: LoadedRun, cfg: DictConfig) -> str:
     """Inside a run's directory, where ``out`` is null."""
     what = cfg.split if cfg.images is None else "degraded" if cfg.degraded else "images"
     t = "T" if cfg.t is None else cfg.t

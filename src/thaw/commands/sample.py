@@ -1,6 +1,7 @@
 """python sample.py: images that a run makes of nothing, or (task=restore) of degraded ones."""
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ def main(cfg: DictConfig) -> None:
         task = TASKS[cfg.task]
         selected = [(run, task.prepare(run, cfg)) for run in load_all(cfg)]
     for run, prepared in selected:
-        out = Path(cfg.out) if cfg.out else run.run_dir / task.folder(cfg)
+        out = Path(cfg.out) if cfg.out else run.run_dir / task.folder(run, cfg)
         if cfg.out and len(selected) > 1:
             out = out / run.run_dir.name
         task.write(run, prepared, out, cfg)
@@ -73,8 +74,9 @@ def _classes(cfg: DictConfig) -> list[int]:
     return list(cfg.digit) if several else [cfg.digit]
 
 
-def _folder(cfg: DictConfig) -> str:
-    name = f"seed_{cfg.seed}"
+def _folder(run: LoadedRun, cfg: DictConfig) -> str:
+    prior = re.sub(r"[^\w.]+", "-", run.prior)
+    name = f"{prior}_seed_{cfg.seed}" if prior else f"seed_{cfg.seed}"
     digits = "" if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_"
     return f"generated/{digits}{name}"
 
@@ -124,7 +126,7 @@ class Task(NamedTuple):
 
     prepare: Callable[[LoadedRun, DictConfig], Any]
     write: Callable[[LoadedRun, Any, Path, DictConfig], None]
-    folder: Callable[[DictConfig], str]
+    folder: Callable[[LoadedRun, DictConfig], str]
 
 
 TASKS = {
