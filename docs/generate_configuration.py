@@ -60,7 +60,7 @@ The forward process `x_t = D(x_0, t, noise)`, from the clean image at t = 0 to t
 one at t = T. A degradation brings companions that fit it, and each can still be chosen by its own
 group: `degradation=column_random sampler=naive`. A new one is
 [one class and one file](adding_a_degradation.md).""",
-    "schedule": "How much noise an image carries at step t, where the degradation takes a schedule.",
+    "schedule": "How noisy an image is at step t, where the degradation takes a schedule.",
     "prediction": "What the network is trained to output, and how a clean image is read from it.",
     "objective": """\
 The loss: a distance between the network's output and what it should be, weighted by the time step,
