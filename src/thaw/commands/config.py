@@ -22,6 +22,13 @@ class Sweep:
 
 
 @dataclass
+class CheckpointConfig:
+    """When checkpoints are written, beside every epoch's end."""
+
+    every_n_steps: int | None = None
+
+
+@dataclass
 class TrainConfig:
     """Root of conf/train.yaml: a key that is not here is refused, also in an experiment."""
 
@@ -44,6 +51,7 @@ class TrainConfig:
     resume: str = "auto"
     name: str | None = None
     sweep: Sweep = field(default_factory=Sweep)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
 
 @dataclass

@@ -22,11 +22,13 @@ from thaw.commands.provenance import git_state, processor, tensorboard_command, 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.training.callbacks.checkpoints import Checkpoints
 from thaw.training.callbacks.epoch_scores import EpochScores
+from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
 from thaw.training.callbacks.restoration import Restorations
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
+from thaw.training.checkpoint_files import CheckpointFiles, newest_good
 from thaw.training.estimate import final_estimate
 from thaw.training.experiment import Experiment, build, check_classes, make, resolved
 from thaw.training.restoration import check_restored, final_restoration
@@ -125,10 +127,12 @@ def _make_trainer(
         experiment.suite.name if experiment.suite else "none",
     )
     # Scores before what shows them; RunFiles last of all that read logged values.
-    callbacks = [LossLog(), *scores, pages, *chosen.values()]
+    callbacks = [Guard(run_dir, experiment.data), LossLog(), *scores, pages, *chosen.values()]
+    checkpoints = Checkpoints(run_dir, cfg.checkpoint.every_n_steps)
     trainer: pl.Trainer = make(
         cfg.trainer,
-        callbacks=[*callbacks, RunFiles(run_dir, scores), Checkpoints(run_dir)],
+        callbacks=[*callbacks, RunFiles(run_dir, scores), checkpoints],
+        plugins=[CheckpointFiles()],
         logger=loggers or False,
         default_root_dir=run_dir,
     )
@@ -208,9 +212,15 @@ def _is_finished(cfg: DictConfig, run_dir: Path) -> bool:
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
     if cfg.resume not in RESUME:
         raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
-    path = run_dir / runs.LAST_CHECKPOINT
-    if cfg.resume == "never" or not path.is_file():
+    if cfg.resume == "never":
         return None
+    path, problems = newest_good(run_dir)
+    if path is None:
+        if problems:
+            raise InputError(f"{'; '.join(problems)}; resume=never starts the run again")
+        return None
+    for problem in problems:
+        log.warning("%s; going on from %s", problem, path.name)
     kept = bool((runs.read_record(run_dir).get("config") or {}).get("ema"))
     if kept != bool(cfg.ema):
         had = "an average" if kept else "no average"

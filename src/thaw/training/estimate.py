@@ -15,6 +15,7 @@ from thaw import runs
 from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.training import event_files
 from thaw.training.experiment import Experiment
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def final_estimate(
     log.info("final estimate: %s", in_words(scores))
     final = {f"final/{key}": value for key, value in scores.items()} | {"epoch": epoch}
     runs.update_record(run_dir, {"final_scores": final})
-    with SummaryWriter(str(run_dir)) as writer:
+    with SummaryWriter(str(run_dir), filename_suffix=event_files.FINAL) as writer:
         for key, value in final.items():
             if isinstance(value, int | float) and key != "epoch":
                 writer.add_scalar(key, value, epoch)

@@ -1,16 +1,15 @@
 """From a finished (or running) run directory back to its objects."""
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.checks import check_choice
+from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.experiment import Experiment, build
 from thaw.training.module import DiffusionModule
 
@@ -124,22 +123,6 @@ def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path} (checkpoint= takes last, best or a file)")
     return path
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The contents of a checkpoint of thaw; nothing in it is executed.
-
-    Raises:
-        ValueError: damaged, unsafe, or not of thaw.
-    """
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no readable checkpoint: {reason}") from error
-    if not isinstance(contents, dict) or not {"thaw", "state_dict", "epoch"} <= set(contents):
-        raise ValueError(f"{path} is not a checkpoint of thaw")
-    return contents
 
 
 def check_trusted(config: Any, trusted: Sequence[str]) -> None:

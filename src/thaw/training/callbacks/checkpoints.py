@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the last epoch's, and the best by FID."""
+"""The checkpoints of a run: the last, the one before it, and the best by FID."""
 
 import os
 import shutil
@@ -9,36 +9,78 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from thaw import runs
+from thaw.checks import check_whole
+from thaw.training import event_files
+from thaw.training.callbacks.tensorboard import writers
 
 
 class Checkpoints(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where FID improved.
 
-    Each is written beside its place and moved there, so that a kill leaves the one before whole.
+    What was the last stays as ``previous.ckpt``. Each comes into place whole (see
+    :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the one before.
+
+    Args:
+        run_dir: the run directory.
+        every_n_steps: steps of the optimiser after which there is one within an epoch too, from
+            which training goes on exactly as well; None for none.
+        monitor: the score that is best where it is smallest.
+
+    Raises:
+        ValueError: every_n_steps is not a whole number of at least 1.
     """
 
-    def __init__(self, run_dir: Path, monitor: str = "val/fid") -> None:
+    def __init__(
+        self, run_dir: Path, every_n_steps: int | None = None, monitor: str = "val/fid"
+    ) -> None:
+        if every_n_steps is not None:
+            check_whole("checkpoint.every_n_steps", every_n_steps)
         self.run_dir = run_dir
+        self.every_n_steps = every_n_steps
         self.monitor = monitor
         self.best: float | None = None
+        self.last_step = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        step = trainer.global_step
+        is_due = self.every_n_steps is not None and step % self.every_n_steps == 0
+        # With accumulated gradients several batches end at one step; the epoch's end has its own.
+        if (
+            is_due
+            and step != self.last_step
+            and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        ):
+            self.last_step = step
+            self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         value = trainer.callback_metrics.get(self.monitor)
         improved = False
         if value is not None and (self.best is None or float(value) < self.best):
             improved, self.best = True, float(value)
+        self._save(trainer)
+        if trainer.is_global_zero and improved:
+            best = self.run_dir / runs.BEST_CHECKPOINT
+            shutil.copyfile(self.run_dir / runs.LAST_CHECKPOINT, best.with_suffix(".tmp"))
+            os.replace(best.with_suffix(".tmp"), best)
+
+    def _save(self, trainer: pl.Trainer) -> None:
         last = self.run_dir / runs.LAST_CHECKPOINT
-        temporary = last.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            os.replace(temporary, last)
-            if improved:
-                best = self.run_dir / runs.BEST_CHECKPOINT
-                shutil.copyfile(last, best.with_suffix(".tmp"))
-                os.replace(best.with_suffix(".tmp"), best)
+        if trainer.is_global_zero and last.is_file():
+            previous = self.run_dir / runs.PREVIOUS_CHECKPOINT
+            shutil.copyfile(last, previous.with_suffix(".tmp"))
+            os.replace(previous.with_suffix(".tmp"), previous)
+        for writer in writers(trainer):
+            writer.flush()
+        trainer.save_checkpoint(last)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "events": event_files.sizes(self.run_dir)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+        # One of before they were kept says nothing of them.
+        if "events" in state_dict:
+            event_files.cut_back(self.run_dir, state_dict["events"])

@@ -11,7 +11,6 @@ from thaw import runs
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.objectives import trivial_loss
 from thaw.seeding import generator
-from thaw.training.callbacks.scores import Scores
 from thaw.training.module import DiffusionModule
 
 log = logging.getLogger(__name__)
@@ -29,21 +28,19 @@ class Guard(pl.Callback):
     """Looks at the losses every 50 steps and at the weights every epoch, before they are saved.
 
     A NaN or an infinite number ends the run with its step, how to draw that batch again, and the
-    last good checkpoint. A warning is logged, once each, where after three epochs the loss is what
-    the best constant answer would have, and where all generated images are of one class.
+    last good checkpoint. A warning is logged, once, where after three epochs the loss is what the
+    best constant answer would have.
 
     Args:
         run_dir: the run directory.
         data: whose training images say what a constant answer would cost.
-        scores: the callback whose class count is looked at, if any.
     """
 
-    def __init__(self, run_dir: Path, data: ImageDataModule, scores: Scores | None) -> None:
+    def __init__(self, run_dir: Path, data: ImageDataModule) -> None:
         self.run_dir = run_dir
         self.data = data
-        self.scores = scores
         self.trivial = 0.0
-        self.warned: set[str] = set()
+        self.has_warned = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DiffusionModule)
@@ -65,15 +62,12 @@ class Guard(pl.Callback):
         loss = self._check_losses(trainer, pl_module)
         self._check_weights(trainer, pl_module)
         epoch = trainer.current_epoch + 1
-        if epoch >= PATIENCE and loss > NEAR * self.trivial:
-            self._warn_once(
-                "loss",
-                f"after {epoch} epochs the loss, {loss:.4g}, is that of a constant answer, "
-                f"{self.trivial:.4g}: nothing is learnt (try another optimizer.lr)",
-            )
-        latest = self.scores.latest if self.scores else {}
-        if latest.get("val/num_classes") == 1:
-            self._warn_once("classes", f"in epoch {epoch} all generated images are of one class")
+        if epoch >= PATIENCE and loss > NEAR * self.trivial and not self.has_warned:
+            self.has_warned = True
+            log.warning(
+                "after %d epochs the loss, %.4g, is that of a constant answer, %.4g: nothing is "
+                "learnt (try another optimizer.lr)", epoch, loss, self.trivial,
+            )  # fmt: skip
 
     def _check_losses(self, trainer: pl.Trainer, module: DiffusionModule) -> float:
         """The mean of the epoch's losses so far."""
@@ -101,8 +95,3 @@ class Guard(pl.Callback):
         path = self.run_dir / runs.LAST_CHECKPOINT
         good = f"the last good checkpoint is {path}" if path.is_file() else "no checkpoint was made"
         return f"{good}; debug=anomaly shows the operation"
-
-    def _warn_once(self, kind: str, message: str) -> None:
-        if kind not in self.warned:
-            self.warned.add(kind)
-            log.warning(message)

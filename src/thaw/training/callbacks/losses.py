@@ -21,6 +21,8 @@ class LossLog(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DiffusionModule)
+        # Those of a checkpoint from the middle of this epoch come first.
+        pl_module.step_losses[:0] = self.losses
         self.losses = pl_module.step_losses
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,5 +1,7 @@
 """FID, IS and their kin on freshly generated images, every few epochs."""
 
+import logging
+
 import pytorch_lightning as pl
 import torch
 
@@ -9,6 +11,8 @@ from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.module import DiffusionModule
+
+log = logging.getLogger(__name__)
 
 
 class Scores(EpochScores):
@@ -58,7 +62,10 @@ class Scores(EpochScores):
                 derive_seed(self.seed, "scores", trainer.global_rank),
             ):
                 self.suite.update(restorer.pixel_range.to_uint8(x_0))
-        return self.suite.compute()
+        scores = self.suite.compute()
+        if scores["num_classes"] == 1:
+            log.warning("all generated images are of one class: the generator has collapsed")
+        return scores
 
     def described(self, module: DiffusionModule) -> dict[str, str]:
         return {"encoder": self.suite.name, "sampler": describe(module.restorer, self.sampler)}
