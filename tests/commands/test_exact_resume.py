@@ -43,7 +43,7 @@ def whole(
 
 
 def fault(moment: str, number: int = signal.SIGKILL) -> list[str]:
-    settings = MOMENTS[moment].strip("{}").replace(":", "=").split(",")
+    settings = moment.strip("{}").replace(":", "=").split(",")
     node = "+callbacks.fault"
     return [
         f"{node}._target_=fault_callbacks.EndAt",
@@ -99,16 +99,36 @@ def assert_same_run(run_dir: Path, whole: Path) -> None:
     assert scalars(run_dir) == scalars(whole)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS, ids=MOMENTS)
 def test_a_killed_run_ends_as_one_never_killed(
     moment: str, whole: tuple[str, Path], tmp_path: Path, fork_command: Run
 ) -> None:
     family, undisturbed = whole
     run_dir = tmp_path / "killed"
-    killed = train(fork_command, run_dir, family, *fault(moment))
+    killed = train(fork_command, run_dir, family, *fault(MOMENTS[moment]))
     assert killed.returncode == -signal.SIGKILL
     assert record(run_dir)["status"] == "running"
     finished = train(fork_command, run_dir, family)
     assert finished.returncode == 0, finished.stderr
     assert ("continuing from" in finished.stdout) == (moment != "before the first checkpoint")
+    assert_same_run(run_dir, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("number", "step", "code"),
+    [(signal.SIGINT, 9, 130), (signal.SIGTERM, 9, 143), (signal.SIGTERM, 12, 143)],
+    ids=["ctrl-c", "preemption", "after an epoch's last step"],
+)
+def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
+    number: int, step: int, code: int, whole: tuple[str, Path], tmp_path: Path, fork_command: Run
+) -> None:
+    family, undisturbed = whole
+    run_dir = tmp_path / "stopped"
+    stopped = train(fork_command, run_dir, family, *fault(f"{{step:{step}}}", number))
+    assert stopped.returncode == code, stopped.stderr
+    assert record(run_dir)["status"] == "interrupted"
+    checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == step
+    finished = train(fork_command, run_dir, family)
+    assert finished.returncode == 0, finished.stderr
     assert_same_run(run_dir, undisturbed)

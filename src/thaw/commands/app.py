@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import hydra
@@ -20,8 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from thaw import runs
 from thaw.commands import config
-from thaw.commands.errors import Escaped, InputError, Stopped, one_line
+from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.sweeps import print_summary
+from thaw.stopping import Stopped, on_signal
 
 CONF = Path(__file__).parents[3] / "conf"
 TEXT_KEYS = (
@@ -49,7 +49,7 @@ def run(command: str) -> NoReturn:
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, on_signal)
     try:
         try:
             _run_hydra(command)
@@ -131,10 +131,6 @@ def _resume_arguments(run_dir: Path, arguments: list[str]) -> list[str]:
     options = [argument for argument in arguments if argument.startswith("-")]
     changes = [argument for argument in arguments if not argument.startswith("-")]
     return [*options, *map(str, stored), *changes, f"hydra.run.dir={run_dir}"]
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
 
 
 def _exit(code: int, line: str) -> NoReturn:

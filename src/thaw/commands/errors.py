@@ -18,18 +18,6 @@ class Escaped(BaseException):
         super().__init__(str(error))
 
 
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived.
-
-    Like KeyboardInterrupt no ``except Exception`` swallows it; unlike it, Lightning lets it pass
-    instead of exiting with a code of its own.
-    """
-
-    def __init__(self, signal_number: int) -> None:
-        self.exit_code = 128 + signal_number
-        super().__init__(f"stopped by signal {signal_number}")
-
-
 @contextmanager
 def as_input_errors() -> Iterator[None]:
     """Whatever fails before training starts is the configuration's or an input's fault."""

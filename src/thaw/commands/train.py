@@ -17,10 +17,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, Stopped, as_input_errors, one_line
+from thaw.commands.errors import InputError, as_input_errors, one_line
 from thaw.commands.provenance import git_state, processor, tensorboard_command, versions
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.training.callbacks.checkpoints import Checkpoints
+from thaw.stopping import Stopped
+from thaw.training.callbacks.checkpoints import Checkpoints, StopAfterStep
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
@@ -131,7 +132,7 @@ def _make_trainer(
     checkpoints = Checkpoints(run_dir, cfg.checkpoint.every_n_steps)
     trainer: pl.Trainer = make(
         cfg.trainer,
-        callbacks=[*callbacks, RunFiles(run_dir, scores), checkpoints],
+        callbacks=[*callbacks, RunFiles(run_dir, scores), StopAfterStep(checkpoints), checkpoints],
         plugins=[CheckpointFiles()],
         logger=loggers or False,
         default_root_dir=run_dir,

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the last, the one before it, and the best by FID."""
+"""The checkpoints of a run: the last, the one before it, the best by FID, and one on a signal."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from thaw import runs
+from thaw import runs, stopping
 from thaw.checks import check_whole
 from thaw.training import event_files
 from thaw.training.callbacks.tensorboard import writers
@@ -41,6 +41,9 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.last_step = 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.last_step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
@@ -53,20 +56,21 @@ class Checkpoints(Checkpoint):
             and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         ):
             self.last_step = step
-            self._save(trainer)
+            self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         value = trainer.callback_metrics.get(self.monitor)
         improved = False
         if value is not None and (self.best is None or float(value) < self.best):
             improved, self.best = True, float(value)
-        self._save(trainer)
+        self.save(trainer)
         if trainer.is_global_zero and improved:
             best = self.run_dir / runs.BEST_CHECKPOINT
             shutil.copyfile(self.run_dir / runs.LAST_CHECKPOINT, best.with_suffix(".tmp"))
             os.replace(best.with_suffix(".tmp"), best)
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write ``last.ckpt``; exact between two steps of the optimiser."""
         last = self.run_dir / runs.LAST_CHECKPOINT
         if trainer.is_global_zero and last.is_file():
             previous = self.run_dir / runs.PREVIOUS_CHECKPOINT
@@ -84,3 +88,43 @@ class Checkpoints(Checkpoint):
         # One of before they were kept says nothing of them.
         if "events" in state_dict:
             event_files.cut_back(self.run_dir, state_dict["events"])
+
+
+class StopAfterStep(pl.Callback):
+    """Ends training on SIGINT or SIGTERM after the step of the optimiser, with a checkpoint there.
+
+    Outside of the steps, in validation or scores, the signal ends the run at once, and the epoch's
+    steps since the last checkpoint are done again on resume.
+
+    Args:
+        checkpoints: writes the checkpoint.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.step = 0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        stopping.defer(True)
+        self.step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        # Gradients that are still accumulating would be lost.
+        if trainer.global_step == self.step:
+            return
+        number = stopping.requested()
+        is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if is_last or number is not None:
+            stopping.defer(False)
+        if number is not None:
+            self.checkpoints.save(trainer)
+            raise stopping.Stopped(number)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        stopping.defer(False)
