@@ -26,9 +26,9 @@ SAMPLERS = {
     "ancestral": "sampler=ancestral",
     "ancestral_large": "sampler=ancestral sampler.variance=large",
     "ddim": "sampler=ddim",
-    "ddim_eta_0.5": "sampler=ddim sampler.eta=0.5",
     "dpmsolver": "sampler=dpmsolver",
     "heun": "sampler=heun",
+    "heun_leading_grid": "sampler=heun sampler/grid=leading",
 }
 BATCH_SIZE = 125
 
@@ -59,7 +59,7 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 def score(run: Path, name: str, evaluations: int, num_samples: int) -> dict[str, Any]:
     """FID and IS with at most ``evaluations`` of the network an image."""
     # Heun's method asks twice a step, but for the last.
-    num_steps = (evaluations + 1) // 2 if name == "heun" else evaluations
+    num_steps = (evaluations + 1) // 2 if name.startswith("heun") else evaluations
     overrides = [*SAMPLERS[name].split(), f"sampler.num_steps={num_steps}"]
     config.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

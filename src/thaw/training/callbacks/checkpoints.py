@@ -93,8 +93,8 @@ class Checkpoints(Checkpoint):
 class StopAfterStep(pl.Callback):
     """Ends training on SIGINT or SIGTERM after the step of the optimiser, with a checkpoint there.
 
-    Outside of the steps, in validation or scores, the signal ends the run at once, and the epoch's
-    steps since the last checkpoint are done again on resume.
+    Outside of the steps, in validation or scores, and after an epoch's last step the signal ends the
+    run at once; the steps since the last checkpoint are done again on resume.
 
     Args:
         checkpoints: writes the checkpoint.
@@ -121,7 +121,9 @@ class StopAfterStep(pl.Callback):
         if is_last or number is not None:
             stopping.defer(False)
         if number is not None:
-            self.checkpoints.save(trainer)
+            # After an epoch's last step Lightning would not go on exactly from here.
+            if not is_last:
+                self.checkpoints.save(trainer)
             raise stopping.Stopped(number)
 
     def on_exception(
