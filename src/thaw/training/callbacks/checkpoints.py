@@ -93,8 +93,8 @@ class Checkpoints(Checkpoint):
 class StopAfterStep(pl.Callback):
     """Ends training on SIGINT or SIGTERM after the step of the optimiser, with a checkpoint there.
 
-    Outside of the steps, in validation or scores, and after an epoch's last step the signal ends the
-    run at once; the steps since the last checkpoint are done again on resume.
+    Outside of the steps, in validation or scores, and after an epoch's last step the signal ends
+    the run at once; the steps since the last checkpoint are done again on resume.
 
     Args:
         checkpoints: writes the checkpoint.
