@@ -19,6 +19,7 @@ from thaw.diffusion.samplers.solvers import DPMSolver, Heun
 SHAPE = (2, 6, 8)
 Images = Callable[..., Tensor]
 EVERY_SAMPLER: list[Sampler] = [Ancestral(), Ancestral(variance="large"), DDIM(), DDIM(eta=0.5)]
+NAMES = ["ancestral", "large", "ddim", "eta"]
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -102,7 +103,9 @@ def test_mean_and_variance_of_x_t_are_those_of_the_equation(random_images: Image
     torch.testing.assert_close(degradation.remainder(x_t), degradation.remainder(x_0))
 
 
-@pytest.mark.parametrize("sampler", [*EVERY_SAMPLER, Cold(), Naive()], ids=str)
+@pytest.mark.parametrize(
+    "sampler", [*EVERY_SAMPLER, Cold(), Naive()], ids=[*NAMES, "cold", "naive"]
+)
 def test_a_perfect_restorer_leads_back(
     sampler: Sampler, random_images: Images, restorer_of: Callable[..., Restorer]
 ) -> None:
@@ -149,7 +152,7 @@ def test_a_step_with_the_true_image_keeps_the_marginal(
     assert ((x_s.std(0) - deviation).abs() <= 5 * deviation / 40_000**0.5 + 1e-12).all()
 
 
-@pytest.mark.parametrize("sampler", EVERY_SAMPLER, ids=str)
+@pytest.mark.parametrize("sampler", EVERY_SAMPLER, ids=NAMES)
 def test_line_means_and_what_is_still_clean_never_change(
     sampler: Sampler, random_images: Images, restorer_of: Callable[..., Restorer]
 ) -> None:
