@@ -11,17 +11,18 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+# HPARAMS shows the first columns until the others are ticked.
 METRICS = (
     "val/fid",
     "val/is_mean",
-    "val/psnr_direct",
-    "val/psnr_algorithm_2",
     "val/loss",
     "train/loss",
     "final/fid",
     "final/is_mean",
     "final/kid",
     "final/class_kl",
+    "val/psnr_direct",
+    "val/psnr_algorithm_2",
 )
 LAYOUT = {
     "Scores": {
