@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from training_helpers import Network, batches, make_module, make_restorer
 
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean
@@ -84,3 +85,16 @@ def test_hyperparameters_have_the_same_keys_whatever_is_configured_and_never_non
     assert (cold["schedule"], cold["schedule.timesteps"]) == ("-", 0)
     assert [type(value) for value in cold.values()] == [type(value) for value in hot.values()]
     assert not any(isinstance(value, float) and math.isnan(value) for value in cold.values())
+
+
+def test_what_dropout_leaves_out_depends_on_seed_epoch_and_batch_alone() -> None:
+    network = Network()
+    network.insert(2, nn.Dropout(0.5))
+    module = make_module(make_restorer(network))
+    batch = batches()[0]
+    first = [module.training_step(batch, number).item() for number in (0, 1)]
+    torch.rand(7)  # what a resumed run, or a callback, may have drawn
+    again = [module.training_step(batch, number).item() for number in (0, 1)]
+    assert again == first
+    fixed = make_module(make_restorer(network.eval()))
+    assert fixed.training_step(batch, 0).item() != first[0]

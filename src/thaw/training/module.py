@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -22,6 +23,7 @@ class DiffusionModule(pl.LightningModule):
     The steps t and the noise of a batch come from a generator keyed on (seed, epoch, batch), so
     that a resumed run draws what an undisturbed one does; validation's are the same every epoch.
     A share of the training labels, the restorer's ``label_dropout``, is hidden by one of its own.
+    Dropout in the network knows the global generator only, which each batch seeds likewise.
 
     Args:
         restorer: the model, trained through its network.
@@ -71,6 +73,7 @@ class DiffusionModule(pl.LightningModule):
         if self.restorer.num_classes is not None:
             draws = self._generator("labels", *key)
             labels = hide_labels(labels, self.restorer.label_dropout, draws)
+        torch.manual_seed(derive_seed(self.seed, "network", *key))
         loss = self.objective(self.restorer, x_0, self._generator("train", *key), labels)
         self.step_losses.append(loss.detach())
         return loss
