@@ -58,6 +58,7 @@ class Guided(Restorer):
         super().__init__(
             restorer.network, restorer.degradation, restorer.prediction, restorer.pixel_range
         )
+        self.pieces = restorer.pieces
         self.labels = labels
         self.scale = scale
 

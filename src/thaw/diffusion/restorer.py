@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.pieces import Pieces
 from thaw.diffusion.predictions import Prediction
 from thaw.pixels import PixelRange
 
@@ -38,6 +39,7 @@ class Restorer(nn.Module):
         super().__init__()
         prediction.check(degradation)
         self.network = network
+        self.pieces = Pieces()
         self.degradation = degradation
         self.prediction = prediction
         self.pixel_range = pixel_range
@@ -83,11 +85,9 @@ class Restorer(nn.Module):
             known = x_t.new_empty(len(x_t), 0) if noise is None else noise
             x_t = torch.cat([x_t, self.degradation.mask(x_t, t, known)], dim=1)
         if self.num_classes is None:
-            output: Tensor = self.network(x_t, t)
-        else:
-            given = torch.full_like(t, NO_LABEL) if labels is None else labels
-            output = self.network(x_t, t, given)
-        return output
+            return self.pieces(self.network, x_t, t)
+        given = torch.full_like(t, NO_LABEL) if labels is None else labels
+        return self.pieces(self.network, x_t, t, given)
 
     def fit_labels(self, labels: Tensor) -> None:
         """Take p(y) from training labels, int64 ``[N]``; of no effect without classes."""
