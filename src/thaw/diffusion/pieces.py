@@ -1,4 +1,4 @@
-"""A network asked about a large batch a piece at a time, as fast and as large as the device takes."""
+"""A network asked about a large batch in pieces of what the device is fast at and holds."""
 
 import torch
 from torch import Tensor, nn
