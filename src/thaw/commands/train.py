@@ -195,7 +195,13 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         end = datetime.now(UTC)
         wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
         changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
-        runs.update_record(run_dir, {"status": status, "error": error} | changes)
+        try:
+            runs.update_record(run_dir, {"status": status, "error": error} | changes)
+        except runs.WriteError:
+            # What ended the run is said first.
+            if status == "completed":
+                raise
+            log.exception("run.json could only be marked")
 
 
 def _log_to_files(message: str) -> None:

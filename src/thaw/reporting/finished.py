@@ -28,6 +28,7 @@ STEP_LOSS = "train/loss_step"
 MAX_DEPTH = 20
 MAX_LENGTH = 2000
 MAX_EPOCH = 1e9
+LEAST, MOST = 1e-100, 1e100
 MAX_PIXELS = 50_000_000
 MAX_ARRAY_BYTES = 500_000_000
 MAX_SHOWN = 16
@@ -259,7 +260,7 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
     found = {}
     for name, text in row.items():
         try:
-            found[str(name)] = float(text)
+            found[str(name)] = _drawable(float(text))
         except ValueError:  # a name, such as the sampler's, or an empty cell
             continue
     if not 0 <= found.get("epoch", -1) <= MAX_EPOCH:
@@ -267,6 +268,13 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
     if not 0 <= found.get("step", 0) <= MAX_EPOCH**2:
         raise ValueError("a row's step is no number of steps")
     return found
+
+
+def _drawable(value: float) -> float:
+    """0 or infinite where no axis could show it beside others."""
+    if abs(value) > MOST:
+        return math.copysign(math.inf, value)
+    return 0.0 if abs(value) < LEAST else value
 
 
 def _text(path: Path) -> str:

@@ -56,7 +56,8 @@ class CheckpointFiles(TorchCheckpointIO):
                 f"the checkpoint {path} could not be written ({kept}): {runs.reason(error)}"
             ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            if temporary.exists():
+                temporary.unlink()
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
