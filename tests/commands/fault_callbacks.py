@@ -1,10 +1,14 @@
 """Callbacks that end a process for real at a chosen moment, for tests of what is left behind."""
 
 import os
+import resource
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 
 class EndAt(pl.Callback):
@@ -41,3 +45,72 @@ class EndAt(pl.Callback):
     def _end_in(self, phase: str, trainer: pl.Trainer) -> None:
         if (phase, trainer.current_epoch + 1) == self.phase:
             os.kill(os.getpid(), self.signal_number)
+
+
+class FillsUp(pl.Callback):
+    """At the end of an epoch, before its files are written, the disk has no room left.
+
+    What the last checkpoint was then is kept beside the run as ``before.ckpt``.
+
+    Args:
+        run_dir: the run directory.
+        epoch: counted from 1.
+        largest: no file may grow beyond so many bytes any more; None fills the file system that
+            the run lies on, to the last byte, with the file ``ballast``.
+        are_events_large: whether TensorBoard's file has grown by an image of a megabyte before.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        epoch: int,
+        largest: int | None = None,
+        are_events_large: bool = False,
+    ) -> None:
+        self.run_dir = run_dir
+        self.epoch = epoch
+        self.largest = largest
+        self.are_events_large = are_events_large
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.current_epoch + 1 != self.epoch:
+            return
+        shutil.copy(self.run_dir / "checkpoints" / "last.ckpt", "before.ckpt")
+        # What is printed goes to a terminal as a rule, which has always room.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if self.are_events_large:
+            noise = torch.rand(3, 700, 700, generator=torch.Generator())
+            trainer.logger.experiment.add_image("ballast", noise)
+            trainer.logger.experiment.flush()
+        if self.largest is None:
+            self._fill()
+        else:
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.largest, hard))
+
+    def _fill(self) -> None:
+        size = 1 << 20
+        with (self.run_dir.parent / "ballast").open("wb", buffering=0) as file:
+            while size:
+                try:
+                    file.write(bytes(size))
+                except OSError:
+                    size //= 2
+
+
+class Breaks(pl.Callback):
+    """Makes a weight infinite after a step of the optimiser.
+
+    Args:
+        step: counted from 1.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        if trainer.global_step == self.step:
+            with torch.no_grad():
+                next(pl_module.parameters()).fill_(torch.inf)

@@ -76,11 +76,28 @@ def test_broken_weights_are_found_where_no_loss_has_shown_them(tmp_path: Path) -
             return loss
 
     restorer = make_restorer(nn.Sequential(nn.Conv2d(1, 1, 1)))
+    module = make_module(restorer, lambda p: Breaks(p, lr=0.1))
     restorer.network.forward = lambda x_t, t: (
         0 * next(restorer.network.parameters()).sum().nan_to_num() * x_t
     )  # type: ignore[method-assign]
-    with pytest.raises(BrokenNumbersError, match="the weights 0.weight are not finite after epoch"):
-        train(make_module(restorer, lambda p: Breaks(p, lr=0.1)), tmp_path)
+    with pytest.raises(BrokenNumbersError, match="the weights 0.weight are not finite") as caught:
+        train(module, tmp_path)
+    seed = module.batch_seed(0, 4)
+    assert f"after step 5 (epoch 1, batch 5, drawn with the seed {seed})" in str(caught.value)
+
+
+def test_broken_numbers_are_never_saved(tmp_path: Path) -> None:
+    """A checkpoint within an epoch falls between two looks at the losses."""
+    for module in (make_module(make_restorer(BreaksAt(2, math.nan))), make_module()):
+        guard = Guard(tmp_path, DATA)
+        trainer = fit(module, callbacks=[], max_epochs=1)
+        if module.restorer.network.__class__ is BreaksAt:
+            expected = "the loss is nan at step 2 "
+        else:
+            next(module.restorer.network.parameters()).data[0] = math.inf
+            expected = "the weights 0.weight are not finite after step 5 "
+        with pytest.raises(BrokenNumbersError, match=expected):
+            guard.on_save_checkpoint(trainer, module, {})
 
 
 @pytest.mark.parametrize("objective", [MSE(), L1()], ids=["mse", "l1"])

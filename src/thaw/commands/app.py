@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError, one_line
+from thaw.commands.stored_overrides import stored_overrides
 from thaw.commands.sweeps import print_summary
 from thaw.stopping import Stopped, on_signal
 
@@ -124,13 +123,12 @@ def _quote_text(argument: str) -> str:
 
 
 def _resume_arguments(run_dir: Path, arguments: list[str]) -> list[str]:
-    overrides = run_dir / runs.OVERRIDES
-    if not overrides.is_file():
-        raise InputError(f"resume={run_dir}: no run there ({overrides} is missing)")
-    stored = yaml.safe_load(overrides.read_text(encoding="utf-8")) or []
+    lists = [argument for argument in arguments if argument.startswith("trusted=")]
+    trusted = re.findall(r"[\w.]+", lists[-1].removeprefix("trusted=")) if lists else []
+    stored = stored_overrides(run_dir, trusted)
     options = [argument for argument in arguments if argument.startswith("-")]
     changes = [argument for argument in arguments if not argument.startswith("-")]
-    return [*options, *map(str, stored), *changes, f"hydra.run.dir={run_dir}"]
+    return [*options, *stored, *changes, f"hydra.run.dir={run_dir}"]
 
 
 def _exit(code: int, line: str) -> NoReturn:

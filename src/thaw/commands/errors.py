@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from hydra.errors import InstantiationException
 
+from thaw.runs import WriteError
+
 
 class InputError(ValueError):
     """The configuration or an input is wrong: one line for the user, exit code 2."""
@@ -37,7 +39,8 @@ def one_line(error: BaseException) -> str:
     lines = [line for line in text.splitlines() if line and not line.startswith("    ")]
     message = " ".join(" ".join(lines).split()) or repr(error)
     cause = error.__cause__
-    if isinstance(cause, InstantiationException):  # an InputError's, which has told what it wraps
+    # These have told what they wrap.
+    if isinstance(cause, InstantiationException) or isinstance(error, WriteError):
         return message
     if cause is not None and str(cause) and str(cause).splitlines()[0] not in message:
         message = f"{message}: {str(cause).splitlines()[0]}"

@@ -36,6 +36,8 @@ def main(cfg: DictConfig) -> None:
         check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
         check_whole("batch_size", cfg.batch_size)
         selected = load_all(cfg)
+        for run in selected:
+            runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
         if cfg.num_likelihood_images:
             for run in selected:
                 _prepare_likelihood(run, cfg.num_likelihood_images)

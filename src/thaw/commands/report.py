@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from thaw import runs
 from thaw.commands.errors import as_input_errors
 from thaw.commands.selection import selected_runs
 from thaw.reporting.report import write_report
@@ -20,9 +21,11 @@ def main(cfg: DictConfig) -> None:
         InputError: there are no such runs, or ``out`` holds something that is no report.
     """
     found = selected_runs(cfg)
-    out = Path(cfg.out) if cfg.out else _common_folder(found) / "report"
+    common = _common_folder(found)
+    out = Path(cfg.out) if cfg.out else common / "report"
     log.info("%d runs", len(found))
     with as_input_errors():
+        runs.check_no_links(common, out)
         page = write_report(found, out, cfg.title)
     log.info("report      %s", page)
 

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
+from thaw import runs
 from thaw.checks import check_choice, check_whole
 from thaw.commands import restore
 from thaw.commands.errors import InputError, as_input_errors
@@ -39,13 +40,20 @@ def main(cfg: DictConfig) -> None:
         check_whole("batch_size", cfg.batch_size)
         restore.check_keys(cfg)
         task = TASKS[cfg.task]
-        selected = [(run, task.prepare(run, cfg)) for run in load_all(cfg)]
-    for run, prepared in selected:
-        out = Path(cfg.out) if cfg.out else run.run_dir / task.folder(run, cfg)
-        if cfg.out and len(selected) > 1:
-            out = out / run.run_dir.name
+        loaded = load_all(cfg)
+        outs = [_out(run, cfg, len(loaded)) for run in loaded]
+        for run, out in zip(loaded, outs, strict=True):
+            runs.check_no_links(run.run_dir, out)
+        selected = [(run, task.prepare(run, cfg)) for run in loaded]
+    for (run, prepared), out in zip(selected, outs, strict=True):
         task.write(run, prepared, out, cfg)
         log.info("written to  %s", out)
+
+
+def _out(run: LoadedRun, cfg: DictConfig, num_runs: int) -> Path:
+    if not cfg.out:
+        return run.run_dir / TASKS[cfg.task].folder(run, cfg)
+    return Path(cfg.out) / run.run_dir.resolve().name if num_runs > 1 else Path(cfg.out)
 
 
 def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
@@ -98,7 +106,8 @@ def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictCon
     arrays = {"images": images.permute(0, 2, 3, 1).numpy()}
     if labels is not None:
         arrays["labels"] = labels.numpy()
-    np.savez_compressed(out / "samples.npz", allow_pickle=False, **arrays)
+    with runs.writing(out / "samples.npz"):
+        np.savez_compressed(out / "samples.npz", allow_pickle=False, **arrays)
     if cfg.animation:
         save_animation(_frames(run, labels, cfg), out / f"reverse_process.{cfg.animation}")
 

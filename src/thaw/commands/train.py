@@ -1,6 +1,7 @@
 """python train.py: one run, from a composed configuration to a finished run directory."""
 
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, newest_good
+from thaw.training.compatibility import check_fits
 from thaw.training.estimate import final_estimate
 from thaw.training.experiment import Experiment, build, check_classes, make, resolved
 from thaw.training.restoration import check_restored, final_restoration
@@ -56,8 +58,10 @@ def main(cfg: DictConfig) -> None:
             pl.seed_everything(cfg.seed, verbose=False)
             choices = HydraConfig.get().runtime.choices
             experiment, trainer = prepare(cfg, run_dir, choices)
+            if checkpoint is not None:
+                check_fits(checkpoint, experiment.module)
         start = time.perf_counter()
-        with logging_redirect_tqdm():
+        with logging_redirect_tqdm(), runs.writing(run_dir):
             trainer.fit(
                 experiment.module,
                 datamodule=experiment.data,
@@ -191,7 +195,13 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         end = datetime.now(UTC)
         wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
         changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
-        runs.update_record(run_dir, {"status": status, "error": error} | changes)
+        try:
+            runs.update_record(run_dir, {"status": status, "error": error} | changes)
+        except runs.WriteError:
+            # What ended the run is said first.
+            if status == "completed":
+                raise
+            log.exception("run.json could only be marked")
 
 
 def _log_to_files(message: str) -> None:
@@ -242,8 +252,17 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def _log_thread(arguments: threading.ExceptHookArgs) -> None:
+    """What ends a thread, such as TensorBoard's on a full disk; whoever waits for it fails too."""
+    found = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+    log.error("%s failed", arguments.thread, exc_info=found)  # type: ignore[arg-type]
+
+
 def _quieten() -> None:
     """Lightning's advice on things that are so on purpose, and its notes on itself."""
+    # On a full disk each line of the log would come with a traceback of its own.
+    logging.raiseExceptions = False
+    threading.excepthook = _log_thread
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (".*log_every_n_steps.*", ".*LeafSpec.*", ".*eval mode at the start.*"):

@@ -14,7 +14,7 @@ import torchvision
 
 from thaw.data.download import fetch
 from thaw.data.idx import check_md5, damaged
-from thaw.data.sources import ImageSet, Source, data_root
+from thaw.data.sources import ImageSet, Source, check_may_fetch, data_root
 
 
 class CIFAR10(Source):
@@ -58,6 +58,7 @@ class CIFAR10(Source):
         if not missing:
             return
         try:
+            check_may_fetch(self)
             self._unpack(self._packed(), missing)
         except OSError as error:
             raise FileNotFoundError(

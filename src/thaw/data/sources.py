@@ -32,10 +32,14 @@ class ImageSet:
 
 
 class Source(Protocol):
-    """A data set: its name, its images' shape (C, H, W) and how many classes they have."""
+    """A data set: its name, its images' shape (C, H, W) and how many classes they have.
+
+    ``may_fetch`` says whether files that are missing may be downloaded to where they belong.
+    """
 
     name: str
     image_shape: tuple[int, int, int]
+    may_fetch: bool = True
 
     @property
     def num_classes(self) -> int:
@@ -56,6 +60,16 @@ def data_root(root: str | Path) -> Path:
     if not str(root):
         raise ValueError("data.root is empty (is THAW_DATA?); it must name a folder")
     return Path(root).expanduser().absolute()
+
+
+def check_may_fetch(source: Source) -> None:
+    """Refuse to write where a file from elsewhere says, such as a checkpoint of another machine.
+
+    Raises:
+        PermissionError: with the way out.
+    """
+    if not source.may_fetch:
+        raise PermissionError("only a folder named by THAW_DATA or data.root is written to")
 
 
 class IdxSource(Source):
@@ -102,6 +116,7 @@ class IdxSource(Source):
         if not missing:
             return
         try:
+            check_may_fetch(self)
             fetch(missing, self.archive.mirrors, self.folder)
         except OSError as error:
             names = ", ".join(name.removesuffix(".gz") for name in missing)

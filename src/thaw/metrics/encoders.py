@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
     if not path.is_file():
         raise FileNotFoundError(f"no encoder file {path}: train one with train_encoder.py")
     metadata, weights = read_safetensors(path, FORMAT, "encoder")
-    encoder = _empty_encoder(metadata)
+    encoder = _empty_encoder(path, metadata)
     try:
         encoder.load_state_dict(weights, assign=True)
     except RuntimeError as error:
@@ -207,17 +208,23 @@ def read_safetensors(
     return metadata, tensors
 
 
-def _empty_encoder(metadata: dict[str, str]) -> ClassifierEncoder:
-    sizes = json.loads(metadata["sizes"])
-    # On the meta device nothing is initialised, so nothing is drawn from the global generator.
-    with torch.device("meta"):
-        return ClassifierEncoder(
-            metadata["name"],
-            metadata["dataset"],
-            tuple(sizes["image_shape"]),
-            sizes["num_features"],
-            sizes["num_classes"],
-        )
+def _empty_encoder(path: Path, metadata: dict[str, str]) -> ClassifierEncoder:
+    try:
+        sizes = json.loads(metadata["sizes"])
+        # The name becomes part of a file's, where its reference is kept.
+        if not re.fullmatch(r"\w[\w.=+-]{0,99}", metadata["name"]):
+            raise ValueError(f"its name is {metadata['name'][:100]!r}")
+        # On the meta device nothing is initialised, so nothing is drawn from the global generator.
+        with torch.device("meta"):
+            return ClassifierEncoder(
+                metadata["name"],
+                metadata["dataset"],
+                tuple(sizes["image_shape"]),
+                sizes["num_features"],
+                sizes["num_classes"],
+            )
+    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise ValueError(f"{path} is no encoder of thaw: {_one_line(error)}") from error
 
 
 def _dims(shape: tuple[int, ...]) -> str:

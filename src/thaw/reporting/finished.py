@@ -2,8 +2,10 @@
 
 import csv
 import io
-import json
 import logging
+import math
+import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +24,16 @@ from thaw.reporting.labels import labels, without_seed
 
 Array = np.ndarray[Any, Any]
 STEP_LOSS = "train/loss_step"
+# More than a run has, and less than makes a report hang: a record is a file from anywhere.
+MAX_DEPTH = 20
+MAX_LENGTH = 2000
+MAX_EPOCH = 1e9
+LEAST, MOST = 1e-100, 1e100
+MAX_PIXELS = 50_000_000
+MAX_ARRAY_BYTES = 500_000_000
+MAX_SHOWN = 16
+MAX_ASPECT = 64
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 NEEDED = ("original", "degraded", "direct")
 
 
@@ -85,7 +97,7 @@ def read_run(directory: Path) -> FinishedRun:
     """The run in a directory; whatever cannot be read is named among its problems."""
     run = FinishedRun(directory)
     try:
-        run.record = runs.read_record(directory)
+        run.record = tidied(runs.read_record(directory))
     except ValueError as error:
         run.problems.append(str(error))
     status = run.record.get("status", "unknown")
@@ -94,9 +106,9 @@ def read_run(directory: Path) -> FinishedRun:
         run.problems.append(f"status {status}" + (f": {reason}" if reason else ""))
     for path in sorted((directory / runs.EVALUATIONS).glob("*.json")):
         try:
-            run.evaluations.append(_mapping(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValueError, UnicodeDecodeError) as error:
-            run.problems.append(f"{path.name} is damaged: {error}")
+            run.evaluations.append(tidied(runs.read_json(path)))
+        except ValueError as error:
+            run.problems.append(str(error))
     path = directory / runs.METRICS
     if not path.is_file():
         run.problems.append("no metrics.csv: no epoch was finished")
@@ -123,7 +135,8 @@ def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
         if frozenset(own) not in members:
             first.append(own)
         members.setdefault(frozenset(own), []).append(run)
-    names = [group[0].config.get("name") for group in members.values()]
+    given = [group[0].config.get("name") for group in members.values()]
+    names = [name if isinstance(name, str) else None for name in given]
     titles = labels(first, names)
     return [Group(title, group) for title, group in zip(titles, members.values(), strict=True)]
 
@@ -136,11 +149,16 @@ def _step_losses(directory: Path) -> tuple[Array, Array]:
         event_accumulator.TENSORS: 1,
         event_accumulator.HISTOGRAMS: 1,
     }
-    events = event_accumulator.EventAccumulator(str(directory), size_guidance=sizes).Reload()
-    if STEP_LOSS not in events.Tags()["scalars"]:
+    # A pipe would be waited for.
+    if not all(path.is_file() for path in directory.glob("*tfevents*")):
+        return np.empty(0), np.empty(0)
+    accumulator = event_accumulator.EventAccumulator(str(directory), size_guidance=sizes)
+    try:
+        scalars = accumulator.Reload().Scalars(STEP_LOSS)
+    except Exception:  # no such tag, or records of another kind; the report says what is missing
         return np.empty(0), np.empty(0)
     # After a resume a step may be there twice; the last one counts.
-    losses = {event.step: event.value for event in events.Scalars(STEP_LOSS)}
+    losses = {event.step: event.value for event in scalars}
     steps = sorted(losses)
     return np.array(steps), np.array([losses[step] for step in steps])
 
@@ -150,7 +168,7 @@ def sample_grids(run: FinishedRun) -> dict[int, Path]:
     found = {}
     for path in sorted((run.directory / runs.SAMPLES).glob("epoch_*.png")):
         number = path.stem.removeprefix("epoch_")
-        if number.isdigit():
+        if re.fullmatch("[0-9]{1,9}", number) and path.is_file():
             found[int(number)] = path
     return found
 
@@ -162,9 +180,12 @@ def read_image(path: Path) -> Array:
         ValueError: damaged, or larger than any grid.
     """
     try:
-        with Image.open(path) as image:
+        # Of other formats Pillow hands some to other programs.
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are no grid of samples")
             return np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow has nearly any for a damaged file
         raise ValueError(f"{path.name} cannot be read: {error}") from error
 
 
@@ -178,12 +199,15 @@ def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
     if not path.is_file():
         return {}
     try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_ARRAY_BYTES:
+                raise ValueError("it unpacks to more than any restoration")
         with np.load(path, allow_pickle=False) as arrays:
             # Which there are depends on the run and its version; these every run has.
             if unknown := set(arrays.files) - set(STAGES):
                 raise ValueError(f"unknown arrays {', '.join(sorted(unknown))}")
             names = [name for name in STAGES if name in arrays or name in NEEDED]
-            stages = {name: torch.from_numpy(arrays[name]) for name in names}
+            stages = {name: torch.from_numpy(arrays[name])[:MAX_SHOWN] for name in names}
     except Exception as error:  # zipfile, zlib and numpy have many for a damaged archive
         raise ValueError(f"{path.name} cannot be read: {error}") from error
     shapes = {stage.shape for stage in stages.values()}
@@ -198,6 +222,7 @@ def _are_images(stage: Tensor) -> bool:
         and stage.dim() == 4
         and stage.shape[1] in (1, 3)
         and stage.numel() > 0
+        and max(stage.shape[2:]) <= MAX_ASPECT * min(stage.shape[2:])
     )
 
 
@@ -211,8 +236,7 @@ def read_alpha_bar(run: FinishedRun) -> Tensor | None:
     if not path.is_file():
         return None
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            values = [float(row["alpha_t"]) for row in csv.DictReader(file)]
+        values = [float(row["alpha_t"]) for row in csv.DictReader(io.StringIO(_text(path)))]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path.name} cannot be read: {error!r}") from error
     if len(values) < 2 or not all(0 <= value <= 1 for value in values):
@@ -221,7 +245,7 @@ def read_alpha_bar(run: FinishedRun) -> Tensor | None:
 
 
 def _read_epochs(path: Path) -> list[dict[str, float]]:
-    text = path.read_text(encoding="utf-8")
+    text = _text(path)
     rows = [_numbers(row) for row in csv.DictReader(io.StringIO(text))]
     if not rows:
         raise ValueError("it has no rows")
@@ -236,12 +260,47 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
     found = {}
     for name, text in row.items():
         try:
-            found[str(name)] = float(text)
+            found[str(name)] = _drawable(float(text))
         except ValueError:  # a name, such as the sampler's, or an empty cell
             continue
-    if "epoch" not in found:
+    if not 0 <= found.get("epoch", -1) <= MAX_EPOCH:
         raise ValueError("a row has no epoch")
+    if not 0 <= found.get("step", 0) <= MAX_EPOCH**2:
+        raise ValueError("a row's step is no number of steps")
     return found
+
+
+def _drawable(value: float) -> float:
+    """0 or infinite where no axis could show it beside others."""
+    if abs(value) > MOST:
+        return math.copysign(math.inf, value)
+    return 0.0 if abs(value) < LEAST else value
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > runs.MAX_TEXT_BYTES:
+        raise ValueError(f"it has more than {runs.MAX_TEXT_BYTES:,} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def tidied(value: Any, depth: int = 0) -> Any:
+    """The same plain data without what no page or figure can show.
+
+    Characters that are none to be seen become U+FFFD; long texts and deep nests are cut off;
+    whole numbers beyond 64 bits become floats.
+    """
+    if depth > MAX_DEPTH:
+        return "..."
+    if isinstance(value, dict):
+        return {tidied(key, depth): tidied(entry, depth + 1) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [tidied(entry, depth + 1) for entry in value]
+    if isinstance(value, str):
+        text = value if len(value) <= MAX_LENGTH else f"{value[:MAX_LENGTH]}..."
+        return UNPRINTABLE.sub("\ufffd", text)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return float(value) if abs(value) < 10**300 else math.inf if value > 0 else -math.inf
+    return value
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from thaw import runs
+
 MIN_SIDE = 84
 
 
@@ -34,7 +36,8 @@ def to_pil(image: Tensor) -> Image.Image:
 def save_png(image: Tensor, path: Path) -> None:
     """Write uint8 ``[C, H, W]``, making the folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    to_pil(image).save(path)
+    with runs.writing(path):
+        to_pil(image).save(path)
 
 
 def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> None:
@@ -42,7 +45,10 @@ def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = [to_pil(frame) for frame in frames]
     durations = [frame_ms] * (len(pictures) - 1) + [frame_ms * 20]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    with runs.writing(path):
+        pictures[0].save(
+            path, save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        )
 
 
 def side_by_side(panels: Sequence[Tensor]) -> Tensor:

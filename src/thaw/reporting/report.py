@@ -51,6 +51,9 @@ def write_report(run_dirs: Sequence[Path], out: Path, title: str) -> Path:
 
 
 def _check_out(out: Path) -> None:
+    for name in (PAGE, "figures", "tables"):
+        if (out / name).is_symlink():
+            raise ValueError(f"out={out}: {out / name} is a link, which is not written through")
     if out.is_dir() and any(out.iterdir()):
         page = out / PAGE
         if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace"):

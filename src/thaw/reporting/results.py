@@ -88,8 +88,9 @@ def _without_empty(
 
 
 def _one_for_each_n(groups: Sequence[Group]) -> list[Group]:
-    sizes = {group.first.final.get("final/n"): group for group in reversed(groups)}
-    return [group for n, group in sorted(sizes.items(), key=str) if n is not None]
+    numbered = [(group.first.final.get("final/n"), group) for group in reversed(groups)]
+    sizes = {n: group for n, group in numbered if isinstance(n, int | float)}
+    return [group for _, group in sorted(sizes.items(), key=str)]
 
 
 def _floor_row(group: Group, length: int) -> list[Cell]:

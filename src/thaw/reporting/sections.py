@@ -23,6 +23,7 @@ from thaw.reporting.tables import Table
 
 STUDY_EPOCHS = (1, 20, 40, 60, 100)
 MAX_COLUMNS = 6
+MAX_CLASSES = 1000
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -245,7 +246,8 @@ def _classes(groups: Sequence[Group], prefix: str = "") -> Section:
 def _counts(value: object) -> list[float] | None:
     """A histogram, None where it is none."""
     if isinstance(value, list) and all(isinstance(entry, int | float) for entry in value):
-        return value if sum(value) > 0 else None
+        fits = len(value) <= MAX_CLASSES and all(0 <= entry < float("inf") for entry in value)
+        return value if fits and sum(value) > 0 else None
     return None
 
 

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from thaw import runs
+
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -105,5 +107,5 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, its format by suffix, making the folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Date": None} if path.suffix == ".svg" else None
-    with rc_context(SVG):
+    with rc_context(SVG), runs.writing(path):
         figure.savefig(path, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.05)

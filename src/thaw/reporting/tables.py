@@ -1,6 +1,7 @@
 """Tables of measured values, written as CSV and LaTeX."""
 
 import math
+import re
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ class Table:
                     if cell.std is not None:
                         full |= {f"{column} std": cell.std, f"{column} seeds": cell.count}
                 else:
-                    full[column] = "" if cell == MISSING else cell
+                    full[column] = "" if cell == MISSING else _no_formula(cell)
             yield full
 
 
@@ -91,6 +92,12 @@ def over_seeds(
         return MISSING
     std = statistics.stdev(numbers) if len(set(numbers)) > 1 else None
     return Number(statistics.fmean(numbers), std, len(numbers), places)
+
+
+def _no_formula(text: str) -> str:
+    """Text that a spreadsheet shows, where it would take it for something to be computed."""
+    is_number = re.fullmatch(r"[-+0-9.,e ]*", text)
+    return f"'{text}" if text[:1] in tuple("=+-@\t") and not is_number else text
 
 
 def _latex(text: str) -> str:

@@ -29,4 +29,5 @@ def cut_back(run_dir: Path, kept: Mapping[str, int]) -> None:
 
 
 def _files(run_dir: Path) -> list[Path]:
-    return [path for path in sorted(run_dir.glob(PATTERN)) if not path.name.endswith(FINAL)]
+    found = (path for path in sorted(run_dir.glob(PATTERN)) if not path.is_symlink())
+    return [path for path in found if not path.name.endswith(FINAL)]

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.checks import check_choice
 from thaw.training.checkpoint_files import read_checkpoint
+from thaw.training.compatibility import differing_tensors, listed, versions_in_words
 from thaw.training.experiment import Experiment, build
 from thaw.training.module import DiffusionModule
+from thaw.training.stored_targets import stored_config
 
 WEIGHTS = ("auto", "ema", "raw")
-TRUSTED = ("thaw", "torch.optim", "torch.nn", "torchvision.transforms.v2", "pytorch_lightning")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def load_run(
         checkpoint: ``last``, ``best`` or a file.
         sampler: with a ``_target_`` in place of the run's sampler, without one changes to it.
         trusted: further packages whose classes the checkpoint's configuration may name.
-        data_root: where the data lies on this machine, if not where it lay in training.
+        data_root: where the data lies on this machine, if not where it lay in training; only here
+            is anything fetched that is missing.
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
         prior: with a ``_target_`` in place of the run's prior, without one changes to it.
 
@@ -61,24 +64,18 @@ def load_run(
     """
     check_choice("weights", weights, WEIGHTS)
     path = checkpoint_path(run_dir, checkpoint)
-    contents = read_checkpoint(path)
-    config = OmegaConf.create(contents["thaw"]["config"])
-    check_trusted(config, (*TRUSTED, *trusted))
+    contents = _read(path)
+    try:
+        config = stored_config(contents["thaw"].get("config"), trusted)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     for name, chosen in (("sampler", sampler), ("prior", prior)):
         if chosen:
             is_whole = "_target_" in chosen
             config[name] = chosen if is_whole else OmegaConf.merge(config[name], chosen)
-    if data_root is not None and "root" in config.data:
-        config.data.root = data_root
-    experiment = build(config, contents["thaw"])
-    module, state = experiment.module, contents["state_dict"]
-    if prior:
-        state = {key: value for key, value in state.items() if not key.startswith("prior.")}
-        state |= module.prior.state_dict(prefix="prior.")
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit its own configuration: {error}") from error
+    experiment = _build(path, config, contents, data_root)
+    module = experiment.module
+    _load_state(path, module, contents, with_prior=not prior)
     if prior:
         _fit_prior(experiment)
     kind = _choose_weights(module, weights, path)
@@ -87,6 +84,66 @@ def load_run(
     epoch = int(contents["epoch"]) + 1
     replaced = module.prior.describe() if prior else ""
     return LoadedRun(run_dir, path, config, experiment, epoch, kind, replaced)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A checkpoint; where the last one cannot be read, the error names the one before it."""
+    try:
+        return read_checkpoint(path)
+    except ValueError as error:
+        previous = path.with_name(runs.PREVIOUS_CHECKPOINT.name)
+        if path.name != runs.LAST_CHECKPOINT.name or not previous.is_file():
+            raise
+        raise ValueError(f"{error}; the one before it: checkpoint={previous}") from error
+
+
+def _build(
+    path: Path, config: DictConfig, contents: dict[str, Any], data_root: str | None
+) -> Experiment:
+    """The experiment of a checkpoint's configuration, whose data writes nowhere it says.
+
+    Raises:
+        ValueError: it is not one of this version's.
+    """
+    try:
+        if data_root is not None and "root" in config.data:
+            config.data.root = data_root
+        if "cache" in config.data:
+            config.data.cache = None
+        experiment = build(config, contents["thaw"])
+    except Exception as error:  # a file may hold anything where a number or a name should be
+        cause: BaseException = error
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        raise ValueError(f"{path}{versions_in_words(contents)}: {reason}") from error
+    experiment.data.source.may_fetch = data_root is not None
+    return experiment
+
+
+def _load_state(
+    path: Path, module: DiffusionModule, contents: dict[str, Any], with_prior: bool
+) -> None:
+    """Load the weights, and the prior or leave the module's own.
+
+    Raises:
+        ValueError: tensors are missing, unknown or of another shape.
+    """
+    state = contents["state_dict"]
+    if not with_prior:
+        state = {key: value for key, value in state.items() if not key.startswith("prior.")}
+        state |= module.prior.state_dict(prefix="prior.")
+    wrong = differing_tensors(state, module.state_dict())
+    reason = listed(wrong)
+    if not wrong:
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+    if reason:
+        raise ValueError(
+            f"{path} does not fit its own configuration{versions_in_words(contents)}: {reason}"
+        )
 
 
 def _fit_prior(experiment: Experiment) -> None:
@@ -120,26 +177,6 @@ def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
     """
     named = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
     path = named.get(checkpoint, Path(checkpoint))
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"no checkpoint at {path} (checkpoint= takes last, best or a file)")
     return path
-
-
-def check_trusted(config: Any, trusted: Sequence[str]) -> None:
-    """Refuse a configuration from a file that names classes outside trusted packages.
-
-    Raises:
-        ValueError: naming the target.
-    """
-    if isinstance(config, str) or not hasattr(config, "__iter__"):
-        return
-    if isinstance(config, DictConfig):
-        target = config.get("_target_")
-        if target and not any(str(target).startswith(f"{name}.") for name in trusted):
-            raise ValueError(
-                f"the checkpoint's configuration names {target}, which is outside the trusted "
-                f"packages {', '.join(trusted)}; add it by trusted=[PACKAGE] if it is yours"
-            )
-        config = config.values()
-    for entry in config:
-        check_trusted(entry, trusted)

@@ -143,4 +143,5 @@ def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
     first = {name: images[:NUM_SHOWN] for name, images in shown.items()}
     save_figure(restoration_figure([("", first)]), path.with_suffix(".png"))
     arrays = {name: images.numpy() for name, images in shown.items()}
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    with runs.writing(path):
+        np.savez_compressed(path, allow_pickle=False, **arrays)

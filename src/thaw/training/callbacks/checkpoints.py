@@ -1,7 +1,5 @@
 """The checkpoints of a run: the last, the one before it, the best by FID, and one on a signal."""
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from thaw import runs, stopping
 from thaw.checks import check_whole
 from thaw.training import event_files
 from thaw.training.callbacks.tensorboard import writers
+from thaw.training.checkpoint_files import replace_by_copy
 
 
 class Checkpoints(Checkpoint):
@@ -66,19 +65,14 @@ class Checkpoints(Checkpoint):
         self.save(trainer)
         if trainer.is_global_zero and improved:
             best = self.run_dir / runs.BEST_CHECKPOINT
-            shutil.copyfile(self.run_dir / runs.LAST_CHECKPOINT, best.with_suffix(".tmp"))
-            os.replace(best.with_suffix(".tmp"), best)
+            with runs.writing(best):
+                replace_by_copy(self.run_dir / runs.LAST_CHECKPOINT, best)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write ``last.ckpt``; exact between two steps of the optimiser."""
-        last = self.run_dir / runs.LAST_CHECKPOINT
-        if trainer.is_global_zero and last.is_file():
-            previous = self.run_dir / runs.PREVIOUS_CHECKPOINT
-            shutil.copyfile(last, previous.with_suffix(".tmp"))
-            os.replace(previous.with_suffix(".tmp"), previous)
         for writer in writers(trainer):
             writer.flush()
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(self.run_dir / runs.LAST_CHECKPOINT)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "events": event_files.sizes(self.run_dir)}

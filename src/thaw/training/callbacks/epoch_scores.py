@@ -36,7 +36,7 @@ class EpochScores(pl.Callback, ABC):
         self.seconds = time.perf_counter() - start
         self.latest = {f"val/{key}": value for key, value in scores.items()}
         self.names |= self.latest.keys()
-        pl_module.log_dict(self.latest)
+        pl_module.log_dict(self.latest, logger=False)
         described = self.described(pl_module)
         self.latest |= {f"val/{key}": value for key, value in described.items()}
 

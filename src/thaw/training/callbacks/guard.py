@@ -25,7 +25,7 @@ class BrokenNumbersError(ArithmeticError):
 
 
 class Guard(pl.Callback):
-    """Looks at the losses every 50 steps and at the weights every epoch, before they are saved.
+    """Looks at the losses every 50 steps, and at them and the weights before they are saved.
 
     A NaN or an infinite number ends the run with its step, how to draw that batch again, and the
     last good checkpoint. A warning is logged, once, where after three epochs the loss is what the
@@ -69,17 +69,23 @@ class Guard(pl.Callback):
                 "learnt (try another optimizer.lr)", epoch, loss, self.trivial,
             )  # fmt: skip
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # One within an epoch, or on a signal, falls between two of the checks above.
+        assert isinstance(pl_module, DiffusionModule)
+        if pl_module.step_losses:
+            self._check_losses(trainer, pl_module)
+        self._check_weights(trainer, pl_module)
+
     def _check_losses(self, trainer: pl.Trainer, module: DiffusionModule) -> float:
         """The mean of the epoch's losses so far."""
         losses = torch.stack(module.step_losses).float().cpu()
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             ago = len(losses) - 1 - int(broken[0])
-            batch = trainer.fit_loop.epoch_loop.batch_idx - ago
             raise BrokenNumbersError(
-                f"the loss is {losses[broken[0]].item()} at step {trainer.global_step - ago} "
-                f"(epoch {trainer.current_epoch + 1}, batch {batch + 1}, drawn with the seed "
-                f"{module.batch_seed(trainer.current_epoch, batch)}); {self._last_good()}"
+                f"the loss is {losses[broken[0]].item()} at {self._batch(trainer, module, ago)}"
             )
         return losses.mean().item()
 
@@ -87,11 +93,17 @@ class Guard(pl.Callback):
         for name, parameter in module.restorer.network.named_parameters():
             if not parameter.isfinite().all():
                 raise BrokenNumbersError(
-                    f"the weights {name} are not finite after epoch {trainer.current_epoch + 1} "
-                    f"(step {trainer.global_step}); {self._last_good()}"
+                    f"the weights {name} are not finite after {self._batch(trainer, module, 0)}"
                 )
 
-    def _last_good(self) -> str:
+    def _batch(self, trainer: pl.Trainer, module: DiffusionModule, ago: int) -> str:
+        """The batch that came so many before the latest, and what to do about it."""
+        batch = trainer.fit_loop.epoch_loop.batch_idx - ago
+        step = trainer.global_step - ago // trainer.accumulate_grad_batches
         path = self.run_dir / runs.LAST_CHECKPOINT
         good = f"the last good checkpoint is {path}" if path.is_file() else "no checkpoint was made"
-        return f"{good}; debug=anomaly shows the operation"
+        return (
+            f"step {step} (epoch {trainer.current_epoch + 1}, batch {batch + 1}, drawn with the "
+            f"seed {module.batch_seed(trainer.current_epoch, batch)}); {good}; debug=anomaly "
+            "shows the operation"
+        )

@@ -28,7 +28,7 @@ class LossLog(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         losses = torch.stack(self.losses).float().cpu()
         self.losses.clear()
-        pl_module.log("train/loss", losses.mean(), sync_dist=True)
+        pl_module.log("train/loss", losses.mean(), sync_dist=True, logger=False)
         first = trainer.fit_loop.epoch_loop.total_batch_idx + 2 - len(losses)
         for writer in writers(trainer):
             for step, loss in enumerate(losses.tolist(), start=first):

@@ -1,4 +1,4 @@
-"""metrics.csv, one row an epoch, and one line an epoch in the log."""
+"""metrics.csv, one row an epoch, the same for the loggers, and one line an epoch in the log."""
 
 import csv
 import io
@@ -56,10 +56,23 @@ class RunFiles(pl.Callback):
         self.rows.append(row)
         runs.write_text_atomically(self.path, _to_csv(self.rows))
         runs.update_record(self.run_dir, {"epochs": row["epoch"], "last_epoch": row})
+        self._log_metrics(trainer, values, latest)
         seconds = time.perf_counter() - self.epoch_start
         for writer in writers(trainer):
             writer.add_scalar("time/epoch_s", seconds, trainer.global_step)
         self._log_line(row, trainer.max_epochs, seconds)
+
+    def _log_metrics(
+        self, trainer: pl.Trainer, values: dict[str, float], latest: dict[str, Any]
+    ) -> None:
+        """The epoch's numbers for the loggers.
+
+        Lightning gives them what is logged at an epoch's end after its checkpoint: a run that goes
+        on from there would lack them.
+        """
+        own = {key: values[key] for key in ("train/loss", *latest) if key in values}
+        for logger in trainer.loggers:
+            logger.log_metrics(own, trainer.global_step - 1)
 
     def _log_line(self, row: dict[str, Any], max_epochs: int | None, seconds: float) -> None:
         parts = [f"epoch {row['epoch']}/{max_epochs}", f"loss {row['train/loss']:.4f}"]

@@ -1,0 +1,292 @@
+"""Files from elsewhere through the real command line: nothing in them runs, or leads elsewhere."""
+
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from commands_support import record
+from hostile_files import (
+    KINDS,
+    SMALL,
+    MakesFolder,
+    changed,
+    checkpoint,
+    everything_in,
+    write,
+    zipped,
+)
+
+from thaw.commands.app import prepare_arguments
+from thaw.commands.errors import InputError
+from thaw.commands.stored_overrides import stored_overrides
+
+Run = Callable[..., Any]
+OVERRIDES = [*SMALL, "degradation=column_random", "trainer.max_epochs=1"]
+FEW = ["num_samples=2", "num_restored=0"]
+
+
+@pytest.fixture(scope="module")
+def contents() -> dict[str, Any]:
+    return checkpoint()
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, contents: dict[str, Any]) -> Path:
+    """What looks like a run that was interrupted."""
+    found = write(tmp_path / "run", contents)
+    (found / ".hydra").mkdir()
+    (found / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(OVERRIDES))
+    return found
+
+
+def refusal(finished: Any) -> str:
+    """The one line of what was wrong with an input."""
+    assert finished.returncode == 2, finished.stderr
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("thaw: ")
+    assert "Traceback" not in finished.stdout
+    return str(line)
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "report"])
+def test_a_malicious_checkpoint_does_nothing_whoever_is_given_it(
+    command: str, run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
+) -> None:
+    evil = contents | {"callbacks": MakesFolder(tmp_path / "executed")}
+    kind = {"sample": "legacy", "evaluate": "pickle"}.get(command, "zip")
+    for name in ("last", "previous", "best"):
+        (run_dir / "checkpoints" / f"{name}.ckpt").write_bytes(KINDS[kind](evil))
+    key = "resume" if command == "train" else "run"
+    finished = fork_command(command, f"{key}={run_dir}", cwd=tmp_path)
+    if command == "report":  # it reads no checkpoint at all
+        assert finished.returncode == 0, finished.stderr
+    else:
+        line = refusal(finished)
+        assert f"{run_dir}/checkpoints/last.ckpt is no readable checkpoint: it " in line
+        assert "nothing of it was executed" in line
+    assert not (tmp_path / "executed").exists()
+    # Loaded by those who trust it, it would have been.
+    with suppress(RuntimeError):  # a bare pickle is none of torch's, but is executed by then
+        torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=False)
+    assert (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "encoder.pt"])
+def test_a_malicious_encoder_does_nothing(name: str, tmp_path: Path, fork_command: Run) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps(MakesFolder(tmp_path / "executed")))
+    arguments = [*SMALL, f"metrics.encoder={tmp_path / name}", "hydra.run.dir=out"]
+    line = refusal(fork_command("train", *arguments, cwd=tmp_path))
+    assert name in line
+    assert not (tmp_path / "executed").exists()
+
+
+def test_an_encoder_s_name_cannot_lead_elsewhere(tmp_path: Path) -> None:
+    from thaw.metrics.encoders import ClassifierEncoder, load_encoder
+
+    for name in ("../../outside", "/tmp/outside", "", "a\nb", "x" * 200):
+        encoder = ClassifierEncoder(name, "mnist", (1, 28, 28), 8, 10)
+        encoder.save(tmp_path / "x.safetensors")
+        with pytest.raises(ValueError, match="is no encoder of thaw: its name is"):
+            load_encoder(str(tmp_path / "x.safetensors"))
+
+
+HOSTILE = {
+    "class": "+callbacks.x._target_=os.mkdir",
+    "class in a value": "+callbacks.x={_target_: os.mkdir, path: created}",
+    "nested class": "model={_target_: thaw.networks.cnn.CNN}",
+    "own writer": "+callbacks.x._target_=thaw.runs.write_text_atomically",
+    "lambda": "data.augment._target_=torchvision.transforms.v2.Lambda",
+    "hydra": "hydra.run.dir=elsewhere",
+    "hydra's callbacks": "+hydra.callbacks.x._target_=os.mkdir",
+    "hydra's launcher": "hydra/launcher=submitit_local",
+    "hydra's package": "+callbacks@hydra.callbacks=default",
+    "option": "--config-dir=elsewhere",
+    "multirun": "-m",
+    "resolver": "name=${thaw.unique:created}",
+    "environment": "name=${oc.env:HOME}",
+    "file": "experiment=../../../../tmp/evil",
+    "absolute file": "experiment=/tmp/evil",
+    "quoted file": "experiment='/tmp/evil'",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_stored_overrides_that_would_do_more_than_set_values_are_refused(
+    kind: str, run_dir: Path
+) -> None:
+    path = run_dir / ".hydra" / "overrides.yaml"
+    path.write_text(yaml.safe_dump([*OVERRIDES, HOSTILE[kind]]))
+    with pytest.raises(InputError, match="if it is yours, give the run's own command again"):
+        prepare_arguments([f"resume={run_dir}"], "train")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=3",
+        "+callbacks.x._target_=thaw.training.callbacks.samples.SampleGrid",
+        "degradation.partners._target_=thaw.data.sources.FashionMNIST",
+        "data/augment=affine",
+        "~logger.tensorboard",
+        "name='a b, c=d'",
+        "data.root=../data",
+        "model.hidden=[4,4]",
+        "++model.x=1",
+        "trainer.max_time='00:01:00:00'",
+    ],
+)
+def test_stored_overrides_that_set_values_are_taken(override: str, run_dir: Path) -> None:
+    (run_dir / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([override]))
+    assert stored_overrides(run_dir) == [override]
+
+
+def test_a_class_of_a_trusted_package_is_taken(run_dir: Path) -> None:
+    override = "+callbacks.x._target_=fault_callbacks.EndAt"
+    (run_dir / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([override]))
+    with pytest.raises(InputError, match=r"names fault_callbacks\.EndAt"):
+        stored_overrides(run_dir)
+    assert stored_overrides(run_dir, ["fault_callbacks"]) == [override]
+    arguments = prepare_arguments([f"resume={run_dir}", "trusted=[fault_callbacks]"], "train")
+    assert arguments[0] == override
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.mkdir [executed]",
+        "- !!python/object/apply:os.mkdir [executed]",
+        "a: 1",
+        "- [seed=1]",
+        "- 1",
+        "- {",
+        "[" * 5000,
+        "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]",
+        "- seed=1\n" * 20_000,
+    ],
+    ids=["object", "entry", "mapping", "list", "number", "cut", "deep", "alias", "long"],
+)
+def test_damaged_overrides_are_refused(
+    text: str, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run_dir / ".hydra" / "overrides.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"overrides\.yaml is damaged"):
+        stored_overrides(run_dir)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_resuming_a_hostile_directory_makes_nothing(
+    run_dir: Path, tmp_path: Path, fork_command: Run
+) -> None:
+    created = tmp_path / "created"
+    hostile = [f"+hydra.callbacks.x._target_=os.mkdir {created}", *OVERRIDES]
+    (run_dir / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(hostile))
+    before = dict(everything_in(tmp_path))
+    line = refusal(fork_command("train", f"resume={run_dir}", cwd=tmp_path))
+    assert "it sets up Hydra itself" in line
+    assert dict(everything_in(tmp_path)) == before
+
+
+def test_a_stored_configuration_that_would_write_is_refused(
+    run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
+) -> None:
+    writer = {
+        "_target_": "thaw.runs.write_text_atomically",
+        "path": str(tmp_path / "created"),
+        "text": "x",
+    }
+    write(run_dir, changed(contents, sampler=writer))
+    for command in ("sample", "evaluate"):
+        line = refusal(fork_command(command, f"run={run_dir}", *FEW[:1], cwd=tmp_path))
+        assert "thaw.runs.write_text_atomically" in line
+    assert not (tmp_path / "created").exists()
+
+
+def test_another_architecture_is_named_by_each_command(
+    run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
+) -> None:
+    line = refusal(fork_command("train", f"resume={run_dir}", "model.hidden=[4,6]", cwd=tmp_path))
+    assert "last.ckpt is of another model: model.hidden ([4, 4] there, [4, 6] here); " in line
+    assert record(run_dir)["status"] == "failed"
+    model = contents["thaw"]["config"]["model"] | {"hidden": [4, 6]}
+    write(run_dir, changed(contents, model=model))
+    for command in ("sample", "evaluate"):
+        line = refusal(fork_command(command, f"run={run_dir}", cwd=tmp_path))
+        assert "last.ckpt does not fit its own configuration: restorer.network." in line
+
+
+def test_a_newer_format_is_named_by_each_command(
+    run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
+) -> None:
+    newer = contents | {"thaw": {**contents["thaw"], "format": 9, "versions": {"thaw": "9.1"}}}
+    newer["thaw"].pop("checksum", None)
+    for name in ("last", "previous"):
+        (run_dir / "checkpoints" / f"{name}.ckpt").write_bytes(zipped(newer))
+    for command, key in (("train", "resume"), ("sample", "run")):
+        line = refusal(fork_command(command, f"{key}={run_dir}", cwd=tmp_path))
+        assert "is of format 9, written by thaw 9.1; this is thaw 0." in line
+
+
+def test_a_folder_in_the_checkpoint_s_place_is_not_trained_over(
+    run_dir: Path, tmp_path: Path, fork_command: Run
+) -> None:
+    last = run_dir / "checkpoints" / "last.ckpt"
+    last.unlink()
+    last.mkdir()
+    line = refusal(fork_command("train", f"resume={run_dir}", cwd=tmp_path))
+    assert f"{last} is a folder, where a checkpoint should be: move it away" in line
+
+
+LINKS = {
+    "sample": ["generated", "generated/seed_0", "generated/seed_0/grid.png"],
+    "evaluate": ["evaluations"],
+    "report": ["report", "report/index.html"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "link"), [(command, link) for command in LINKS for link in LINKS[command]]
+)
+def test_a_link_in_a_run_leads_no_command_elsewhere(
+    command: str, link: str, run_dir: Path, tmp_path: Path, fork_command: Run
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    is_file = "." in link
+    (run_dir / link).parent.mkdir(parents=True, exist_ok=True)
+    (run_dir / link).symlink_to(victim / "file" if is_file else victim)
+    if link == "report":  # which an empty folder would be taken for
+        (victim / "file").unlink()
+    before = dict(everything_in(victim))
+    few = ["num_samples=2"] if command != "report" else []
+    line = refusal(fork_command(command, f"run={run_dir}", *few, cwd=tmp_path))
+    assert f"{run_dir.name}/{link} is a link" in line
+    assert dict(everything_in(victim)) == before
+
+
+def test_a_sweep_of_hostile_names_stays_in_its_report(
+    contents: dict[str, Any], tmp_path: Path, fork_command: Run
+) -> None:
+    names = ["..x", "a\nb", "$(touch created)", "-rf", "=x,y", "{a: b}", "<b>", "${oc.env:HOME}"]
+    for name in names:
+        found = write(tmp_path / "sweep" / name, contents)
+        (found / "run.json").write_text('{"name": "../../x", "overrides": ["name=../../x"]}')
+    before = set(tmp_path.rglob("*"))
+    finished = fork_command("report", "runs=sweep", "out=out", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    finished = fork_command(
+        "sample", "runs=sweep", "out=samples", "num_samples=1", "animation=null", cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    made = set(tmp_path.rglob("*")) - before
+    inside = (tmp_path / "out", tmp_path / "samples")
+    assert all(any(path.is_relative_to(folder) for folder in inside) for path in made)
+    grids = {path.parent.name for path in (tmp_path / "samples").glob("*/grid.png")}
+    assert grids == set(names)
