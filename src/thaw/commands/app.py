@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from thaw import runs
-from thaw.commands import config
+from thaw.commands import config, replay
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.sweeps import print_summary
 from thaw.stopping import Stopped, on_signal
@@ -28,6 +28,7 @@ TEXT_KEYS = (
     "run",
     "runs",
     "resume",
+    "replay",
     "out",
     "images",
     "title",
@@ -70,7 +71,9 @@ def run(command: str) -> NoReturn:
 
 def _run_hydra(command: str) -> None:
     sys.argv[1:] = prepare_arguments(sys.argv[1:], command)
-    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)
+    stored = replay.replayed(sys.argv[1:]) if command == "train" else None
+    name = replay.compose_from(stored, sys.argv[1:], CONF) if stored else command
+    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
     try:
         main(_task(command))()
     except Escaped as escaped:
@@ -95,12 +98,14 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     """Quote paths and titles that Hydra's grammar would trip over, and open ``resume=DIR``.
 
     Raises:
-        InputError: the directory to resume holds no run.
+        InputError: the directory to resume holds no run, or another is to be replayed.
     """
     for argument in arguments:
         key, _, directory = argument.partition("=")
         if key == "resume" and directory not in ("auto", "never"):
             others = [other for other in arguments if other != argument]
+            if any(other.startswith("replay=") for other in others):
+                raise InputError("give either resume=DIR or replay=DIR")
             arguments = _resume_arguments(Path(directory), others)
     return [_quote_text(_added_where_absent(argument, command)) for argument in arguments]
 
@@ -127,10 +132,14 @@ def _resume_arguments(run_dir: Path, arguments: list[str]) -> list[str]:
     overrides = run_dir / runs.OVERRIDES
     if not overrides.is_file():
         raise InputError(f"resume={run_dir}: no run there ({overrides} is missing)")
-    stored = yaml.safe_load(overrides.read_text(encoding="utf-8")) or []
+    stored = [
+        override
+        for override in map(str, yaml.safe_load(overrides.read_text(encoding="utf-8")) or [])
+        if not override.startswith("resume=")  # a never of then is no wish of now
+    ]
     options = [argument for argument in arguments if argument.startswith("-")]
     changes = [argument for argument in arguments if not argument.startswith("-")]
-    return [*options, *map(str, stored), *changes, f"hydra.run.dir={run_dir}"]
+    return [*options, *stored, *changes, f"hydra.run.dir={run_dir}"]
 
 
 def _exit(code: int, line: str) -> NoReturn:

@@ -1,6 +1,6 @@
 """From a finished (or running) run directory back to its objects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def check_trusted(config: Any, trusted: Sequence[str]) -> None:
     """
     if isinstance(config, str) or not hasattr(config, "__iter__"):
         return
-    if isinstance(config, DictConfig):
+    if isinstance(config, Mapping):
         target = config.get("_target_")
         if target and not any(str(target).startswith(f"{name}.") for name in trusted):
             raise ValueError(
