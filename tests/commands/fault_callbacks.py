@@ -55,9 +55,7 @@ class EndOnce(pl.Callback):
         signal_number: SIGKILL ends it at once.
     """
 
-    def __init__(
-        self, marker: str, seed: int, of_seed: int, step: int, signal_number: int
-    ) -> None:
+    def __init__(self, marker: str, seed: int, of_seed: int, step: int, signal_number: int) -> None:
         self.marker = Path(marker)
         self.step = step if seed == of_seed else 0
         self.signal_number = signal_number

@@ -69,9 +69,7 @@ def test_a_sweep_leaves_out_a_job_that_is_run_elsewhere(tmp_path: Path, fork_com
     elsewhere = sweep / directory(1)
     elsewhere.mkdir(parents=True)
     with locked(elsewhere):
-        finished = fork_command(
-            "train", "-m", *LEAST, "seed=1,2", "sweep.name=both", cwd=tmp_path
-        )
+        finished = fork_command("train", "-m", *LEAST, "seed=1,2", "sweep.name=both", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count(f"left out: {elsewhere} is in use") == 1
     assert not (elsewhere / "run.json").exists()

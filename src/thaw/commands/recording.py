@@ -53,7 +53,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         error = one_line(problem)
         _log_to_files(error)
         if had_begun:
-            status, error = previous["status"], previous.get("error")
+            status, error = previous.get("status", status), previous.get("error")
         raise
     except BaseException as problem:
         error = one_line(problem)

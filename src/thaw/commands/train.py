@@ -175,7 +175,7 @@ def _make_scores(cfg: DictConfig, experiment: Experiment) -> list[EpochScores]:
     return scores
 
 
-def _choices(cfg: DictConfig) -> dict[str, str]:
+def _choices(cfg: DictConfig) -> dict[str, Any]:
     """What was chosen from each group; of a stored run what it had chosen, if it may be run.
 
     Raises:
@@ -187,8 +187,8 @@ def _choices(cfg: DictConfig) -> dict[str, str]:
     check_trusted(stored_config(stored), (*TRUSTED, *cfg.trusted))
     for line in changes_since(stored, CONF.parent):
         log.warning("%s", line)
-    choices = runs.read_record(stored).get("choices") or {}
-    return {str(group): str(choice) for group, choice in choices.items()}
+    choices: dict[str, Any] = runs.read_record(stored).get("choices") or {}
+    return choices
 
 
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
