@@ -106,7 +106,7 @@ def test_a_run_stores_what_it_takes_to_run_it_again(original: Path) -> None:
     assert (original / "run.json").stat().st_size < 20_000
 
 
-def test_other_versions_another_commit_and_changes_are_said_and_changes_win(
+def test_other_versions_code_and_data_are_said_and_changed_keys_win(
     original: Path, tmp_path: Path, fork_command: Run
 ) -> None:
     stored = tmp_path / "stored"
@@ -114,6 +114,7 @@ def test_other_versions_another_commit_and_changes_are_said_and_changes_win(
     contents = record(stored)
     contents["versions"]["torch"] = "0.1"
     contents["git"] = {"commit": "0" * 40, "dirty": False}
+    contents["dataset"]["checksum"] = "another"
     (stored / "run.json").write_text(json.dumps(contents))
     finished = fork_command(
         "train",
@@ -123,9 +124,10 @@ def test_other_versions_another_commit_and_changes_are_said_and_changes_win(
         cwd=tmp_path,
     )
     assert finished.returncode == 0, finished.stderr
-    versions, commit = (line for line in finished.stdout.splitlines() if "WARNING" in line)
+    versions, commit, data = (line for line in finished.stdout.splitlines() if "WARNING" in line)
     assert f"other versions than in {stored}: torch 0.1 (now {torch.__version__[:4]}" in versions
     assert f"another commit than in {stored}: {'0' * 40} (now " in commit
+    assert f"other data than in {stored}: {{'name': 'mnist_5k', 'checksum': 'another'}}" in data
     new = rows(tmp_path / "new")
     assert len(new) == 2
     assert new[0] == rows(original)[0]

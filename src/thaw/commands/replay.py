@@ -51,7 +51,7 @@ def compose_from(run_dir: Path, arguments: Sequence[str], conf: Path) -> str:
     """
     for argument in arguments:
         group = argument.partition("=")[0].lstrip("+~").partition("@")[0]
-        if (conf / group).is_dir():
+        if (conf / group).is_dir() and not group.startswith("hydra/"):
             raise InputError(
                 f"replay= goes with values such as trainer.max_epochs=3, not with a choice of "
                 f"another {group}: {argument}"

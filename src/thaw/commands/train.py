@@ -78,6 +78,7 @@ def _run(cfg: DictConfig, run_dir: Path) -> None:
             pl.seed_everything(cfg.seed, verbose=False)
             experiment, trainer = prepare(cfg, run_dir, choices)
             record_origin(run_dir, cfg)
+        _warn_of_other_data(cfg, run_dir)
         start = time.perf_counter()
         with logging_redirect_tqdm():
             trainer.fit(
@@ -189,6 +190,13 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
         log.warning("%s", line)
     choices: dict[str, Any] = runs.read_record(stored).get("choices") or {}
     return choices
+
+
+def _warn_of_other_data(cfg: DictConfig, run_dir: Path) -> None:
+    if cfg.replay is not None:
+        then, now = (runs.read_record(each).get("dataset") for each in (Path(cfg.replay), run_dir))
+        if then != now:
+            log.warning("other data than in %s: %s (now %s)", cfg.replay, then, now)
 
 
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
