@@ -20,8 +20,12 @@ LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 PREVIOUS_CHECKPOINT = Path("checkpoints") / "previous.ckpt"
 BEST_CHECKPOINT = Path("checkpoints") / "best.ckpt"
 CONFIG = Path(".hydra") / "config.yaml"
+HYDRA = Path(".hydra") / "hydra.yaml"
 OVERRIDES = Path(".hydra") / "overrides.yaml"
 MAX_TEXT_BYTES = 100_000_000
+GIT_DIFF = "git.diff"
+REQUIREMENTS = "requirements.txt"
+LOCK = ".lock"
 STATUSES = ("running", "completed", "failed", "interrupted")
 
 
@@ -56,6 +60,11 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
+    """Write a whole file or none, in UTF-8; otherwise as :func:`write_atomically`."""
+    write_atomically(path, text.encode())
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
     """Write a whole file or none: a reader never sees half of it.
 
     Raises:
@@ -64,13 +73,21 @@ def write_text_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with writing(path), os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with writing(path), os.fdopen(handle, "wb") as file:
+            file.write(contents)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def write_if_changed(path: Path, contents: bytes) -> None:
+    """Have a file hold ``contents``, touching it only where it does not; no file for nothing."""
+    if not contents:
+        path.unlink(missing_ok=True)
+    elif not path.is_file() or path.read_bytes() != contents:
+        write_atomically(path, contents)
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:

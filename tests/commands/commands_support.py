@@ -24,6 +24,19 @@ TINY = [
     "callbacks.samples.num_samples=4",
 ]
 
+# The least that can be trained: two steps an epoch, no scores, no images.
+LEAST = [
+    "data=mnist_5k",
+    "metrics=none",
+    "model.hidden=[2]",
+    "model.kernel_size=3",
+    "schedule.timesteps=10",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+    "trainer.max_epochs=1",
+    "callbacks.samples.at_epochs=[]",
+]
+
 
 def record(run_dir: Path) -> dict[str, Any]:
     """The contents of run.json."""

@@ -114,3 +114,25 @@ class Breaks(pl.Callback):
         if trainer.global_step == self.step:
             with torch.no_grad():
                 next(pl_module.parameters()).fill_(torch.inf)
+
+
+class EndOnce(pl.Callback):
+    """Sends this process a signal after a step of one run of a sweep, and never again.
+
+    Args:
+        marker: a file that says that it was sent.
+        seed: the run's own.
+        of_seed: of the run that is meant.
+        step: of the optimiser, counted from 1.
+        signal_number: SIGKILL ends it at once.
+    """
+
+    def __init__(self, marker: str, seed: int, of_seed: int, step: int, signal_number: int) -> None:
+        self.marker = Path(marker)
+        self.step = step if seed == of_seed else 0
+        self.signal_number = signal_number
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), self.signal_number)

@@ -1,7 +1,6 @@
 """A sweep with a name, taken up again by the same command: what is missing runs, nothing else."""
 
 import csv
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -11,8 +10,10 @@ import pytest
 from commands_support import TINY, record
 from omegaconf import DictConfig, OmegaConf
 
+from thaw import runs
 from thaw.commands.config import job_name, run_name, sweep_directory
-from thaw.commands.train import _is_finished
+from thaw.commands.recording import reason_to_skip
+from thaw.commands.sweeps import write_summary
 from thaw.training.experiment import resolved
 
 # A dictionary, since of two overrides of one key the order would matter.
@@ -51,7 +52,7 @@ def files(run_dir: Path) -> dict[str, tuple[int, bytes]]:
 
 
 class Story(NamedTuple):
-    """Three times one sweep: a job fails half-way, goes on, and there is nothing left to do.
+    """Four times one sweep: a job fails half-way, stays so, goes on, and nothing is left to do.
 
     Per command its process, the sweep.csv after it, and the files of the job that was finished
     by the first.
@@ -75,6 +76,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, fork_command) -> Story:
     for arguments in (
         ["sweep.name=two", *JOB, "seed=1,2"],
         ["sweep.name=two", *JOB, "seed=1,2"],
+        ["sweep.name=two", *JOB, "seed=1,2", "sweep.retry_failed=true"],
         ["seed=2,1", *reversed(JOB), "sweep.name=two"],
     ):
         story.processes.append(fork_command("train", "-m", *arguments, cwd=folder))
@@ -95,8 +97,18 @@ def test_a_job_that_fails_half_way_is_said_and_the_others_are_done(story: Story)
     assert rows["1"]["epochs"] == "1"  # it had begun
 
 
-def test_again_what_is_missing_goes_on_where_it_stopped(story: Story) -> None:
+def test_again_a_failed_job_is_not_run_again_and_it_is_said_why(story: Story) -> None:
     second = story.processes[1]
+    assert second.returncode == 0, second.stderr
+    (line,) = (line for line in second.stdout.splitlines() if "failed before" in line)
+    assert "samples" in line
+    assert line.endswith(f"sweep.retry_failed=true runs it again: {story.sweep / directory(1)}")
+    assert not re.search(r"epoch \d+/\d+", second.stdout)
+    assert story.tables[1] == story.tables[0]
+
+
+def test_asked_to_retry_what_failed_goes_on_where_it_stopped(story: Story) -> None:
+    second = story.processes[2]
     assert second.returncode == 0, second.stderr
     failed = story.sweep / directory(1)
     assert f"continuing from {failed / 'checkpoints' / 'last.ckpt'}" in second.stdout
@@ -111,24 +123,24 @@ def test_a_finished_job_is_not_run_again_and_its_files_stay_as_they_are(story: S
     finished = story.sweep / directory(2)
     line = f"finished already, not run again: {finished}"
     assert line not in story.processes[0].stdout
-    for again in (1, 2):
+    for again in (1, 2, 3):
         assert story.processes[again].stdout.count(line) == 1
         for name in ("checkpoints/last.ckpt", "metrics.csv", "run.json", "samples/epoch_0002.png"):
             assert story.finished[again][name] == story.finished[0][name], name
 
 
 def test_in_another_order_the_jobs_have_the_same_directories(story: Story) -> None:
-    third = story.processes[2]
-    assert third.returncode == 0, third.stderr
-    assert third.stdout.count("finished already, not run again") == 2
-    assert not re.search(r"epoch \d+/\d+", third.stdout)
+    last = story.processes[3]
+    assert last.returncode == 0, last.stderr
+    assert last.stdout.count("finished already, not run again") == 2
+    assert not re.search(r"epoch \d+/\d+", last.stdout)
     found = {path.name for path in story.sweep.iterdir() if path.is_dir()}
     assert found == {directory(1), directory(2)}
-    assert story.tables[2] == story.tables[1]
+    assert story.tables[3] == story.tables[2]
 
 
 def test_sweep_csv_is_complete_whatever_ran_last(story: Story) -> None:
-    rows = jobs(story.tables[2])
+    rows = jobs(story.tables[3])
     assert sorted(rows) == ["1", "2"]
     losses = []
     for seed, row in rows.items():
@@ -144,7 +156,7 @@ def test_sweep_csv_is_complete_whatever_ran_last(story: Story) -> None:
 
 
 def test_the_table_on_the_screen_shows_only_what_tells_the_jobs_apart(story: Story) -> None:
-    lines = story.processes[1].stdout.splitlines()
+    lines = story.processes[2].stdout.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("overrides "))
     header, rule, *body = lines[start : lines.index("", start)]
     assert set(rule) == {"-"}
@@ -169,37 +181,65 @@ def test_a_run_s_record_holds_what_a_report_needs(story: Story) -> None:
 
 def config(**changes: object) -> DictConfig:
     return OmegaConf.create(
-        {"resume": "auto", "optimizer": {"lr": 2e-4}, "sizes": [1, 2]} | changes
+        {
+            "resume": "auto",
+            "optimizer": {"lr": 2e-4},
+            "sizes": [1, 2],
+            "classes": {1: float("inf")},  # as run.json cannot hold it
+            "sweep": {"name": "two", "retry_failed": False},
+        }
+        | changes
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "kept", "expected"),
     [
-        ({}, {"status": "completed"}, True),
-        ({}, {"status": "failed"}, False),
-        ({}, {"status": "interrupted"}, False),
-        ({}, {"status": "running"}, False),
-        ({"optimizer": {"lr": 3e-4}}, {"status": "completed"}, False),
-        ({"more": 1}, {"status": "completed"}, False),
-        ({}, {"status": "completed", "config": None}, False),
-        ({}, None, False),
+        ({}, {"status": "completed"}, "finished already, not run again"),
+        ({"name": "x"}, {"status": "completed"}, "finished already, not run again"),
+        ({}, {"status": "failed", "error": "no disk"}, "failed before (no disk)"),
+        ({"sweep": {"name": "two", "retry_failed": True}}, {"status": "failed"}, None),
+        ({}, {"status": "interrupted"}, None),
+        ({}, {"status": "running"}, None),
+        ({"optimizer": {"lr": 3e-4}}, {"status": "completed"}, None),
+        ({"optimizer": {"lr": 3e-4}}, {"status": "failed"}, None),
+        ({"more": 1}, {"status": "completed"}, None),
+        ({}, {"status": "completed", "config": None}, None),
+        ({}, None, None),
     ],
 )
-def test_finished_is_what_ended_well_with_this_very_configuration(
-    changes: dict[str, object], kept: dict[str, object] | None, expected: bool, tmp_path: Path
+def test_left_as_it_is_what_ended_with_this_very_configuration(
+    changes: dict[str, object],
+    kept: dict[str, object] | None,
+    expected: str | None,
+    tmp_path: Path,
 ) -> None:
     if kept is not None:
-        contents = {"config": resolved(config())} | kept
-        (tmp_path / "run.json").write_text(json.dumps(contents))
-    assert _is_finished(config(**changes), tmp_path) is expected
+        runs.update_record(tmp_path, {"config": resolved(config())} | kept)
+    reason = reason_to_skip(config(**changes), tmp_path, is_sweep=True)
+    assert (reason or "").startswith(expected or "")
+    assert (reason is None) == (expected is None)
+
+
+def test_a_single_run_that_failed_is_taken_up_by_the_same_command(tmp_path: Path) -> None:
+    runs.update_record(tmp_path, {"config": resolved(config()), "status": "failed"})
+    assert reason_to_skip(config(), tmp_path, is_sweep=False) is None
 
 
 def test_who_says_never_resume_has_it_run_again(tmp_path: Path) -> None:
     never = config(resume="never")
-    contents = {"status": "completed", "config": resolved(never)}
-    (tmp_path / "run.json").write_text(json.dumps(contents))
-    assert not _is_finished(never, tmp_path)
+    runs.update_record(tmp_path, {"status": "completed", "config": resolved(never)})
+    assert reason_to_skip(never, tmp_path, is_sweep=True) is None
+
+
+def test_a_damaged_record_of_one_job_leaves_the_others_their_rows(tmp_path: Path) -> None:
+    runs.update_record(tmp_path / "0_x", {"status": "completed", "overrides": ["x=1"]})
+    (tmp_path / "1_x").mkdir()
+    (tmp_path / "1_x" / "run.json").write_text("{")
+    rows = write_summary(tmp_path)
+    assert [row["status"] for row in rows] == ["completed", "damaged"]
+    assert "1_x/run.json is damaged" in rows[1]["error"]
+    assert (tmp_path / "sweep.csv").is_file()
 
 
 def test_a_named_sweep_s_jobs_are_called_by_their_overrides_alone() -> None:

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from thaw.commands import config
+from thaw.commands import config, replay
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.stored_overrides import stored_overrides
 from thaw.commands.sweeps import print_summary
@@ -27,6 +27,7 @@ TEXT_KEYS = (
     "run",
     "runs",
     "resume",
+    "replay",
     "out",
     "images",
     "title",
@@ -69,7 +70,9 @@ def run(command: str) -> NoReturn:
 
 def _run_hydra(command: str) -> None:
     sys.argv[1:] = prepare_arguments(sys.argv[1:], command)
-    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)
+    stored = replay.replayed(sys.argv[1:]) if command == "train" else None
+    name = replay.compose_from(stored, sys.argv[1:], CONF) if stored else command
+    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
     try:
         main(_task(command))()
     except Escaped as escaped:
@@ -94,12 +97,14 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     """Quote paths and titles that Hydra's grammar would trip over, and open ``resume=DIR``.
 
     Raises:
-        InputError: the directory to resume holds no run.
+        InputError: the directory to resume holds no run, or another is to be replayed.
     """
     for argument in arguments:
         key, _, directory = argument.partition("=")
         if key == "resume" and directory not in ("auto", "never"):
             others = [other for other in arguments if other != argument]
+            if any(other.startswith("replay=") for other in others):
+                raise InputError("give either resume=DIR or replay=DIR")
             arguments = _resume_arguments(Path(directory), others)
     return [_quote_text(_added_where_absent(argument, command)) for argument in arguments]
 
@@ -125,7 +130,11 @@ def _quote_text(argument: str) -> str:
 def _resume_arguments(run_dir: Path, arguments: list[str]) -> list[str]:
     lists = [argument for argument in arguments if argument.startswith("trusted=")]
     trusted = re.findall(r"[\w.]+", lists[-1].removeprefix("trusted=")) if lists else []
-    stored = stored_overrides(run_dir, trusted)
+    stored = [
+        override
+        for override in stored_overrides(run_dir, trusted)
+        if not override.startswith("resume=")  # a never of then is no wish of now
+    ]
     options = [argument for argument in arguments if argument.startswith("-")]
     changes = [argument for argument in arguments if not argument.startswith("-")]
     return [*options, *stored, *changes, f"hydra.run.dir={run_dir}"]

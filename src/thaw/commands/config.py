@@ -19,6 +19,7 @@ class Sweep:
     """What concerns a whole sweep."""
 
     name: str | None = None
+    retry_failed: bool = False
 
 
 @dataclass
@@ -48,7 +49,10 @@ class TrainConfig:
     logger: Any = MISSING
     trainer: Any = MISSING
     seed: int = 0
+    deterministic: bool = False
     resume: str = "auto"
+    replay: str | None = None
+    trusted: list[str] = field(default_factory=list)
     name: str | None = None
     sweep: Sweep = field(default_factory=Sweep)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

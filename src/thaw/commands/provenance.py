@@ -1,5 +1,6 @@
 """Where a run comes from: versions, git commit, machine. Needs neither torch nor Lightning."""
 
+import functools
 import os
 import platform
 import shlex
@@ -19,6 +20,7 @@ PACKAGES = (
     "omegaconf",
     "numpy",
 )
+GIT_TIMEOUT_S = 10
 
 
 def versions() -> dict[str, str | None]:
@@ -32,12 +34,40 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def git_state(directory: Path) -> dict[str, Any] | None:
-    """Commit and whether tracked files differ from it; None outside a repository or without git."""
-    commit = _git(directory, "rev-parse", "HEAD")
-    if not commit:
-        return None
-    return {"commit": commit, "dirty": bool(_git(directory, "status", "--porcelain", "-uno"))}
+@functools.cache
+def requirements() -> str:
+    """Every installed distribution in a line as pip takes it, ``NAME==VERSION``, sorted."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:  # a damaged installation has none
+            found.setdefault(name, distribution.version)  # the first one is what is imported
+    return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
+
+
+@functools.cache
+def git_state(checkout: Path) -> tuple[dict[str, Any] | None, bytes]:
+    """The commit of a checkout, whether it was changed since, and the changes as a patch.
+
+    New files in ``src`` and ``conf`` are among the changes. Asked again, the answer is the same,
+    for the code that a process runs is that of its start.
+
+    Args:
+        checkout: the root of its working tree; a repository around it is none of it.
+
+    Returns:
+        ``{"commit": ..., "dirty": ...}``, None without git or a repository; and the patch.
+    """
+    lines = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").decode(errors="replace")
+    root, _, commit = lines.strip().partition("\n")
+    if not commit or Path(root).resolve() != checkout.resolve():
+        return None, b""
+    plain = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--binary")
+    patch = _git(checkout, *plain, "HEAD")
+    new = _git(checkout, "ls-files", "--others", "--exclude-standard", "-z", "--", "src", "conf")
+    for name in filter(None, new.split(b"\0")):
+        patch += _git(checkout, *plain, "--no-index", "--", os.devnull, os.fsdecode(name))
+    return {"commit": commit, "dirty": bool(patch)}, patch
 
 
 def processor() -> str:
@@ -60,11 +90,13 @@ def tensorboard_command(logdir: Path) -> str:
     return f"{program} --logdir {shlex.quote(str(logdir))}"
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
+def _git(checkout: Path, *arguments: str) -> bytes:
+    """What git writes, as it is; nothing where there is no git, or no answer in time."""
     try:
         result = subprocess.run(
-            ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=10
+            ["git", *arguments], cwd=checkout, capture_output=True, timeout=GIT_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
+        return b""
+    # 1 is a difference; with an error there may be half an answer.
+    return result.stdout if result.returncode in (0, 1) else b""

@@ -27,14 +27,22 @@ _sweep_dirs: list[Path] = []
 
 
 class SweepSummary(Callback):
-    """Rewrites sweep.csv as each job of a multirun ends, so that a killed sweep has one too."""
+    """Rewrites sweep.csv as each job of a multirun ends; ``write_summaries`` is for its start.
+
+    So a sweep that is killed has one too.
+    """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
-        for sweep_dir in _sweep_dirs:
-            write_summary(sweep_dir)
+        write_summaries()
+
+
+def write_summaries() -> None:
+    """Write sweep.csv of every sweep that this process runs."""
+    for sweep_dir in _sweep_dirs:
+        write_summary(sweep_dir)
 
 
 def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
@@ -78,7 +86,10 @@ def print_summary() -> None:
 
 
 def _row(run_dir: Path) -> dict[str, Any]:
-    record = runs.read_record(run_dir)
+    try:
+        record = runs.read_record(run_dir)
+    except ValueError as problem:  # the other jobs have their rows
+        record = {"status": "damaged", "error": str(problem)}
     scores = (record.get("last_epoch") or {}) | (record.get("final_scores") or {})
     row = {
         "job": run_dir.name,

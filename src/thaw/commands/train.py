@@ -4,24 +4,27 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, as_input_errors, one_line
-from thaw.commands.provenance import git_state, processor, tensorboard_command, versions
+from thaw.commands.errors import InputError, as_input_errors
+from thaw.commands.locks import InUseError, locked
+from thaw.commands.provenance import processor, tensorboard_command, versions
+from thaw.commands.recording import reason_to_skip, record_origin, recorded
+from thaw.commands.replay import changes_since
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.stopping import Stopped
 from thaw.training.callbacks.checkpoints import Checkpoints, StopAfterStep
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
@@ -35,6 +38,7 @@ from thaw.training.compatibility import check_fits
 from thaw.training.estimate import final_estimate
 from thaw.training.experiment import Experiment, build, check_classes, make, resolved
 from thaw.training.restoration import check_restored, final_restoration
+from thaw.training.stored_targets import check_training
 
 log = logging.getLogger(__name__)
 RESUME = ("auto", "never")
@@ -43,23 +47,42 @@ RESUME = ("auto", "never")
 def main(cfg: DictConfig) -> None:
     """Train as configured, into Hydra's output directory.
 
+    A job of a sweep is left to another process that is at it.
+
     Raises:
         InputError: the configuration or an input is wrong; nothing was trained.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     _quieten()
-    if _is_finished(cfg, run_dir):
-        log.info("finished already, not run again: %s", run_dir)
-        return
+    # Of a run on several devices the first process has the directory for all.
+    is_first = getattr(rank_zero_only, "rank", 0) == 0
+    try:
+        with locked(run_dir) if is_first else nullcontext():
+            with as_input_errors():
+                reason = reason_to_skip(cfg, run_dir, is_sweep)
+            if reason is None:
+                _run(cfg, run_dir)
+            else:
+                log.info("%s: %s", reason, run_dir)
+    except InUseError as error:
+        if not is_sweep:
+            raise
+        log.info("left out: %s", error)
+
+
+def _run(cfg: DictConfig, run_dir: Path) -> None:
     with recorded(run_dir, cfg):
         _warn_of_what_has_no_effect(cfg)
         checkpoint = _checkpoint_to_resume(cfg, run_dir)
         with as_input_errors():
+            choices = _choices(cfg)
             pl.seed_everything(cfg.seed, verbose=False)
-            choices = HydraConfig.get().runtime.choices
             experiment, trainer = prepare(cfg, run_dir, choices)
             if checkpoint is not None:
                 check_fits(checkpoint, experiment.module)
+            record_origin(run_dir, cfg)
+        _warn_of_other_data(cfg, run_dir)
         start = time.perf_counter()
         with logging_redirect_tqdm(), runs.writing(run_dir):
             trainer.fit(
@@ -101,7 +124,6 @@ def prepare(
         {
             "dataset": provenance["dataset"],
             "encoder": encoder,
-            "config": provenance["config"],
             "choices": dict(choices),
             "cpu": processor(),
             "device": _device_name(trainer.strategy.root_device),
@@ -158,66 +180,27 @@ def _make_scores(cfg: DictConfig, experiment: Experiment) -> list[EpochScores]:
     return scores
 
 
-@contextmanager
-def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
-    """Keep run.json true from the first moment to the last, however the run ends."""
-    start = datetime.now(UTC)
-    previous = runs.read_record(run_dir)
-    runs.update_record(
-        run_dir,
-        {
-            "status": "running",
-            "name": cfg.name or run_dir.name,
-            "overrides": list(HydraConfig.get().overrides.task),
-            "seed": cfg.seed,
-            "versions": versions(),
-            "git": git_state(CONF.parent),
-            "start": previous.get("start") or start.isoformat(timespec="seconds"),
-            "error": None,
-        },
-    )
-    status, error = "failed", None
-    try:
-        yield
-        status = "completed"
-    except Stopped:
-        status = "interrupted"
-        raise
-    except InputError as problem:
-        error = one_line(problem)
-        _log_to_files(error)
-        raise
-    except BaseException as problem:
-        error = one_line(problem)
-        log.exception("the run failed")
-        raise
-    finally:
-        end = datetime.now(UTC)
-        wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
-        changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
-        try:
-            runs.update_record(run_dir, {"status": status, "error": error} | changes)
-        except runs.WriteError:
-            # What ended the run is said first.
-            if status == "completed":
-                raise
-            log.exception("run.json could only be marked")
+def _choices(cfg: DictConfig) -> dict[str, Any]:
+    """What was chosen from each group; of a stored run what it had chosen, if it may be run.
+
+    Raises:
+        ValueError: its configuration names a class outside the packages that are trusted.
+    """
+    if cfg.replay is None:
+        return dict(HydraConfig.get().runtime.choices)
+    stored = Path(cfg.replay)
+    check_training(resolved(cfg), cfg.trusted)
+    for line in changes_since(stored, CONF.parent):
+        log.warning("%s", line)
+    choices: dict[str, Any] = runs.read_record(stored).get("choices") or {}
+    return choices
 
 
-def _log_to_files(message: str) -> None:
-    """Into train.log only: the screen shows the same line at the very end."""
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)
-
-
-def _is_finished(cfg: DictConfig, run_dir: Path) -> bool:
-    """Whether the run in this directory ended well, of this very configuration."""
-    if cfg.resume != "auto":
-        return False
-    record = runs.read_record(run_dir)
-    return record.get("status") == "completed" and record.get("config") == resolved(cfg)
+def _warn_of_other_data(cfg: DictConfig, run_dir: Path) -> None:
+    if cfg.replay is not None:
+        then, now = (runs.read_record(each).get("dataset") for each in (Path(cfg.replay), run_dir))
+        if then != now:
+            log.warning("other data than in %s: %s (now %s)", cfg.replay, then, now)
 
 
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:

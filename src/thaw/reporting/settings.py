@@ -12,8 +12,8 @@ CHOICES = (
     "objective/timesteps", "sampler", "sampler/grid", "prior", "optimizer", "lr_scheduler", "ema",
     "data",
 )  # fmt: skip
-HIDDEN = ("callbacks.", "logger.", "resume", "name", "sweep.", "seed", "data.root",
-          "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
+HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep.", "seed",
+          "data.root", "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
           "degradation.seed", "data.seed", "degradation.schedule")  # fmt: skip
 
 

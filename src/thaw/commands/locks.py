@@ -1,0 +1,35 @@
+"""A lock on a run directory, which ends with the process that holds it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from thaw import runs
+from thaw.commands.errors import InputError
+
+
+class InUseError(InputError):
+    """Another process is at work in the run directory."""
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Have a run directory for this process alone.
+
+    The operating system holds the lock: it ends with the process, however that ends, and the file
+    that stays behind locks nothing.
+
+    Raises:
+        InUseError: another process has it.
+    """
+    lock = FileLock(run_dir / runs.LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InUseError(f"{run_dir} is in use: another process is training there") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,145 @@
+"""Keeps a run directory true: run.json from the first moment to the last, and what is run there."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from thaw import runs
+from thaw.commands.app import CONF
+from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.provenance import git_state, requirements, versions
+from thaw.commands.replay import OF_THE_COMMAND
+from thaw.commands.sweeps import write_summaries
+from thaw.stopping import Stopped
+from thaw.training.experiment import resolved
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
+    """Keep run.json true, however the run ends.
+
+    A run that had begun before is left as it was where this command's input is refused.
+    """
+    start = datetime.now(UTC)
+    previous = runs.read_record(run_dir)
+    had_begun = "dataset" in previous
+    changes: dict[str, Any] = {
+        "status": "running",
+        "start": previous.get("start") or start.isoformat(timespec="seconds"),
+        "error": None,
+    }
+    status, error = "failed", None
+    try:
+        runs.update_record(run_dir, changes)
+        if not had_begun:
+            with as_input_errors():
+                record_origin(run_dir, cfg)
+        write_summaries()
+        yield
+        status = "completed"
+    except Stopped:
+        status = "interrupted"
+        raise
+    except InputError as problem:
+        error = one_line(problem)
+        _log_to_files(error)
+        if had_begun:
+            status, error = previous.get("status", status), previous.get("error")
+        raise
+    except BaseException as problem:
+        error = one_line(problem)
+        log.exception("the run failed")
+        raise
+    finally:
+        end = datetime.now(UTC)
+        wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
+        changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
+        try:
+            runs.update_record(run_dir, {"status": status, "error": error} | changes)
+        except runs.WriteError:
+            # What ended the run is said first.
+            if status == "completed":
+                raise
+            log.exception("run.json could only be marked")
+
+
+def record_origin(run_dir: Path, cfg: DictConfig) -> None:
+    """Say in a run directory what is run there: the configuration, its overrides, the code.
+
+    Hydra would write ``.hydra`` itself, but before anything is checked: what is refused would be
+    taken up by the next ``resume=``.
+    """
+    git, patch = git_state(CONF.parent)
+    # What is run again is the same run.
+    overrides = [
+        override
+        for override in HydraConfig.get().overrides.task
+        if not override.startswith("sweep.retry_failed=")
+    ]
+    runs.update_record(
+        run_dir,
+        {
+            "name": cfg.name or run_dir.name,
+            "overrides": overrides,
+            "seed": cfg.seed,
+            "versions": versions(),
+            "git": git,
+        },
+    )
+    for name, contents in (
+        (runs.CONFIG, OmegaConf.to_yaml(cfg)),
+        (runs.HYDRA, OmegaConf.to_yaml({"hydra": HydraConfig.get()})),
+        (runs.OVERRIDES, OmegaConf.to_yaml(overrides)),
+    ):
+        runs.write_if_changed(run_dir / name, contents.encode())
+    runs.write_if_changed(run_dir / runs.GIT_DIFF, patch)
+    runs.write_if_changed(run_dir / runs.REQUIREMENTS, requirements().encode())
+    # Last, for what refers to something that is not there cannot be resolved.
+    runs.update_record(run_dir, {"config": resolved(cfg)})
+
+
+def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:
+    """Why the run in this directory is not run again by this very configuration, if so.
+
+    One that is finished is not; one that failed is not in a sweep, unless it is asked for.
+    """
+    if cfg.resume != "auto":
+        return None
+    record = runs.read_record(run_dir)
+    status = record.get("status")
+    if status not in ("completed", "failed") or not _is_of(record.get("config"), cfg):
+        return None
+    if status == "completed":
+        return "finished already, not run again"
+    if is_sweep and not cfg.sweep.retry_failed:
+        return f"failed before ({record.get('error')}), sweep.retry_failed=true runs it again"
+    return None
+
+
+def _is_of(config: Any, cfg: DictConfig) -> bool:
+    """Whether a stored configuration trains what ``cfg`` does."""
+    if not isinstance(config, dict):
+        return False
+    # As it comes back from run.json, in which keys are text and some numbers have no word.
+    current = json.loads(json.dumps(runs.finite(resolved(cfg))))
+    return all(
+        config.get(key) == current.get(key)
+        for key in (config.keys() | current.keys()) - set(OF_THE_COMMAND)
+    )
+
+
+def _log_to_files(message: str) -> None:
+    """Into train.log only: the screen shows the same line at the very end."""
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)

@@ -1,0 +1,118 @@
+"""A run directory is one process's at a time, also when whole sweeps meet in it."""
+
+import csv
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands_support import LEAST, record
+
+from thaw.commands.config import run_name
+from thaw.commands.locks import InUseError, locked
+
+Run = Callable[..., Any]
+HOLD = """
+import sys, time
+from pathlib import Path
+from thaw.commands.locks import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def directory(seed: int) -> str:
+    return run_name("__".join(sorted([*LEAST, f"seed={seed}"])))
+
+
+def rows(table: Path) -> dict[str, str]:
+    """The status of each job of a sweep.csv by its seed."""
+    with table.open(newline="") as file:
+        return {row["seed"]: row["status"] for row in csv.DictReader(file)}
+
+
+def test_a_lock_ends_with_its_process_and_what_it_leaves_locks_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InUseError, match="in use"), locked(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert (tmp_path / ".lock").is_file()
+    for _ in range(2):
+        with locked(tmp_path):
+            pass
+
+
+def test_a_run_in_a_directory_in_use_is_refused_and_touches_nothing(
+    tmp_path: Path, fork_command: Run
+) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    with locked(run_dir):
+        refused = fork_command("train", *LEAST, f"hydra.run.dir={run_dir}", cwd=tmp_path)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line == f"thaw: {run_dir} is in use: another process is training there"
+    assert {path.name for path in run_dir.iterdir()} == {".lock", "train.log"}
+
+
+def test_a_sweep_leaves_out_a_job_that_is_run_elsewhere(tmp_path: Path, fork_command: Run) -> None:
+    sweep = tmp_path / "multirun" / "both"
+    elsewhere = sweep / directory(1)
+    elsewhere.mkdir(parents=True)
+    with locked(elsewhere):
+        finished = fork_command("train", "-m", *LEAST, "seed=1,2", "sweep.name=both", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count(f"left out: {elsewhere} is in use") == 1
+    assert not (elsewhere / "run.json").exists()
+    assert record(sweep / directory(2))["status"] == "completed"
+    assert rows(sweep / "sweep.csv") == {"2": "completed"}
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory, fork_command: Run) -> tuple[Path, list[Any]]:
+    """Two identical sweeps with a name and two without, all started together."""
+    folder = tmp_path_factory.mktemp("at once")
+    names = [["sweep.name=same"], ["sweep.name=same"], [], []]
+    with ThreadPoolExecutor(len(names)) as pool:
+        started = [
+            pool.submit(fork_command, "train", "-m", *LEAST, "seed=1,2", *name, cwd=folder)
+            for name in names
+        ]
+        finished = [each.result() for each in started]
+    for each in finished:
+        assert each.returncode == 0, each.stderr
+    return folder, finished
+
+
+def test_two_identical_sweeps_at_once_train_each_job_once(at_once: tuple[Path, list[Any]]) -> None:
+    folder, (one, other, *_) = at_once
+    sweep = folder / "multirun" / "same"
+    assert rows(sweep / "sweep.csv") == {"1": "completed", "2": "completed"}
+    assert one.stdout.count("trained to epoch 1") + other.stdout.count("trained to epoch 1") == 2
+    for seed in (1, 2):
+        run_dir = sweep / directory(seed)
+        assert (run_dir / "train.log").read_text().count("epoch 1/1") == 1
+        assert len((run_dir / "metrics.csv").read_text().splitlines()) == 2
+        assert len(list(run_dir.glob("events.*"))) == 1
+
+
+def test_two_sweeps_without_a_name_have_folders_of_their_own(
+    at_once: tuple[Path, list[Any]],
+) -> None:
+    folder, (*_, one, other) = at_once
+    tables = list(folder.glob("multirun/*/*/sweep.csv"))
+    assert len(tables) == 2
+    for table in tables:
+        assert rows(table) == {"1": "completed", "2": "completed"}
+        assert len(list(table.parent.glob("*/run.json"))) == 2
+    for each in (one, other):
+        assert each.stdout.count("trained to epoch 1") == 2

@@ -1,0 +1,98 @@
+"""What a run says of its code: a commit, a patch that gives the code back, every package."""
+
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from thaw import runs
+from thaw.commands.provenance import git_state, requirements
+
+
+def git(folder: Path, *arguments: str, **options: bytes) -> str:
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    command = ["git", *identity, *arguments]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, **options
+    ).stdout.decode()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository of one commit with an awkward file, without changes."""
+    folder = tmp_path / "check out"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "old.py").write_bytes(b"first\r\nsecond \xff\n")
+    (folder / "note").write_text("kept\n")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def test_without_changes_there_is_a_commit_and_no_patch(checkout: Path) -> None:
+    commit = git(checkout, "rev-parse", "HEAD").strip()
+    (checkout / "note.txt").write_text("neither in src nor in conf")
+    assert git_state(checkout) == ({"commit": commit, "dirty": False}, b"")
+
+
+def test_the_patch_gives_back_what_was_changed_and_what_is_new(
+    checkout: Path, tmp_path: Path
+) -> None:
+    git(checkout, "config", "color.ui", "always")
+    git(checkout, "config", "diff.external", "false")
+    changed = {
+        "src/old.py": b"first\r\nanother \xfe\n",
+        "src/new.py": b"trailing \n\n",
+        "conf/any thing.yaml": b"key: value",
+    }
+    for name, contents in changed.items():
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_bytes(contents)
+    (checkout / "note").unlink()
+    state, patch = git_state(checkout)
+    assert state is not None
+    assert state["dirty"]
+    other = tmp_path / "other"
+    git(tmp_path, "clone", "-q", str(checkout), str(other))
+    git(other, "apply", "-", input=patch)
+    for name, contents in changed.items():
+        assert (other / name).read_bytes() == contents
+    assert not (other / "note").exists()
+
+
+def test_only_thaw_s_own_repository_counts(checkout: Path, tmp_path: Path) -> None:
+    assert git_state(checkout / "src") == (None, b"")
+    assert git_state(tmp_path) == (None, b"")
+
+
+def test_without_git_nothing_is_known_and_nothing_fails(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert git_state(checkout) == (None, b"")
+
+
+def test_every_installed_package_is_listed_as_pip_takes_it() -> None:
+    lines = requirements().splitlines()
+    assert f"torch=={metadata.version('torch')}" in lines
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", line) for line in lines)
+    names = [line.split("==")[0].lower() for line in lines]
+    assert names == sorted(set(names))
+    assert {"thaw", "numpy", "filelock"} <= set(names)
+
+
+def test_a_file_is_touched_only_where_it_differs_and_goes_when_empty(tmp_path: Path) -> None:
+    path = tmp_path / "git.diff"
+    runs.write_if_changed(path, b"")
+    assert not path.exists()
+    runs.write_if_changed(path, b"one")
+    before = path.stat()
+    runs.write_if_changed(path, b"one")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    runs.write_if_changed(path, b"two")
+    assert path.read_bytes() == b"two"
+    runs.write_if_changed(path, b"")
+    assert not path.exists()
