@@ -244,3 +244,17 @@ def test_more_images_than_there_is_memory_are_mapped(tmp_path: Path) -> None:
     images = mapped(path, (num_images, 3, 256, 256))
     chosen = images.index_select(0, torch.tensor([0, num_images - 1]))
     assert chosen.sum() == chosen[1, 2, 255, 255] == 7
+
+
+def test_no_other_program_is_started_to_read_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*arguments: object, **_: object) -> None:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(ValueError, match="cannot identify image file"):
+        read_image(tmp_path / "x.png", (3, 8, 8))

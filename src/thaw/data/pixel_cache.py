@@ -1,5 +1,6 @@
 """Images of any size and format as one file of uint8 pixels, made once and mapped into memory."""
 
+import functools
 import hashlib
 import logging
 import math
@@ -108,7 +109,7 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
     """
     channels, height, width = image_shape
     try:
-        with Image.open(path) as stored:
+        with Image.open(path, formats=_formats()) as stored:
             image = _plain(ImageOps.exif_transpose(stored), "L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     # Pillow's decoders raise nearly anything on a damaged file.
@@ -118,6 +119,13 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
             f"{path} is no image that can be read ({why}): repair it or take it out of the folder"
         ) from error
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """All that Pillow reads by itself: PostScript it hands to another program."""
+    Image.init()
+    return tuple(name for name in Image.ID if name != "EPS")
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:
