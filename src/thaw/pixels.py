@@ -1,10 +1,17 @@
 """The stated range of the images that a network sees, and the way to and from stored bytes."""
 
-import math
+from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from thaw.checks import check_between, check_list, check_whole, shown
+
+LARGEST = 1000
+SMALLEST_WIDTH = 0.001
+MAX_BANK_BYTES = 2**32
 
 
 class PixelRange(NamedTuple):
@@ -18,15 +25,14 @@ class PixelRange(NamedTuple):
         """From two numbers, as a configuration gives them.
 
         Raises:
-            ValueError: not two finite numbers with low < high.
+            ValueError: not two numbers from -1000 to 1000 with low < high, 0.001 apart.
         """
-        try:
-            low, high = (float(bound) for bound in bounds)  # type: ignore[attr-defined]
-        except (TypeError, ValueError):
-            low = high = math.nan
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        check_list("data.pixel_range", bounds, _check_bound, "[-0.5, 0.5]", 2)
+        low, high = (float(bound) for bound in bounds)  # type: ignore[attr-defined]
+        if low + SMALLEST_WIDTH > high:
             raise ValueError(
-                f"data.pixel_range must be two numbers [low, high] with low < high, not {bounds}"
+                "data.pixel_range must be two numbers [low, high] with low < high, at least "
+                f"{SMALLEST_WIDTH} apart, not {shown(bounds)}"
             )
         return cls(low, high)
 
@@ -39,3 +45,16 @@ class PixelRange(NamedTuple):
         """uint8 from floats of any shape, clamped to [low, high] and rounded to nearest."""
         scaled = (x.float() - self.low) * (255 / (self.high - self.low))
         return scaled.clamp_(0, 255).round_().to(torch.uint8)
+
+
+def check_bank(name: str, num_images: object, image_shape: Sequence[int]) -> None:
+    """Refuse a number of images, uint8 of ``image_shape``, that would fill more than 4 GiB.
+
+    Raises:
+        ValueError: naming the key and what is allowed.
+    """
+    check_whole(name, num_images, 1, max(1, MAX_BANK_BYTES // prod(image_shape)))
+
+
+def _check_bound(name: str, value: object) -> None:
+    check_between(name, value, -LARGEST, LARGEST)

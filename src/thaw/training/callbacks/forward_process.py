@@ -18,6 +18,9 @@ from thaw.seeding import generator
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
 
+# Each is drawn by itself.
+MAX_PANELS = 64
+
 
 class ForwardProcess(pl.Callback):
     """Writes ``figures/forward_process.png`` (x_0 ... x_t ... x_T), ``schedule.png`` and ``.csv``.
@@ -35,8 +38,8 @@ class ForwardProcess(pl.Callback):
     def __init__(
         self, run_dir: Path, data: ImageDataModule, num_images: int = 4, num_steps: int = 8
     ) -> None:
-        check_whole("callbacks.forward_process.num_images", num_images)
-        check_whole("callbacks.forward_process.num_steps", num_steps, 2)
+        check_whole("callbacks.forward_process.num_images", num_images, 1, MAX_PANELS)
+        check_whole("callbacks.forward_process.num_steps", num_steps, 2, MAX_PANELS)
         self.run_dir = run_dir
         self.data = data
         self.num_images = num_images

@@ -14,6 +14,8 @@ from thaw.seeding import derive_seed
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
 
+MAX_SAMPLES = 10_000
+
 
 class SampleGrid(pl.Callback):
     """Writes ``samples/epoch_0001.png``, ... from fixed noise with the run's full sampler.
@@ -34,11 +36,11 @@ class SampleGrid(pl.Callback):
         run_dir: Path,
         sampler: Sampler,
         seed: int,
-        at_epochs: Sequence[int | str] | str = (1, 5, 10, 20, 40, 60, "last"),
+        at_epochs: Sequence[int | str] | int | str = (1, 5, 10, 20, 40, 60, "last"),
         num_samples: int = 16,
     ) -> None:
-        check_whole("callbacks.samples.num_samples", num_samples)
-        epochs = [at_epochs] if isinstance(at_epochs, str) else list(at_epochs)
+        check_whole("callbacks.samples.num_samples", num_samples, 1, MAX_SAMPLES)
+        epochs = list(at_epochs) if isinstance(at_epochs, list | tuple) else [at_epochs]
         for epoch in epochs:
             if epoch not in ("last", "every"):
                 check_whole("each entry of callbacks.samples.at_epochs (or last, every)", epoch)
