@@ -1,7 +1,8 @@
 """Checks of what a user may set, each ending in one clear line."""
 
 import reprlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeGuard
 
 # The largest that torch and Lightning take, which count in 64 bits.
 LARGEST_WHOLE = 2**63 - 1
@@ -19,6 +20,11 @@ _short.maxlevel = 3
 def shown(value: object) -> str:
     """A value as it stands in a message: whole where it is short."""
     return " ".join(_short.repr(value).split())
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_whole(name: str, value: object, low: int = 1, high: int | None = None) -> None:
@@ -39,11 +45,7 @@ def check_between(name: str, value: object, low: float, high: float, open_: bool
     Raises:
         ValueError: naming the key, what is allowed and what was given.
     """
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (low < value < high or (not open_ and value in (low, high)))
-    ):
+    if is_number(value) and (low < value < high or (not open_ and value in (low, high))):
         return
     ends = " (ends excluded)" if open_ else ""
     raise ValueError(
@@ -90,13 +92,14 @@ def check_seed(name: str, value: object) -> None:
     check_whole(name, value, 0, LARGEST_SEED)
 
 
-def check_size(name: str, value: object, each: int, low: int = 1) -> None:
-    """Refuse a number of things, of ``each`` elements, that fill more than one gibibyte.
+def check_count(name: str, value: object, largest: int, low: int = 1) -> None:
+    """Refuse anything but a whole number of at least ``low``, or one too large to work with.
 
     Raises:
         ValueError: naming the key, what is allowed and what was given.
     """
-    check_whole(name, value, low, max(low, MAX_ELEMENTS // max(1, each)))
+    check_whole(name, value, low)
+    check_whole(name, value, low, max(low, largest))
 
 
 def check_list(
@@ -107,8 +110,12 @@ def check_list(
     Raises:
         ValueError: naming the key, an example and what was given.
     """
-    is_list = isinstance(value, list | tuple) and value and length in (None, len(value))
-    if not is_list:
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Sequence)
+        or not value
+        or length not in (None, len(value))
+    ):
         raise ValueError(f"{name} must be a list such as {such_as}, not {shown(value)}")
-    for entry in value:  # type: ignore[attr-defined]
+    for entry in value:
         check(f"each entry of {name}", entry)

@@ -27,7 +27,6 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from thaw.commands import config, train
 from thaw.commands.app import prepare_arguments
 from thaw.commands.errors import as_input_errors, outcome
-from thaw.data.photographs import Photographs
 from thaw.data.sources import ImageSet
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

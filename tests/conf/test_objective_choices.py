@@ -97,7 +97,7 @@ def test_a_configuration_from_before_the_choices_still_builds() -> None:
         ("schedule.rescale=true schedule.timesteps=20", "use schedule.timesteps=21 or more"),
         ("objective=huber objective.delta=0", "objective.delta must be a number"),
         ("+objective.weighting.mistyped=3", "unknown key objective.weighting.mistyped"),
-        ("objective/timesteps=importance objective.timesteps.history=0", "history must be a whole"),
+        ("objective/timesteps=importance objective.timesteps.history=0", "a whole number of at"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(overrides: str, message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from thaw.checks import MAX_ELEMENTS, check_between, check_whole
+from thaw.checks import MAX_ELEMENTS, check_between, check_count
 
 MAX_HISTORY = 100_000
 
@@ -63,7 +63,7 @@ class LossSecondMoment(UniformTimesteps):
 
     def __init__(self, history: int = 10, uniform_share: float = 0.001) -> None:
         super().__init__()
-        check_whole("objective.timesteps.history", history, 1, MAX_HISTORY)
+        check_count("objective.timesteps.history", history, MAX_HISTORY)
         check_between("objective.timesteps.uniform_share", uniform_share, 0, 1)
         self.history = history
         self.uniform_share = uniform_share

@@ -10,7 +10,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from thaw.checks import check_seed, check_whole
+from thaw.checks import check_count, check_seed, check_whole
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.guidance import check_guidance
@@ -107,7 +107,7 @@ def _make_scores(
     metrics: DictConfig, data: ImageDataModule, sampler: Sampler
 ) -> tuple[ScoreSuite | None, Sampler]:
     for key in ("num_samples", "final_num_samples"):
-        check_whole(f"metrics.{key}", metrics[key], 0, MAX_IMAGES)
+        check_count(f"metrics.{key}", metrics[key], MAX_IMAGES, 0)
         if metrics[key] == 1:
             raise ValueError(f"metrics.{key} must be 0 or at least 2: one image has no scores")
     for key in ("num_restored", "num_restored_each_epoch"):

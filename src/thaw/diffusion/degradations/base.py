@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor, nn
 
-from thaw.checks import MAX_ELEMENTS, check_whole
+from thaw.checks import MAX_ELEMENTS, check_count
 
 MAX_STEPS = 1_000_000
 
@@ -16,8 +16,7 @@ def check_num_steps(num_steps: object, each: int = 1) -> None:
     Raises:
         ValueError: naming what is allowed.
     """
-    largest = max(1, min(MAX_STEPS, MAX_ELEMENTS // each))
-    check_whole("degradation.num_steps", num_steps, 1, largest)
+    check_count("degradation.num_steps", num_steps, min(MAX_STEPS, MAX_ELEMENTS // each))
 
 
 class Degradation(nn.Module, ABC):

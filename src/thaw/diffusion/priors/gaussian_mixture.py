@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn import mixture
 from torch import Generator, Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import check_count
 from thaw.diffusion.priors.density import Density
 from thaw.pixels import PixelRange
 
@@ -46,7 +46,7 @@ class GaussianMixture(Density):
         jitter: float = 0.0,
     ) -> None:
         super().__init__(image_shape, pixel_range, num_images, max_dims, seed, jitter)
-        check_whole("prior.components", components, 1, MAX_COMPONENTS)
+        check_count("prior.components", components, MAX_COMPONENTS)
         self.components = components
         self._register("weights", "means", "factors")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from thaw import runs
-from thaw.checks import check_whole
+from thaw.checks import check_count, check_whole
 from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
@@ -39,7 +39,7 @@ class SampleGrid(pl.Callback):
         at_epochs: Sequence[int | str] | int | str = (1, 5, 10, 20, 40, 60, "last"),
         num_samples: int = 16,
     ) -> None:
-        check_whole("callbacks.samples.num_samples", num_samples, 1, MAX_SAMPLES)
+        check_count("callbacks.samples.num_samples", num_samples, MAX_SAMPLES)
         epochs = list(at_epochs) if isinstance(at_epochs, list | tuple) else [at_epochs]
         for epoch in epochs:
             if epoch not in ("last", "every"):
