@@ -1,10 +1,18 @@
 """The stated range of the images that a network sees, and the way to and from stored bytes."""
 
-import math
+from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from thaw.checks import check_count, is_number, shown
+
+LARGEST, TINIEST = 1000, 1e-30
+# Of the larger bound: narrower, and single precision would not tell 256 levels apart.
+NARROWEST = 1e-4
+MAX_BANK_BYTES = 2**32
 
 
 class PixelRange(NamedTuple):
@@ -18,17 +26,19 @@ class PixelRange(NamedTuple):
         """From two numbers, as a configuration gives them.
 
         Raises:
-            ValueError: not two finite numbers with low < high.
+            ValueError: not two numbers from -1000 to 1000 with low < high.
         """
-        try:
-            low, high = (float(bound) for bound in bounds)  # type: ignore[attr-defined]
-        except (TypeError, ValueError):
-            low = high = math.nan
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(
-                f"data.pixel_range must be two numbers [low, high] with low < high, not {bounds}"
-            )
-        return cls(low, high)
+        is_list = isinstance(bounds, Sequence) and not isinstance(bounds, str)
+        numbers = [bound for bound in bounds if is_number(bound)] if is_list else []
+        if len(numbers) == 2 == len(bounds):
+            low, high = numbers
+            largest = max(abs(low), abs(high))
+            if TINIEST < largest <= LARGEST and high - low >= NARROWEST * largest:
+                return cls(float(low), float(high))
+        raise ValueError(
+            f"data.pixel_range must be two numbers [low, high] from {-LARGEST} to {LARGEST} with "
+            f"low < high, not {shown(bounds)}"
+        )
 
     def from_uint8(self, images: Tensor) -> Tensor:
         """float32 in [low, high] from uint8 of any shape."""
@@ -39,3 +49,12 @@ class PixelRange(NamedTuple):
         """uint8 from floats of any shape, clamped to [low, high] and rounded to nearest."""
         scaled = (x.float() - self.low) * (255 / (self.high - self.low))
         return scaled.clamp_(0, 255).round_().to(torch.uint8)
+
+
+def check_bank(name: str, num_images: object, image_shape: Sequence[int]) -> None:
+    """Refuse a number of images, uint8 of ``image_shape``, that would fill more than 4 GiB.
+
+    Raises:
+        ValueError: naming the key and what is allowed.
+    """
+    check_count(name, num_images, MAX_BANK_BYTES // prod(image_shape))

@@ -11,13 +11,11 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from thaw.commands import config, replay
-from thaw.commands.errors import Escaped, InputError, one_line
+from thaw.commands.errors import Escaped, InputError, outcome
 from thaw.commands.stored_overrides import stored_overrides
 from thaw.commands.sweeps import print_summary
 from thaw.stopping import Stopped, on_signal
@@ -55,16 +53,10 @@ def run(command: str) -> NoReturn:
             _run_hydra(command)
         finally:
             print_summary()
-    except (InputError, HydraException, OmegaConfBaseException) as error:
-        if show_traceback:
+    except (Exception, Stopped) as error:
+        if show_traceback and not isinstance(error, Stopped):
             raise
-        _exit(2, one_line(error))
-    except Stopped as stop:
-        _exit(stop.exit_code, str(stop))
-    except Exception as error:
-        if show_traceback:
-            raise
-        _exit(1, f"failed: {one_line(error)} (the traceback is in the run's log)")
+        _exit(*outcome(error, sys.argv[1:]))
     sys.exit(0)
 
 

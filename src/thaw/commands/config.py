@@ -42,8 +42,8 @@ class TrainConfig:
     sampler: Any = MISSING
     prior: Any = MISSING
     optimizer: Any = MISSING
-    lr_scheduler: Any = MISSING
-    ema: Any = MISSING
+    lr_scheduler: Any = None
+    ema: Any = None
     metrics: Any = field(default_factory=dict)
     callbacks: Any = MISSING
     logger: Any = MISSING

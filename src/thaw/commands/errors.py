@@ -1,11 +1,16 @@
 """What can go wrong, and how it is said in one line."""
 
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
 
 from thaw.runs import WriteError
+from thaw.stopping import Stopped
+
+MAX_GIVEN = 500
 
 
 class InputError(ValueError):
@@ -31,6 +36,29 @@ def as_input_errors() -> Iterator[None]:
         raise InputError(one_line(error)) from error
 
 
+def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit code that a command with these arguments ends with, and the line that says why."""
+    if isinstance(error, Stopped):
+        return error.exit_code, str(error)
+    if isinstance(error, InputError | HydraException | OmegaConfBaseException):
+        return 2, one_line(error)
+    if _is_before_a_job(error):
+        given = " ".join(" ".join(arguments).split())
+        return 2, f"{one_line(error)} (given: {given[:MAX_GIVEN]})"
+    return 1, f"failed: {one_line(error)} (the traceback is in the run's log)"
+
+
+def _is_before_a_job(error: BaseException) -> bool:
+    """Whether Hydra raised it while it composed the configuration or made the run directory.
+
+    Some nonsense breaks it with a plain TypeError, and so does YAML that is none.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    functions = {frame.f_code.co_name for frame, _ in frames}
+    is_making_directory = "run_job" in functions and "task" not in functions
+    return "load_configuration" in functions or is_making_directory
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error in one line, without Hydra's and OmegaConf's wrapping."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
@@ -38,6 +66,9 @@ def one_line(error: BaseException) -> str:
     text = str(error) or repr(error)
     lines = [line for line in text.splitlines() if line and not line.startswith("    ")]
     message = " ".join(" ".join(lines).split()) or repr(error)
+    key = getattr(error, "full_key", None)  # OmegaConf's errors have it
+    if key and str(key) not in message:
+        message = f"{key}: {message}"
     cause = error.__cause__
     # These have told what they wrap.
     if isinstance(cause, InstantiationException) or isinstance(error, WriteError):

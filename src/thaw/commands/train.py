@@ -18,8 +18,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import runs
+from thaw.checks import check_seed
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, as_input_errors
+from thaw.commands.errors import InputError, as_input_errors, one_line
 from thaw.commands.locks import InUseError, locked
 from thaw.commands.provenance import processor, tensorboard_command, versions
 from thaw.commands.recording import reason_to_skip, record_origin, recorded
@@ -36,7 +37,9 @@ from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, newest_good
 from thaw.training.compatibility import check_fits
 from thaw.training.estimate import final_estimate
-from thaw.training.experiment import Experiment, build, check_classes, make, resolved
+from thaw.training.experiment import Experiment, build, check_classes, resolved
+from thaw.training.memory import check_memory
+from thaw.training.nodes import check_parts, make, nodes
 from thaw.training.restoration import check_restored, final_restoration
 from thaw.training.stored_targets import check_training
 
@@ -73,24 +76,13 @@ def main(cfg: DictConfig) -> None:
 
 def _run(cfg: DictConfig, run_dir: Path) -> None:
     with recorded(run_dir, cfg):
-        _warn_of_what_has_no_effect(cfg)
-        checkpoint = _checkpoint_to_resume(cfg, run_dir)
         with as_input_errors():
-            choices = _choices(cfg)
-            pl.seed_everything(cfg.seed, verbose=False)
-            experiment, trainer = prepare(cfg, run_dir, choices)
-            if checkpoint is not None:
-                check_fits(checkpoint, experiment.module)
+            experiment, trainer, checkpoint = ready(cfg, run_dir)
             record_origin(run_dir, cfg)
         _warn_of_other_data(cfg, run_dir)
         start = time.perf_counter()
         with logging_redirect_tqdm(), runs.writing(run_dir):
-            trainer.fit(
-                experiment.module,
-                datamodule=experiment.data,
-                ckpt_path=checkpoint,
-                weights_only=True,
-            )
+            fit(experiment, trainer, checkpoint)
         experiment.module.eval()
         training_s = time.perf_counter() - start
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
@@ -98,6 +90,38 @@ def _run(cfg: DictConfig, run_dir: Path) -> None:
         final_estimate(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
         final_restoration(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
         _say_where(run_dir)
+
+
+def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path | None]:
+    """What the first step needs: objects, data, trainer, and the checkpoint to go on from."""
+    choices = _choices(cfg)
+    check_parts(cfg)
+    check_seed("seed", cfg.seed)
+    _warn_of_what_has_no_effect(cfg)
+    checkpoint = _checkpoint_to_resume(cfg, run_dir)
+    pl.seed_everything(cfg.seed, verbose=False)
+    experiment, trainer = prepare(cfg, run_dir, choices)
+    if checkpoint is not None:
+        check_fits(checkpoint, experiment.module)
+    return experiment, trainer, checkpoint
+
+
+def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) -> None:
+    """Train.
+
+    Raises:
+        InputError: it failed before the end of the very first step: nothing was trained.
+    """
+    try:
+        trainer.fit(
+            experiment.module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True
+        )
+    except OSError:
+        raise
+    except Exception as error:
+        if trainer.fit_loop.epoch_loop.batch_progress.total.completed:
+            raise
+        raise InputError(f"the first step fails: {one_line(error)}") from error
 
 
 def prepare(
@@ -109,6 +133,7 @@ def prepare(
     data, suite = experiment.data, experiment.suite
     check_classes(experiment.module.restorer, data)
     check_restored(cfg.metrics, experiment)
+    check_memory(experiment.module.restorer, data)
     data.setup()
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)
@@ -144,10 +169,10 @@ def _make_trainer(
         "data": experiment.data,
         "seed": cfg.seed,
     }
-    chosen = {name: make(node, **context) for name, node in cfg.callbacks.items() if node}
-    if not cfg.trainer.enable_progress_bar:
+    chosen = {name: make(node, **context) for name, node in nodes(cfg, "callbacks").items()}
+    if not cfg.trainer.get("enable_progress_bar", True):
         chosen.pop("progress", None)
-    loggers = [make(node) for node in cfg.logger.values() if node]
+    loggers = [make(node) for node in nodes(cfg, "logger").values()]
     pages = TensorBoardPages(
         experiment.module.provenance["config"],
         choices,

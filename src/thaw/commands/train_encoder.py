@@ -10,7 +10,7 @@ from thaw.commands.errors import as_input_errors
 from thaw.commands.selection import device
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
-from thaw.training.experiment import check_keys, make
+from thaw.training.nodes import check_keys, make
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from thaw.checks import check_between, check_whole
+from thaw.checks import check_between, check_whole, shown
 from thaw.data.pixel_cache import cache_folder, cached_pixels
 from thaw.data.sources import ImageSet, Source, data_root
 from thaw.seeding import derive_seed
@@ -63,8 +63,12 @@ class ImageFolder(Source):
         """
         check_whole("data.image_size", image_size, 1, LARGEST_SIZE)
         check_between("data.test_share", test_share, 0, 1, open_=True)
-        if channels not in CHANNELS:
-            raise ValueError(f"data.channels must be 1 (grey) or 3 (colour), not {channels!r}")
+        if isinstance(channels, bool | float) or channels not in CHANNELS:
+            raise ValueError(f"data.channels must be 1 (grey) or 3 (colour), not {shown(channels)}")
+        if not isinstance(folder, str | Path):
+            raise ValueError(f"data.folder must name a folder, not {shown(folder)}")
+        if not isinstance(cache, str | Path | None):
+            raise ValueError(f"data.cache must name a folder or be null, not {shown(cache)}")
         self.root = data_root(root) / Path(folder).expanduser()
         self.image_shape = (channels, image_size, image_size)
         self.test_share = test_share

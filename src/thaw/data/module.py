@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import check_seed, check_whole, shown
 from thaw.data.augment import Augmentation
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
@@ -16,7 +16,6 @@ from thaw.pixels import PixelRange
 from thaw.seeding import generator
 
 HOLD_OUT_SEED = 0
-LARGEST_SEED = 2**32 - 1
 SHARE_OF_DEVICE = 0.5
 
 
@@ -64,7 +63,14 @@ class ImageDataModule(pl.LightningDataModule):
         super().__init__()
         check_whole("data.batch_size", batch_size, 1)
         check_whole("data.val_size", val_size, 0)
-        check_whole("data.seed", seed, 0, LARGEST_SEED)
+        check_seed("data.seed", seed)
+        if not hasattr(source, "load"):
+            raise ValueError(f"data.source must be a source of images, not {shown(source)}")
+        if not (augment is None or callable(augment)):
+            raise ValueError(
+                "data.augment must be null or a choice of the group data/augment, not "
+                f"{shown(augment)}"
+            )
         self.source = source
         self.name = source.name
         self.image_shape = source.image_shape

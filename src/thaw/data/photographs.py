@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
-from thaw.checks import check_bool, check_whole
+from thaw.checks import check_bool, check_seed, check_whole
 from thaw.data.sources import ImageSet, Source
+from thaw.pixels import check_bank
 from thaw.seeding import generator
 
 # Rows of each photograph to train on; the other 142 are to test on.
@@ -51,10 +52,11 @@ class Photographs(Source):
             ValueError: one of them is out of its range.
         """
         check_whole("photographs: image_size", image_size, 1, LARGEST_SIZE)
-        check_whole("photographs: num_images", num_images)
-        check_whole("photographs: num_test_images", num_test_images)
         check_bool("photographs: colour", colour)
         self.image_shape = (3 if colour else 1, image_size, image_size)
+        check_bank("photographs: num_images", num_images, self.image_shape)
+        check_bank("photographs: num_test_images", num_test_images, self.image_shape)
+        check_seed("photographs: seed", seed)
         self.num_images = num_images
         self.num_test_images = num_test_images
         self.seed = seed

@@ -14,6 +14,7 @@ import torchvision
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thaw.checks import shown
 from thaw.data.download import fetch
 from thaw.data.idx import damaged, read_idx
 
@@ -55,8 +56,10 @@ def data_root(root: str | Path) -> Path:
     """The folder of the data sets; a relative one starts at the current directory.
 
     Raises:
-        ValueError: ``root`` is empty.
+        ValueError: ``root`` is empty or no path.
     """
+    if not isinstance(root, str | Path):
+        raise ValueError(f"data.root must name a folder, not {shown(root)}")
     if not str(root):
         raise ValueError("data.root is empty (is THAW_DATA?); it must name a folder")
     return Path(root).expanduser().absolute()

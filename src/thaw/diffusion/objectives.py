@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from thaw.checks import check_between
+from thaw.checks import check_between, shown
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.timesteps import Timesteps, UniformTimesteps
 from thaw.diffusion.weightings import Unweighted, Weighting
@@ -23,6 +23,9 @@ class Objective(nn.Module, ABC):
     Args:
         weighting: w_t; 1 if None.
         timesteps: how t is drawn, which changes the loss's variance alone; uniformly if None.
+
+    Raises:
+        ValueError: one of them is something else.
     """
 
     __call__: Callable[..., Tensor]
@@ -31,6 +34,15 @@ class Objective(nn.Module, ABC):
         self, weighting: Weighting | None = None, timesteps: Timesteps | None = None
     ) -> None:
         super().__init__()
+        for group, part, kind in (
+            ("weighting", weighting, Weighting),
+            ("timesteps", timesteps, Timesteps),
+        ):
+            if not (part is None or isinstance(part, kind)):
+                raise ValueError(
+                    f"objective.{group} must be a choice of the group objective/{group} or null, "
+                    f"not {shown(part)}"
+                )
         self.weighting = weighting or Unweighted()
         self.timesteps = timesteps or UniformTimesteps()
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from thaw.checks import check_between, check_bool, check_whole
+from thaw.checks import check_between, check_bool, check_whole, shown
 
 MAX_TIMESTEPS = 1_000_000
 # The T that the published betas are meant for.
@@ -110,6 +110,19 @@ def cosine(
     t = torch.arange(timesteps + 1, dtype=torch.float64)
     f = torch.cos((t / timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
     return _table((1 - f[1:] / f[:-1]).clamp(max=max_beta), False, zero_terminal_snr)
+
+
+def check_schedule(schedule: object) -> None:
+    """Refuse what is no table of alpha_bar.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    if not isinstance(schedule, Tensor) or schedule.dim() != 1 or len(schedule) < 2:
+        raise ValueError(
+            "degradation.schedule must be a schedule, a choice of the group schedule, not "
+            f"{shown(schedule)}"
+        )
 
 
 def alpha_bar_of(betas: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from thaw.checks import check_between, check_whole
+from thaw.checks import MAX_ELEMENTS, check_between, check_count
+
+MAX_HISTORY = 100_000
 
 
 class Timesteps(nn.Module, ABC):
@@ -61,7 +63,7 @@ class LossSecondMoment(UniformTimesteps):
 
     def __init__(self, history: int = 10, uniform_share: float = 0.001) -> None:
         super().__init__()
-        check_whole("objective.timesteps.history", history)
+        check_count("objective.timesteps.history", history, MAX_HISTORY)
         check_between("objective.timesteps.uniform_share", uniform_share, 0, 1)
         self.history = history
         self.uniform_share = uniform_share
@@ -106,6 +108,11 @@ class LossSecondMoment(UniformTimesteps):
         self.counts.index_add_(0, t, torch.ones_like(t))
 
     def _forget(self, num_steps: int, device: torch.device) -> None:
+        if self.history * num_steps > MAX_ELEMENTS:
+            raise ValueError(
+                f"objective.timesteps.history={self.history} of {num_steps} steps is too much to "
+                f"remember: choose at most {MAX_ELEMENTS // num_steps}"
+            )
         self.losses = torch.zeros(num_steps + 1, self.history, device=device)
         self.counts = torch.zeros(num_steps + 1, dtype=torch.int64, device=device)
 

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from thaw.checks import check_text
+
 PACKAGED = ("mnist",)
 FORMAT = "thaw-encoder"
 POOLED_SIZE = 5
@@ -159,6 +161,7 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
         ValueError: no such name, or the file is not an encoder; one line.
         FileNotFoundError: no such file.
     """
+    check_text("metrics.encoder", name_or_path)
     is_packaged = name_or_path in PACKAGED
     path = packaged_path(name_or_path) if is_packaged else Path(name_or_path).expanduser()
     if path.suffix != ".safetensors":

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import torch
 from torch import Tensor, nn
 
+from thaw.checks import check_text
 from thaw.metrics.encoders import Encoder
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class InceptionEncoder(Encoder):
             ValueError: torch-fidelity is missing, or the file is not the weights; one line.
             FileNotFoundError: no such file, or it cannot be downloaded; one line.
         """
+        if weights_path is not None:
+            check_text("metrics.weights_path", weights_path)
         extractor = _extractor()
         path, weights = _read(weights_path)
         digest = hashlib.sha256(weights).hexdigest()[: len(DIGEST)]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from thaw.checks import shown
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fitting import cached_reference
 from thaw.metrics.reference import Reference
@@ -26,6 +27,8 @@ class ScoreSuite(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         """Raises ValueError where the reference beside the encoder is another encoder's."""
         super().__init__()
+        if not isinstance(encoder, Encoder):
+            raise ValueError(f"metrics.suite.encoder must be an encoder, not {shown(encoder)}")
         self.encoder = encoder
         self.scores: Scores | None = None
         self.reference: Reference | None = None

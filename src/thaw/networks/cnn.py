@@ -1,12 +1,16 @@
 """The convolutional network of the study that thaw reproduces."""
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from math import prod
 
 from torch import Tensor, nn
 
-from thaw.checks import check_whole
+from thaw.checks import check_list, check_whole
 from thaw.networks.activations import activation as make_activation
 from thaw.networks.embeddings import TimeEmbedding, label_embedding
+from thaw.networks.sizes import check_cost
 
 
 class CNN(nn.Module):
@@ -44,11 +48,12 @@ class CNN(nn.Module):
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        _check_hidden(hidden)
+        check_list("model.hidden", hidden, partial(check_whole, high=65_536), "[16,32,32,16]")
         _check_odd("model.kernel_size", kernel_size)
         _check_odd("model.last_kernel_size", last_kernel_size)
         channels, *size = image_shape
         widths = [channels + extra_channels, *hidden]
+        _check_cost([*widths, channels], kernel_size, last_kernel_size, size)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
@@ -79,11 +84,11 @@ class CNN(nn.Module):
         return output
 
 
-def _check_hidden(hidden: Sequence[int]) -> None:
-    if isinstance(hidden, str) or not isinstance(hidden, Sequence) or not hidden:
-        raise ValueError(f"model.hidden must be a list such as [16,32,32,16], not {hidden!r}")
-    for width in hidden:
-        check_whole("each entry of model.hidden", width, 1, 65_536)
+def _check_cost(widths: list[int], kernel_size: int, last: int, size: Sequence[int]) -> None:
+    pairs = [before * after for before, after in pairwise(widths)]
+    weights = kernel_size**2 * sum(pairs[:-1]) + last**2 * pairs[-1]
+    norms = 2 * sum(widths[1:-1]) * prod(size)
+    check_cost("model.hidden, model.kernel_size", weights + norms, 2 * weights * prod(size))
 
 
 def _check_odd(name: str, kernel_size: int) -> None:

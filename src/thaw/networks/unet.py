@@ -1,15 +1,20 @@
 """A compact U-Net: residual blocks, group normalisation, attention where the image is smallest."""
 
 from collections.abc import Sequence
+from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from thaw.checks import check_between, check_whole
+from thaw.checks import check_between, check_list, check_whole
 from thaw.networks.activations import activation as make_activation
 from thaw.networks.embeddings import TimeEmbedding, label_embedding
+from thaw.networks.sizes import check_cost
 
 GROUPS = 8
+# A side of 4096 pixels is halved to one.
+MAX_LEVELS = 12
 
 
 class UNet(nn.Module):
@@ -53,6 +58,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         _check(width, multipliers, num_blocks, attention_size, dropout)
+        _check_cost([width * each for each in multipliers], num_blocks, image_shape[1:])
         channels = image_shape[0]
         embedding = 4 * width
 
@@ -177,10 +183,23 @@ def _check(
     check_whole("model.width", width, GROUPS, 4096)
     if width % GROUPS:
         raise ValueError(f"model.width must be a multiple of {GROUPS}, not {width}")
-    if isinstance(multipliers, str) or not isinstance(multipliers, Sequence) or not multipliers:
-        raise ValueError(f"model.multipliers must be a list such as [1,2,2], not {multipliers!r}")
-    for multiplier in multipliers:
-        check_whole("each entry of model.multipliers", multiplier, 1, 64)
+    check_list("model.multipliers", multipliers, partial(check_whole, high=64), "[1,2,2]")
+    if len(multipliers) > MAX_LEVELS:
+        raise ValueError(
+            f"model.multipliers has {len(multipliers)} entries, of {MAX_LEVELS} at most"
+        )
     check_whole("model.num_blocks", num_blocks, 1, 64)
     check_whole("model.attention_size", attention_size, 0)
     check_between("model.dropout", dropout, 0, 1)
+
+
+def _check_cost(channels: Sequence[int], num_blocks: int, size: Sequence[int]) -> None:
+    """Blocks taken to be as wide as the widest neighbour, 40 c^2 weights each; c pixels^2 of
+    attention in the middle."""
+    weights, operations = 0, 0
+    for level in range(len(channels)):
+        widest = max(channels[max(level - 1, 0) : level + 2])
+        here = (2 * num_blocks + 1) * 40 * widest**2
+        pixels = prod(-(-side // 2**level) for side in size)
+        weights, operations = weights + here, operations + 2 * here * pixels
+    check_cost("model.width, model.multipliers", weights, operations + 4 * channels[-1] * pixels**2)

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from thaw.checks import check_whole
+from thaw.checks import check_count, check_seed, check_whole
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.guidance import check_guidance
+from thaw.diffusion.objectives import Objective
+from thaw.diffusion.predictions import Prediction
+from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
 from thaw.training.module import DiffusionModule
+from thaw.training.nodes import check_keys, check_parts, made, make, named
 
-RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+# More would be kept in memory than there is anywhere, their features alone.
+MAX_IMAGES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,21 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     Raises:
         ValueError: an unknown key, a value that is not allowed, or parts that do not fit.
     """
+    check_parts(cfg)
     check_keys(cfg)
-    data: ImageDataModule = make(cfg.data)
+    check_seed("seed", cfg.seed)
+    data: ImageDataModule = made(ImageDataModule, cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
-    degradation = make(cfg.degradation, **context)
+    degradation: Degradation = made(Degradation, cfg.degradation, **context)
     network = _make_network(cfg.model, degradation, context)
-    restorer = Restorer(network, degradation, make(cfg.prediction), data.pixel_range)
-    prior = make(cfg.prior, **context)
+    if cfg.get("schedule") is not None:
+        # Also where the degradation takes none, and it has no effect.
+        make(cfg.schedule)
+    prediction: Prediction = made(Prediction, cfg.prediction)
+    restorer = Restorer(network, degradation, prediction, data.pixel_range)
+    prior: Prior = made(Prior, cfg.prior, **context)
     prior.check(degradation)
-    sampler: Sampler = make(cfg.sampler)
+    sampler: Sampler = made(Sampler, cfg.sampler)
     sampler.check(degradation)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
     # Few steps, or all where the degradation has no more.
@@ -65,7 +76,7 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     module = DiffusionModule(
         restorer,
         prior,
-        make(cfg.objective),
+        made(Objective, cfg.objective),
         make(cfg.optimizer),
         make(cfg.lr_scheduler) if cfg.lr_scheduler else None,
         cfg.seed,
@@ -76,70 +87,38 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     return Experiment(data, module, sampler, score_sampler, suite)
 
 
-def make(node: DictConfig, **context: Any) -> Any:
-    """The object that a ``_target_`` node describes, given those of ``context`` it asks for.
-
-    Raises:
-        ValueError: a nested object could not be made; its own message.
-    """
-    if node.get("_partial_"):
-        return instantiate(node, _convert_="all")
-    parameters = inspect.signature(get_object(node._target_)).parameters
-    wanted = {key: context[key] for key in context if key in parameters and key not in node}
-    return instantiate(node, _partial_=True, _convert_="all")(**wanted)
-
-
 def _make_network(
     model: DictConfig, degradation: Degradation, context: dict[str, Any]
 ) -> nn.Module:
     extra_channels = 0 if degradation.condition is None else 1
-    parameters = inspect.signature(get_object(model._target_)).parameters
+    with named("model"):
+        parameters = inspect.signature(get_object(model._target_)).parameters
     if extra_channels and "extra_channels" not in parameters:
         raise ValueError(
             f"degradation.condition={degradation.condition} needs a network that takes "
             f"extra_channels, as model=cnn and model=unet do; {model._target_} does not"
         )
-    network: nn.Module = make(
-        model, **context, num_steps=degradation.num_steps, extra_channels=extra_channels
-    )
+    known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
+    network: nn.Module = made(nn.Module, model, **context | known)
     return network
-
-
-def check_keys(cfg: Any, path: str = "") -> None:
-    """Refuse a key that the target of its node does not take.
-
-    Raises:
-        ValueError: naming the key and those allowed.
-    """
-    if not isinstance(cfg, DictConfig) or cfg._is_none():
-        return
-    if "_target_" in cfg:
-        parameters = inspect.signature(get_object(cfg._target_)).parameters
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        keys = list(map(str, cfg))
-        unknown = [key for key in keys if key not in RESERVED and key not in parameters]
-        if unknown and not takes_any:
-            allowed = ", ".join(sorted(set(keys) & set(parameters)))
-            raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
-    for key in cfg:
-        if not OmegaConf.is_missing(cfg, key):
-            check_keys(cfg[key], f"{path}{key!s}.")
 
 
 def _make_scores(
     metrics: DictConfig, data: ImageDataModule, sampler: Sampler
 ) -> tuple[ScoreSuite | None, Sampler]:
-    check_whole("metrics.num_samples", metrics.num_samples, 0)
-    check_whole("metrics.final_num_samples", metrics.final_num_samples, 0)
+    for key in ("num_samples", "final_num_samples"):
+        check_count(f"metrics.{key}", metrics[key], MAX_IMAGES, 0)
+        if metrics[key] == 1:
+            raise ValueError(f"metrics.{key} must be 0 or at least 2: one image has no scores")
     for key in ("num_restored", "num_restored_each_epoch"):
         # A run of an earlier version may have no such key.
         check_whole(f"metrics.{key}", metrics.get(key, 0), 0)
     check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
     check_whole("metrics.batch_size", metrics.batch_size)
-    score_sampler = make(metrics.sampler) if metrics.get("sampler") else copy.copy(sampler)
+    score_sampler = made(Sampler, metrics.sampler) if metrics.get("sampler") else copy.copy(sampler)
     if not metrics.suite:
         return None, score_sampler
-    suite: ScoreSuite = make(metrics.suite)
+    suite: ScoreSuite = made(ScoreSuite, metrics.suite)
     suite.check(data.source.name, data.image_shape)
     return suite, score_sampler
 
@@ -161,13 +140,15 @@ def check_classes(restorer: Restorer, data: ImageDataModule) -> None:
 
 def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:
     """Two blank images through the objective, an optimiser, a schedule: misfits fail here."""
-    with torch.no_grad():
+    with torch.no_grad(), named("model"):
         x_0 = torch.zeros(2, *data.image_shape)
         labels = torch.zeros(2, dtype=torch.int64)
         module.objective(module.restorer, x_0, torch.Generator().manual_seed(0), labels)
-    optimizer = module.optimizer(module.restorer.network.parameters())
+    with named("optimizer"):
+        optimizer = module.optimizer(module.restorer.network.parameters())
     if module.lr_scheduler is not None:
-        module.lr_scheduler(optimizer, num_steps=1)
+        with named("lr_scheduler"):
+            module.lr_scheduler(optimizer, num_steps=1)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from thaw.checks import check_whole
+from thaw.checks import check_seed, shown
 from thaw.diffusion.degradations.base import Degradation
-from thaw.pixels import PixelRange
+from thaw.diffusion.schedules import check_schedule
+from thaw.pixels import PixelRange, check_bank
 
 # What red, green and blue weigh in grey (ITU-R BT.601).
 LUMA = (0.299, 0.587, 0.114)
@@ -47,7 +48,7 @@ class Animorph(Degradation):
         seed: of which partners are in the bank.
 
     Raises:
-        ValueError: num_partners is not a whole number of at least 1.
+        ValueError: one of them is out of its range, or no such thing.
     """
 
     signal: Tensor
@@ -64,7 +65,13 @@ class Animorph(Degradation):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_whole("degradation.num_partners", num_partners)
+        check_bank("degradation.num_partners", num_partners, image_shape)
+        check_seed("degradation.seed", seed)
+        check_schedule(schedule)
+        if not hasattr(partners, "load"):
+            raise ValueError(
+                f"degradation.partners must be a source of images, not {shown(partners)}"
+            )
         self.num_steps = len(schedule) - 1
         self.pixel_range = pixel_range
         self.partners = partners

@@ -5,6 +5,19 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor, nn
 
+from thaw.checks import MAX_ELEMENTS, check_count
+
+MAX_STEPS = 1_000_000
+
+
+def check_num_steps(num_steps: object, each: int = 1) -> None:
+    """Refuse a T that is none, or whose tables, of ``each`` elements a step, would be too large.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    check_count("degradation.num_steps", num_steps, min(MAX_STEPS, MAX_ELEMENTS // each))
+
 
 class Degradation(nn.Module, ABC):
     """x_t = D(x_0, t, noise) with D(x_0, 0, noise) = x_0 (Bansal et al. 2022, section 3).

@@ -7,12 +7,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from thaw.checks import check_between, check_choice, check_whole
+from thaw.diffusion.degradations.base import check_num_steps
 from thaw.diffusion.degradations.separable import Separable
 
 GROWTHS = ("constant", "linear", "exponential")
 PADDINGS = ("circular", "reflect")
 MAX_SIGMA = 1000
 MAX_RATE = 10
+# Of the operators, in single precision: they are composed in double, one by one.
+TABLES = 16
 
 
 def standard_deviations(growth: str, num_steps: int, sigma: float, rate: float) -> Tensor:
@@ -83,7 +86,7 @@ class Blur(Separable):
         padding: str = "circular",
     ) -> None:
         _, height, width = image_shape
-        check_whole("degradation.num_steps", num_steps)
+        check_num_steps(num_steps, TABLES * (height**2 + width**2))
         check_between("degradation.sigma", sigma, 0, MAX_SIGMA, open_=True)
         check_choice("degradation.growth", growth, GROWTHS)
         check_between("degradation.rate", rate, 0, MAX_RATE)

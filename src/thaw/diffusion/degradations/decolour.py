@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thaw.checks import check_whole
-from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.base import Degradation, check_num_steps
 
 
 class Decolour(Degradation):
@@ -25,7 +24,7 @@ class Decolour(Degradation):
 
     def __init__(self, image_shape: Sequence[int], num_steps: int = 20) -> None:
         super().__init__()
-        check_whole("degradation.num_steps", num_steps)
+        check_num_steps(num_steps)
         if image_shape[0] < 2:
             raise ValueError(
                 "degradation=decolour needs images of 2 channels or more, and these have "

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from thaw.checks import check_whole
-from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.base import Degradation, check_num_steps
 
 
 class Fade(Degradation):
@@ -22,7 +21,7 @@ class Fade(Degradation):
 
     def __init__(self, num_steps: int = 20) -> None:
         super().__init__()
-        check_whole("degradation.num_steps", num_steps)
+        check_num_steps(num_steps)
         self.num_steps = num_steps
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:

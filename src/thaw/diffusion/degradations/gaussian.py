@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.schedules import check_schedule
 
 
 class Gaussian(Noising):
@@ -11,6 +12,9 @@ class Gaussian(Noising):
 
     Args:
         schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
+
+    Raises:
+        ValueError: schedule is none.
     """
 
     signal: Tensor
@@ -18,6 +22,7 @@ class Gaussian(Noising):
 
     def __init__(self, schedule: Tensor) -> None:
         super().__init__()
+        check_schedule(schedule)
         self.num_steps = len(schedule) - 1
         self.alpha_bar: list[float] = schedule.tolist()
         self.register_buffer("signal", schedule.sqrt().float(), persistent=False)

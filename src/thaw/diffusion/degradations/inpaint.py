@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_between, check_choice, check_whole
-from thaw.diffusion.degradations.base import Degradation
+from thaw.checks import check_between, check_choice
+from thaw.diffusion.degradations.base import Degradation, check_num_steps
 from thaw.pixels import PixelRange
 
 CENTRES = ("middle", "random")
@@ -67,7 +67,7 @@ class Inpaint(Degradation):
         condition: str | None = None,
     ) -> None:
         super().__init__()
-        check_whole("degradation.num_steps", num_steps)
+        check_num_steps(num_steps, 4 * image_shape[1] * image_shape[2])
         check_between("degradation.beta_start", beta_start, 0, MAX_BETA, open_=True)
         check_between("degradation.beta_step", beta_step, 0, MAX_BETA)
         check_choice("degradation.centre", centre, CENTRES)

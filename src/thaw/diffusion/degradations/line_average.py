@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_choice, check_whole
+from thaw.checks import check_choice, check_seed, check_whole
 from thaw.diffusion.degradations.base import Degradation
 from thaw.seeding import generator
 
@@ -79,6 +79,7 @@ class LineAverage(Degradation):
         self.condition = condition
         self.is_shuffled = order == SHUFFLED
         check_whole("degradation.group_size", group_size)
+        check_seed("degradation.seed", seed)
         side = image_shape[2] if axis == "column" else image_shape[1]
         if side % group_size:
             divisors = ", ".join(str(d) for d in range(1, side + 1) if side % d == 0)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thaw.checks import check_between, check_whole
+from thaw.checks import check_between
+from thaw.diffusion.degradations.base import check_num_steps
 from thaw.diffusion.degradations.line_average import SHUFFLED, LineAverage
 from thaw.diffusion.degradations.noising import Noising
 
@@ -72,7 +73,7 @@ class LineNoise(Noising):
         condition: str | None = None,
     ) -> None:
         super().__init__()
-        check_whole("degradation.num_steps", num_steps)
+        check_num_steps(num_steps, 4 * max(image_shape[1:]))
         check_between("degradation.overlap", overlap, 0, 1)
         check_between("degradation.spread", spread, 0, MAX_SPREAD)
         if order == SHUFFLED:

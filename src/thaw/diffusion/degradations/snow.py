@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from thaw.checks import check_between, check_whole
-from thaw.diffusion.degradations.base import Degradation
+from thaw.checks import check_between
+from thaw.diffusion.degradations.base import Degradation, check_num_steps
 from thaw.pixels import PixelRange
 
 # Of the noise that flakes are cut from, as in ImageNet-C at its severities 3 to 5.
@@ -83,7 +83,7 @@ class Snow(Degradation):
         blur: float = 16.0,
     ) -> None:
         super().__init__()
-        check_whole("degradation.num_steps", num_steps)
+        check_num_steps(num_steps, STREAK)
         check_between("degradation.threshold", threshold, 0, FIRST_THRESHOLD)
         check_between("degradation.zoom", zoom, 1, MAX_ZOOM)
         check_between("degradation.blur", blur, FIRST_BLUR, MAX_BLUR)

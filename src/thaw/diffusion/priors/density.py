@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Generator, Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import check_seed, check_whole
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.priors.base import Prior
@@ -55,6 +55,7 @@ class Density(Prior):
         super().__init__(jitter)
         check_whole("prior.num_images", num_images, 2)
         check_whole("prior.max_dims", max_dims)
+        check_seed("prior.seed", seed)
         self.image_shape = tuple(image_shape)
         self.pixel_range = pixel_range
         self.num_images = num_images

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import check_seed
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.priors.base import Prior
-from thaw.pixels import PixelRange
+from thaw.pixels import PixelRange, check_bank
 
 
 class Empirical(Prior):
@@ -19,7 +19,7 @@ class Empirical(Prior):
     checkpoint. The one prior that fits every degradation.
 
     Raises:
-        ValueError: num_images is not a whole number of at least 1, or jitter is out of its range.
+        ValueError: num_images, seed or jitter is out of its range.
     """
 
     images: Tensor
@@ -33,7 +33,8 @@ class Empirical(Prior):
         jitter: float = 0.0,
     ) -> None:
         super().__init__(jitter)
-        check_whole("prior.num_images", num_images)
+        check_bank("prior.num_images", num_images, image_shape)
+        check_seed("prior.seed", seed)
         self.pixel_range = pixel_range
         self.seed = seed
         self.register_buffer("images", torch.zeros(num_images, *image_shape, dtype=torch.uint8))

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from sklearn import mixture
 from torch import Generator, Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import check_count
 from thaw.diffusion.priors.density import Density
 from thaw.pixels import PixelRange
 
 # Of each component, in parts of the pixel range: its points may be few, or one.
 SMALLEST_STD = 1e-3
 MAX_ITERATIONS = 200
+# Fitting so many takes minutes.
+MAX_COMPONENTS = 1000
 
 
 class GaussianMixture(Density):
@@ -26,7 +28,7 @@ class GaussianMixture(Density):
     :class:`~thaw.diffusion.priors.density.Density`.
 
     Args:
-        components: how many.
+        components: how many, up to 1000.
     """
 
     weights: Tensor
@@ -44,7 +46,7 @@ class GaussianMixture(Density):
         jitter: float = 0.0,
     ) -> None:
         super().__init__(image_shape, pixel_range, num_images, max_dims, seed, jitter)
-        check_whole("prior.components", components)
+        check_count("prior.components", components, MAX_COMPONENTS)
         self.components = components
         self._register("weights", "means", "factors")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_between, check_bool, check_whole
+from thaw.checks import check_between, check_bool, check_whole, shown
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.grids import Grid, Trailing
@@ -62,7 +62,7 @@ class Sampler(ABC):
         check_bool("sampler.clip", clip)
         if not isinstance(grid, Grid | None):
             raise ValueError(
-                f"sampler.grid must be a grid, not {grid!r}; choose it as a group, by "
+                f"sampler.grid must be a grid, not {shown(grid)}; choose it as a group, by "
                 "sampler/grid=trailing, linspace, leading or quadratic"
             )
         self.num_steps = num_steps

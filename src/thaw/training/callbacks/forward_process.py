@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from thaw import runs
-from thaw.checks import check_whole
+from thaw.checks import check_count
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.schedules import betas_of
@@ -17,6 +17,9 @@ from thaw.reporting.style import save_figure
 from thaw.seeding import generator
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
+
+# Each is drawn by itself.
+MAX_PANELS = 64
 
 
 class ForwardProcess(pl.Callback):
@@ -35,8 +38,8 @@ class ForwardProcess(pl.Callback):
     def __init__(
         self, run_dir: Path, data: ImageDataModule, num_images: int = 4, num_steps: int = 8
     ) -> None:
-        check_whole("callbacks.forward_process.num_images", num_images)
-        check_whole("callbacks.forward_process.num_steps", num_steps, 2)
+        check_count("callbacks.forward_process.num_images", num_images, MAX_PANELS)
+        check_count("callbacks.forward_process.num_steps", num_steps, MAX_PANELS, 2)
         self.run_dir = run_dir
         self.data = data
         self.num_images = num_images

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from thaw import runs
-from thaw.checks import check_whole
+from thaw.checks import check_count, check_whole
 from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
+
+MAX_SAMPLES = 10_000
 
 
 class SampleGrid(pl.Callback):
@@ -34,11 +36,11 @@ class SampleGrid(pl.Callback):
         run_dir: Path,
         sampler: Sampler,
         seed: int,
-        at_epochs: Sequence[int | str] | str = (1, 5, 10, 20, 40, 60, "last"),
+        at_epochs: Sequence[int | str] | int | str = (1, 5, 10, 20, 40, 60, "last"),
         num_samples: int = 16,
     ) -> None:
-        check_whole("callbacks.samples.num_samples", num_samples)
-        epochs = [at_epochs] if isinstance(at_epochs, str) else list(at_epochs)
+        check_count("callbacks.samples.num_samples", num_samples, MAX_SAMPLES)
+        epochs = list(at_epochs) if isinstance(at_epochs, list | tuple) else [at_epochs]
         for epoch in epochs:
             if epoch not in ("last", "every"):
                 check_whole("each entry of callbacks.samples.at_epochs (or last, every)", epoch)

@@ -1,0 +1,277 @@
+"""The configuration space of train.py, and what one configuration comes to: a step or a line."""
+
+import copy
+import resource
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.strategies import SingleDeviceStrategy
+
+from thaw.commands import config, train
+from thaw.commands.app import prepare_arguments
+from thaw.commands.errors import as_input_errors, outcome
+from thaw.data.sources import ImageSet
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+PATIENCE_S = 60
+MEMORY_BYTES = 3 * 2**30
+# As on the command line: a group inside a group is objective/weighting.
+CHOICES: dict[str, list[str]] = {}
+for _path in sorted(CONF.glob("*/**/*.yaml")):
+    CHOICES.setdefault(_path.parent.relative_to(CONF).as_posix(), []).append(_path.stem)
+# These fit (nearly) whatever else is chosen; the others do not.
+PEACEFUL = ("data", "data/augment", "model", "optimizer", "lr_scheduler", "ema", "callbacks",
+            "trainer", "objective", "objective/timesteps")  # fmt: skip
+RISKY = ("prediction", "sampler", "sampler/grid", "prior", "objective/weighting", "metrics",
+         "schedule", "experiment", "debug", "logger")  # fmt: skip
+# Small enough for a test; what a configuration lacks is left out.
+TINY = {
+    "data.batch_size": "4",
+    "model.hidden": "[4]",
+    "model.kernel_size": "3",
+    "model.width": "8",
+    "model.multipliers": "[1]",
+    "model.num_blocks": "1",
+    "model.attention_size": "0",
+    "schedule.timesteps": "20",
+    "prior.num_images": "16",
+    "prior.components": "2",
+    "degradation.num_partners": "8",
+    "metrics.sampler.num_steps": "5",
+    "callbacks.forward_process": "null",  # a figure takes longer than all the rest
+}
+# What Python or torch says of a mistake that nobody looked for is no clear line.
+UNCLEAR = (
+    "Traceback",
+    "object has no attribute",
+    "not supported between",
+    "unexpected keyword",
+    "invalid literal",
+    "not iterable",
+    "not subscriptable",
+    "not callable",
+    "cannot unpack",
+    "unsupported operand",
+    "allocate",
+    "Expected all tensors",
+    "an integer is required",
+    "expected str, bytes",
+    "NoneType",
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a configuration came to: ``trained``, ``accepted`` (not run here), or ``refused``."""
+
+    code: int
+    line: str
+    end: str
+
+
+class OneStepDone(BaseException):
+    """The first step of the optimiser is over."""
+
+
+class Hung(BaseException):
+    """It took longer than anybody would wait."""
+
+
+class StopAfterOneStep(pl.Callback):
+    """Ends training when a step has been taken."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        raise OneStepDone
+
+
+def small(images: ImageSet) -> ImageSet:
+    return ImageSet(images.images[:24].clone(), images.labels[:24].clone(), images.is_shuffled)
+
+
+@cache
+def composed(overrides: tuple[str, ...]) -> DictConfig:
+    """As the command composes it, with Hydra's own node; not to be changed."""
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides), return_hydra_config=True)
+
+
+@cache
+def foundations() -> list[tuple[str, ...]]:
+    """Group choices such that every choice of every group is in one of them."""
+    peaceful = []
+    for number in range(len(CHOICES["degradation"])):
+        chosen = {
+            group: CHOICES[group][number % len(CHOICES[group])]
+            for group in ("degradation", *PEACEFUL)
+        }
+        metrics = "mnist" if chosen["data"].startswith("mnist") else "none"
+        peaceful.append(tuple(f"{group}={name}" for group, name in chosen.items()))
+        peaceful[-1] += (f"metrics={metrics}",)
+    rows = zip_longest(*(CHOICES[group] for group in RISKY))
+    grounds = ("gaussian", "column_random", "column_noise")
+    risky = [
+        (
+            "data=mnist_5k",
+            *(f"{group}={name}" for group, name in zip(RISKY, row, strict=True) if name),
+            *([] if row[RISKY.index("experiment")] else [f"degradation={grounds[number % 3]}"]),
+        )
+        for number, row in enumerate(rows)
+    ]
+    return [*peaceful, *risky]
+
+
+def keys_of(cfg: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that is no mapping, dotted, with its value."""
+    for key in cfg:
+        node, name = cfg._get_node(key), f"{path}{key}"
+        is_plain = node._is_none() or node._is_missing() or node._is_interpolation()
+        if isinstance(node, DictConfig) and not is_plain:
+            yield from keys_of(node, f"{name}.")
+        else:
+            yield name, None if is_plain else cfg[key]
+
+
+@cache
+def keys(foundation: tuple[str, ...]) -> dict[str, Any]:
+    """The keys of a foundation and their values, Hydra's own left out."""
+    cfg = copy.copy(composed(foundation))
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return dict(keys_of(cfg))
+
+
+def tiny(foundation: tuple[str, ...], changed: Sequence[str]) -> list[str]:
+    """The overrides that make a foundation small, but for what is changed anyway."""
+    names = keys(foundation)
+    return [
+        f"{key}={value}"
+        for key, value in TINY.items()
+        if any(name == key or name.startswith(f"{key}.") for name in names)
+        and not any(key in override for override in changed)
+    ]
+
+
+def configuration(foundation: tuple[str, ...], changes: Sequence[str]) -> DictConfig:
+    """The foundation with changes, by Hydra's own code.
+
+    To compose takes half a second, so that is done once a foundation; what ``compose`` would do
+    with the changes of values is done here, on a copy.
+    """
+    arguments = prepare_arguments([*tiny(foundation, changes), *changes], "train")
+    parsed = OverridesParser.create().parse_overrides(arguments)
+    if any(override.key_or_group in CHOICES for override in parsed):
+        return copy.deepcopy(composed((*foundation, *arguments)))
+    cfg = copy.deepcopy(composed(foundation))
+    try:
+        ConfigLoaderImpl._apply_overrides_to_config(parsed, cfg)
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except Exception:
+        return copy.deepcopy(composed((*foundation, *arguments)))
+    return cfg
+
+
+def attempt(foundation: tuple[str, ...], changes: Sequence[str], run_dir: Path) -> Attempt:
+    """Everything that the command does before training, and a step by the run's own trainer."""
+    try:
+        with watched():
+            return _attempt(foundation, changes, run_dir)
+    except Exception as error:
+        code, line = outcome(error, changes)
+        return Attempt(code, line, "refused")
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.autograd.set_detect_anomaly(False)
+
+
+def _attempt(foundation: tuple[str, ...], changes: Sequence[str], run_dir: Path) -> Attempt:
+    cfg = configuration(foundation, changes)
+    with open_dict(cfg):
+        cfg.hydra.runtime.output_dir = str(run_dir)
+    HydraConfig.instance().set_config(cfg)
+    task = copy.copy(cfg)
+    with open_dict(task):
+        del task["hydra"]
+    with as_input_errors():
+        experiment, trainer, checkpoint = train.ready(task, run_dir)
+    # Several processes would each start these tests.
+    if not isinstance(trainer.strategy, SingleDeviceStrategy) or trainer.world_size > 1:
+        return Attempt(0, "", "accepted")
+    trainer.callbacks.append(StopAfterOneStep())
+    try:
+        train.fit(experiment, trainer, checkpoint)
+    except OneStepDone:
+        return Attempt(0, "", "trained")
+    raise AssertionError("the trainer took no step")
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Ends what hangs, and lets no more memory be had than a small machine has."""
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, limits[1]))
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        signal.signal(signal.SIGALRM, before)
+
+
+def complaint(found: Attempt, named: Sequence[str]) -> str | None:
+    """What is wrong with the way a configuration ended; None where it is as promised.
+
+    Args:
+        found: the end.
+        named: words of which the line must have one: the keys and choices that it may be about.
+    """
+    if found.code == 0:
+        return None
+    if found.code != 2:
+        return f"exit code {found.code}"
+    if len(found.line.splitlines()) != 1 or len(found.line) > 1500:
+        return "not one line"
+    unclear = [words for words in UNCLEAR if words in found.line]
+    if unclear:
+        return f"not clear: {unclear}"
+    return None if any(word in found.line for word in named) else f"names none of {named}"
+
+
+# Wrong for most keys, right for some.
+NASTY = ("-1", "0", "1", "2", "3", "-0.5", "0.5", "1.5", "1e18", "-1e18", "1e400", "nan", "inf", "-inf",
+         "9223372036854775807", "9223372036854775808", "1000000000000000000000000000000",
+         "4294967296", "1000000", "null", "true", "false", "abc", "''", "' '", "[]", "[1]", "[1,2]",
+         "[1,-1]", "[0,1e400]", "[abc,null]", "[[1],[2]]", "{}", "{a:1}", "ünïcödé", "'a b, c=d'",
+         '"it\'s"', "'a\nb'", "'../..'", "${nowhere}", "${seed}", "${model}", "???", "0.1", "1e-300",
+         "0x10", "1_000", "'1'", "auto", "10", "100")  # fmt: skip
+WORDS = ("relu", "row", "random", "inside_out", "outside_in", "shuffled", "mask", "large", "linear",
+         "exponential", "reflect", "nearest", "middle", "norm", "value", "cpu", "gpu", "warn", "last",
+         "every", "simple", "64-true", "bf16-mixed", "16-true", "ddp", "00:00:01:00", "mnist")  # fmt: skip
