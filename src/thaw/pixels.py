@@ -29,9 +29,9 @@ class PixelRange(NamedTuple):
             ValueError: not two numbers from -1000 to 1000 with low < high.
         """
         is_list = isinstance(bounds, Sequence) and not isinstance(bounds, str)
-        numbers = [bound for bound in bounds if is_number(bound)] if is_list else []
-        if len(numbers) == 2 == len(bounds):
-            low, high = numbers
+        entries = list(bounds) if is_list else []  # type: ignore[call-overload]
+        if len(entries) == 2 and all(map(is_number, entries)):
+            low, high = entries
             largest = max(abs(low), abs(high))
             if TINIEST < largest <= LARGEST and high - low >= NARROWEST * largest:
                 return cls(float(low), float(high))

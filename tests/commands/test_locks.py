@@ -41,10 +41,11 @@ def test_a_lock_ends_with_its_process_and_what_it_leaves_locks_nothing(tmp_path:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(InUseError, match="in use"), locked(tmp_path):
-            pass
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
+        try:
+            with pytest.raises(InUseError, match="in use"), locked(tmp_path):
+                pass
+        finally:
+            holder.send_signal(signal.SIGKILL)
     assert (tmp_path / ".lock").is_file()
     for _ in range(2):
         with locked(tmp_path):
