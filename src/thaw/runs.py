@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from thaw import ranks
+
 RECORD = "run.json"
 METRICS = "metrics.csv"
 SAMPLES = "samples"
@@ -55,7 +57,12 @@ def read_record(run_dir: Path) -> dict[str, Any]:
 
 
 def update_record(run_dir: Path, changes: Mapping[str, Any]) -> None:
-    """Merge ``changes`` into run.json; numbers that JSON has no word for become null."""
+    """Merge ``changes`` into run.json; numbers that JSON has no word for become null.
+
+    Of processes that train together only the first does so.
+    """
+    if ranks.rank() > 0:
+        return
     record = read_record(run_dir) | dict(changes)
     write_text_atomically(run_dir / RECORD, json.dumps(finite(record), indent=2) + "\n")
 

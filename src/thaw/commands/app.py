@@ -1,29 +1,25 @@
 """Runs a command under Hydra: prepares its arguments, and turns errors into one line and a code."""
 
-import importlib
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError, one_line
+from thaw.commands.jobs import Job
 from thaw.commands.sweeps import print_summary
-from thaw.stopping import Stopped, on_signal
+from thaw.stopping import Stopped, listen
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = config.CONF
 TEXT_KEYS = (
     "run",
     "runs",
@@ -48,8 +44,7 @@ def run(command: str) -> NoReturn:
     config.register()
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    listen()
     try:
         try:
             _run_hydra(command)
@@ -72,23 +67,9 @@ def _run_hydra(command: str) -> None:
     sys.argv[1:] = prepare_arguments(sys.argv[1:], command)
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=command)
     try:
-        main(_task(command))()
+        main(Job(command))()
     except Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
-
-
-def _task(command: str) -> Callable[[DictConfig], Any]:
-    def task(cfg: DictConfig) -> Any:
-        # Imported here so that --help and --cfg need neither torch nor Lightning.
-        main = importlib.import_module(f"thaw.commands.{command}").main
-        try:
-            return main(cfg)
-        except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
-                raise
-            raise Escaped(error) from error
-
-    return task
 
 
 def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:

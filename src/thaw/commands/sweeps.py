@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thaw import runs
+from thaw.commands.errors import Escaped, InputError
+from thaw.commands.jobs import check_plugins
 from thaw.commands.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
 
@@ -30,11 +33,16 @@ class SweepSummary(Callback):
     """Rewrites sweep.csv as each job of a multirun ends, so that a killed sweep has one too."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            check_plugins(config.hydra)
+        except InputError as error:
+            raise Escaped(error) from None  # Hydra would swallow it
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
-        for sweep_dir in _sweep_dirs:
-            write_summary(sweep_dir)
+        # This may be a process of a launcher, which has seen no sweep start.
+        if config.hydra.mode == RunMode.MULTIRUN:
+            write_summary(Path(config.hydra.sweep.dir))
 
 
 def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:

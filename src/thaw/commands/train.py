@@ -15,9 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from thaw import runs
+from thaw import ranks, runs
+from thaw.commands import search
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import git_state, processor, tensorboard_command, versions
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.stopping import Stopped
@@ -38,24 +40,37 @@ log = logging.getLogger(__name__)
 RESUME = ("auto", "never")
 
 
-def main(cfg: DictConfig) -> None:
-    """Train as configured, into Hydra's output directory.
+def main(cfg: DictConfig) -> float | None:
+    """Train as configured, into Hydra's output directory; the result is the ``sweep.metric``.
 
     Raises:
         InputError: the configuration or an input is wrong; nothing was trained.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     _quieten()
+    if ranks.rank() > 0:  # the directory and its record are the first process's
+        follow()
+        _train(cfg, run_dir)
+        return None
     if _is_finished(cfg, run_dir):
         log.info("finished already, not run again: %s", run_dir)
-        return
-    with recorded(run_dir, cfg):
-        _warn_of_what_has_no_effect(cfg)
-        checkpoint = _checkpoint_to_resume(cfg, run_dir)
-        with as_input_errors():
-            pl.seed_everything(cfg.seed, verbose=False)
-            choices = HydraConfig.get().runtime.choices
-            experiment, trainer = prepare(cfg, run_dir, choices)
+    else:
+        with recorded(run_dir, cfg):
+            _warn_of_what_has_no_effect(cfg)
+            _train(cfg, run_dir)
+            _say_where(run_dir)
+    return search.result(cfg, run_dir)
+
+
+def _train(cfg: DictConfig, run_dir: Path) -> None:
+    """From the checkpoint, if there is one, to the last score."""
+    checkpoint = _checkpoint_to_resume(cfg, run_dir)
+    with as_input_errors():
+        pl.seed_everything(cfg.seed, verbose=False)
+        choices = HydraConfig.get().runtime.choices
+        experiment, trainer = prepare(cfg, run_dir, choices)
+    place = (trainer.global_rank, trainer.world_size)
+    with together(trainer, HydraConfig.get().overrides.task, run_dir):
         start = time.perf_counter()
         with logging_redirect_tqdm():
             trainer.fit(
@@ -64,13 +79,14 @@ def main(cfg: DictConfig) -> None:
                 ckpt_path=checkpoint,
                 weights_only=True,
             )
-        experiment.module.eval()
+        # Lightning has moved it to the CPU.
+        experiment.module.to(trainer.strategy.root_device).eval()
         training_s = time.perf_counter() - start
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
         runs.update_record(run_dir, {"training_s": round(training_s, 1)})
-        final_estimate(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
-        final_restoration(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
-        _say_where(run_dir)
+        last = (cfg.seed, trainer.current_epoch, place)
+        final_estimate(experiment, cfg.metrics, run_dir, *last)
+        final_restoration(experiment, cfg.metrics, run_dir, *last)
 
 
 def prepare(
@@ -78,6 +94,7 @@ def prepare(
 ) -> tuple[Experiment, pl.Trainer]:
     """Everything that can fail before the first step: objects, data, reference, trainer."""
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
+    search.check_metric(cfg)
     experiment = build(cfg, provenance)
     data, suite = experiment.data, experiment.suite
     check_classes(experiment.module.restorer, data)
@@ -137,6 +154,7 @@ def _make_trainer(
         logger=loggers or False,
         default_root_dir=run_dir,
     )
+    check_processes(trainer, experiment.data.batch_size)
     return trainer
 
 
@@ -246,7 +264,13 @@ def _quieten() -> None:
     """Lightning's advice on things that are so on purpose, and its notes on itself."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*log_every_n_steps.*", ".*LeafSpec.*", ".*eval mode at the start.*"):
+    for message in (
+        ".*log_every_n_steps.*",
+        ".*LeafSpec.*",
+        ".*eval mode at the start.*",
+        ".*sync_dist=True.*",  # scores are of all processes already
+        ".*broadcast_buffers.*",  # its successor is not in all versions of torch
+    ):
         warnings.filterwarnings("ignore", message)
 
 
