@@ -1,4 +1,4 @@
-"""The processes that train one model together: which of them this one is, and its part of a batch."""
+"""Processes that train one model together: which of them this one is, and its part of a batch."""
 
 import os
 

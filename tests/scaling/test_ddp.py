@@ -58,7 +58,9 @@ def test_the_losses_and_scores_are_those_of_one_process(story: Story) -> None:
         assert row == pytest.approx(other, rel=1e-4, abs=1e-5)
     one, two = record(story.alone), record(story.together)
     assert one["status"] == two["status"] == "completed"
-    scores = [{k: v for k, v in run["final_scores"].items() if type(v) is float} for run in (one, two)]
+    scores = [
+        {k: v for k, v in run["final_scores"].items() if type(v) is float} for run in (one, two)
+    ]
     assert scores[1] == pytest.approx(scores[0], rel=1e-4, abs=1e-5)
     assert two["final_scores"]["final/n"] == 30
     for stage in ("direct", "algorithm_2"):
@@ -104,9 +106,7 @@ def others_of(run_dir: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1], ids=["of the first", "of the other"])
-def test_the_end_of_one_process_is_the_end_of_both(
-    rank: int, train: Train, tmp_path: Path
-) -> None:
+def test_the_end_of_one_process_is_the_end_of_both(rank: int, train: Train, tmp_path: Path) -> None:
     node = "+callbacks.fault"
     killed = [f"{node}._target_=scaling_faults.EndRank", f"{node}.rank={rank}", f"{node}.step=2"]
     ended = train(*arguments(COLD), *TWO, *killed, "hydra.run.dir=run", cwd=tmp_path)

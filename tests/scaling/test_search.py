@@ -92,7 +92,9 @@ def test_what_is_not_installed_is_said_with_the_way_to_install_it(
     basic = OmegaConf.create({"_target_": "hydra._internal.core_plugins.basic_sweeper.Basic"})
     jobs.check_plugins(OmegaConf.create({"launcher": basic, "sweeper": basic}))
     monkeypatch.setattr(jobs, "importlib", SimpleNamespace(import_module=absent))
-    with pytest.raises(InputError, match=rf"not installed: pip install 'thaw\[{jobs.EXTRAS[package]}\]'"):
+    with pytest.raises(
+        InputError, match=rf"not installed: pip install 'thaw\[{jobs.EXTRAS[package]}\]'"
+    ):
         jobs.check_plugins(OmegaConf.create({"launcher": node, "sweeper": basic}))
 
 

@@ -132,9 +132,7 @@ def register() -> None:
     # Kept in the configuration: the processes of a launcher must not claim directories again.
     OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver(
-        "thaw.sweep_dir", sweep_directory, replace=True, use_cache=True
-    )
+    OmegaConf.register_new_resolver("thaw.sweep_dir", sweep_directory, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("thaw.job_name", job_name, replace=True)
 
 

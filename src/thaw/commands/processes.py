@@ -108,7 +108,7 @@ class _Process:
         self, rank: int, overrides: Sequence[str], run_dir: Path, shared: dict[str, str]
     ) -> None:
         self.rank = rank
-        self.output: IO[Any] = tempfile.TemporaryFile()
+        self.output: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
         arguments = [*overrides, f"hydra.run.dir={run_dir}", "hydra.output_subdir=null"]
         self.process = subprocess.Popen(
             [sys.executable, str(CONF.parent / "train.py"), *arguments, "hydra/job_logging=none"],

@@ -17,7 +17,7 @@ from thaw.ranks import part
 from thaw.seeding import derive_seed, generator
 from thaw.training.ema import EMA
 
-# What once was the rank in each key: all processes draw the same, and an earlier run can be repeated.
+# Once the rank, in each key: now all processes draw the same, and earlier runs can be repeated.
 ALL = 0
 
 
