@@ -63,6 +63,11 @@ def rows(path: Path) -> list[dict[str, Any]]:
         return [{key: _plain(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
+def numbers(row: dict[str, Any]) -> dict[str, float]:
+    """What can be compared up to rounding."""
+    return {key: value for key, value in row.items() if isinstance(value, int | float)}
+
+
 def _plain(text: str) -> float | str:
     try:
         return float(text)

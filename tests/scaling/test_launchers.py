@@ -1,13 +1,16 @@
 """Sweeps whose jobs run in processes of their own: joblib's and submitit's."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from commands_support import record
+from commands_support import ROOT, record
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -30,15 +33,19 @@ def joined(name: str) -> DictConfig:
 
 
 def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
-    train: Train, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     joblib = pytest.importorskip("joblib")
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
     jobs = ["seed=1,2", "optimizer.lr=-1,0.01", "hydra/launcher=joblib", "sweep.name=both"]
-    environment = {"OMP_NUM_THREADS": ""}  # as good as not set
-    finished = train("-m", *arguments(SHORT), *jobs, cwd=tmp_path, **environment)
-    assert finished.returncode == 1, finished.stderr
-    assert finished.stderr.splitlines()[-1].startswith("thaw: ")
+    # Not forked, for OMP_NUM_THREADS would be what it was there; this process imports little.
+    variables = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    finished = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "-m", *arguments(SHORT), *jobs],
+        cwd=tmp_path, capture_output=True, text=True, timeout=400, env=variables,
+    )  # fmt: skip
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stderr.splitlines()[-1] == "thaw: Invalid learning rate: -1"
     sweep = tmp_path / "multirun" / "both"
     assert [path.name for path in sweep.parent.iterdir()] == ["both"]
     found = rows(sweep / "sweep.csv")
@@ -71,9 +78,11 @@ def test_a_preempted_job_is_queued_again_and_ends_as_one_never_disturbed(
     # Saved at the very step, not continued from the end of the epoch before.
     assert "continuing from" in log
     assert log.count("epoch 1/3") == log.count("epoch 2/3") == log.count("epoch 3/3") == 1
-    (text,) = (path.read_text() for path in sweep.glob(".submitit/*/*_log.err"))
-    assert text.count("Requeued job") == 1
-    assert text.count("Job completed successfully") == 1
+    (path,) = sweep.glob(".submitit/*/*_log.out")
+    text = path.read_text()
+    assert "Requeued job" in text
+    assert text.count("Starting with JobEnvironment") == 2
+    assert "Job completed successfully" in text
     one, other = weights(whole), weights(run_dir)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert rows(run_dir / "metrics.csv") == rows(whole / "metrics.csv")
@@ -116,7 +125,7 @@ def test_slurm_is_asked_for_a_job_that_is_signalled_and_queued_again(
     ):  # fmt: skip
         assert f"#SBATCH {line}" in text
     assert executor._executor.max_num_timeout == 100
-    assert cfg.hydra.job.env_set.OMP_NUM_THREADS == 4
+    assert cfg.hydra.job.env_set.OMP_NUM_THREADS == "4"
 
 
 def test_ray_is_told_what_a_run_needs() -> None:
