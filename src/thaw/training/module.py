@@ -85,19 +85,20 @@ class DiffusionModule(pl.LightningModule):
         own_key = (self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(derive_seed(self.seed, "network", *own_key))
         loss = self.objective(self.restorer, x_0, draws, labels, mine)
-        self.step_losses.append(self._of_whole_batch(loss.detach()))
+        self.step_losses.append(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         draws = self._generator("val", batch_idx, ALL)
         x_0, labels = batch
         mine = self._part(len(x_0))
-        size = len(x_0[mine])
+        share = len(x_0[mine]) / len(x_0)
         # The last batch may have fewer images than there are processes.
         loss = x_0.new_zeros(())
-        if size:
+        if share:
             loss = self.objective(self.evaluated, x_0, draws, labels, mine)
-        self.log("val/loss", loss, batch_size=size, sync_dist=True)
+        # Lightning's own sync_dist takes the mean of the parts' sizes, cut to an integer.
+        self.log("val/loss", self._of_whole_batch(loss, share), batch_size=len(x_0))
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.restorer.network.parameters())
@@ -124,13 +125,13 @@ class DiffusionModule(pl.LightningModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _of_whole_batch(self, loss: Tensor) -> Tensor:
-        """The mean over the processes of the losses of their parts."""
+    def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
+        """The loss of all processes' parts from those of each, which is a share of the batch."""
         if self._place()[1] == 1:
             return loss
-        mean = self.trainer.strategy.reduce(loss.clone(), reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        return mean
+        whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")
+        assert isinstance(whole, Tensor)
+        return whole
 
     def _generator(self, *key: int | str) -> Generator:
         return generator(self.seed, *key, device=self.device)
