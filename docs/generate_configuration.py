@@ -104,12 +104,13 @@ still change them.""",
     "debug": """\
 Short runs that find mistakes, on top of everything else:
 `python train.py experiment=quickstart debug=quick`.""",
+    "hydra": "How the runs of a sweep (`-m`) are chosen, and where they run.",
     "hydra/launcher": """\
 Where the runs of a sweep run; one after the other unless one of these is chosen. Each needs
 packages of its own, such as `pip install 'thaw[joblib]'`; see [scaling](scaling.md).""",
     "hydra/sweeper": """\
 What chooses the runs of a sweep; every combination unless this is chosen. It needs
-`pip install 'thaw[optuna]'`; see [scaling](scaling.md#hyperparameter-search).""",
+`pip install 'thaw[optuna]'`; see [scaling](scaling.md).""",
 }
 # Groups whose choices only change the keys of others.
 PRESETS = ("experiment", "debug")
@@ -313,7 +314,7 @@ def page(conf: Path) -> str:
     Raises:
         SystemExit: a group, a file or a key does not say what it is.
     """
-    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
+    folders = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
     if odd := ", ".join(sorted(folders ^ GROUPS.keys())):
         raise SystemExit(f"GROUPS in {Path(__file__).name} and the folders of conf/ differ: {odd}")
     commands = [explained([Reader(path).read()])[0] for path in sorted(conf.glob("*.yaml"))]
