@@ -104,6 +104,13 @@ still change them.""",
     "debug": """\
 Short runs that find mistakes, on top of everything else:
 `python train.py experiment=quickstart debug=quick`.""",
+    "hydra": "How the runs of a sweep (`-m`) are chosen, and where they run.",
+    "hydra/launcher": """\
+Where the runs of a sweep run; one after the other unless one of these is chosen. Each needs
+packages of its own, such as `pip install 'thaw[joblib]'`; see [scaling](scaling.md).""",
+    "hydra/sweeper": """\
+What chooses the runs of a sweep; every combination unless this is chosen. It needs
+`pip install 'thaw[optuna]'`; see [scaling](scaling.md).""",
 }
 # Groups whose choices only change the keys of others.
 PRESETS = ("experiment", "debug")
@@ -204,7 +211,9 @@ class Reader:
         entries = top["defaults"].value if "defaults" in top else []
         defaults = [self._default(entry, group) for entry in entries if entry.value != "_self_"]
         root.value = [pair for pair in root.value if pair[0].value not in ("defaults", "hydra")]
-        prefix = f"{package_of(group)}." if group and "@package _global_" not in first else ""
+        named = (line.removeprefix("@package ") for line in first if line.startswith("@package "))
+        package = next(named, package_of(group))
+        prefix = f"{package}." if group and package != "_global_" else ""
         code = link(target_of(root))
         return File(self.path.stem, about, code, defaults, list(self._keys(root, prefix)))
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from thaw import ranks
+
 RECORD = "run.json"
 METRICS = "metrics.csv"
 SAMPLES = "samples"
@@ -120,10 +122,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def update_record(run_dir: Path, changes: Mapping[str, Any]) -> None:
     """Merge ``changes`` into run.json; numbers that JSON has no word for become null.
 
+    Of processes that train together only the first does so.
+
     Raises:
         WriteError: the disk is full; what was there stays, but a run that had come to its end is
             ``failed``.
     """
+    if ranks.rank() > 0:
+        return
     record = read_record(run_dir) | dict(changes)
     path = run_dir / RECORD
     try:

@@ -1,21 +1,78 @@
-"""SIGINT and SIGTERM: at once, or where a training step is under way after it."""
+"""Signals that end a run: at once, or where a training step is under way after it."""
 
+import os
+import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
+
+from thaw import ranks
+
+# The signal on which submitit requeues a job, by the name that its users may change.
+REQUEUE = ("SUBMITIT_PREEMPT_SIGNAL", "USR2")
 
 _is_deferred = False
 _requested: int | None = None
+_installed: dict[int, Any] = {}
+_taken_over: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived.
+    """SIGINT, SIGTERM or a scheduler's signal arrived.
 
     Like KeyboardInterrupt no ``except Exception`` swallows it; unlike it, Lightning lets it pass
     instead of exiting with a code of its own.
     """
 
     def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.number = signal_number
         self.exit_code = 128 + signal_number
-        super().__init__(f"stopped by signal {signal_number}")
+
+    def __str__(self) -> str:
+        return f"stopped by signal {self.number}"
+
+
+def listen() -> None:
+    """Make SIGINT and SIGTERM stop this process, unless a scheduler handles them by itself.
+
+    The signal on which a scheduler takes the job back stops it too, so that there is a checkpoint
+    first; see :func:`pass_on`. Of processes that train together the first alone stops, and takes
+    the others with it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    requeue = getattr(signal, f"SIG{os.environ.get(*REQUEUE)}", None)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if ranks.rank() > 0:
+            signal.signal(number, signal.SIG_IGN)
+        elif not _is_of_others(number):
+            signal.signal(number, on_signal)
+    if requeue is not None and ranks.rank() == 0 and _is_of_others(requeue):
+        handler = signal.getsignal(requeue)
+        assert callable(handler)
+        _taken_over[requeue] = handler
+        signal.signal(requeue, on_signal)
+    numbers = (signal.SIGINT, signal.SIGTERM, *_taken_over)
+    _installed.update({number: signal.getsignal(number) for number in numbers})
+
+
+def _is_of_others(number: int) -> bool:
+    handler = signal.getsignal(number)
+    return callable(handler) and handler not in (on_signal, signal.default_int_handler)
+
+
+def listen_again() -> None:
+    """Put back what :func:`listen` installed where a library has put its own in its place."""
+    for number, handler in _installed.items():
+        signal.signal(number, handler)
+
+
+def pass_on(stop: Stopped) -> None:
+    """Let the scheduler, if the signal was its own, do what it does: requeue the job and exit."""
+    if stop.number in _taken_over:
+        _taken_over[stop.number](stop.number, None)
 
 
 def on_signal(number: int, frame: FrameType | None) -> None:

@@ -134,37 +134,6 @@ def test_a_state_of_another_epoch_skips_nothing(numbered_images: Numbered) -> No
     assert epoch(loader, 1) == expected
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_share_an_epoch_without_overlap(numbered_images: Numbered, world_size: int) -> None:
-    data = numbered_images(100)
-    alone = epoch(ShuffledBatchLoader(data, RANGE, 8 * world_size, seed=2), 3)
-    ranks = [
-        epoch(ShuffledBatchLoader(data, RANGE, 8, 2, rank, world_size), 3)
-        for rank in range(world_size)
-    ]
-    assert all(len(batch) == 8 for batches in ranks for batch in batches)
-    # Step by step the ranks together see what one process with the joint batch sees.
-    assert [joined(parts) for parts in zip(*ranks, strict=True)] == alone
-
-
-@pytest.mark.parametrize("num_images", [2, 3, 31, 32, 33, 34, 47, 48, 49, 64])
-@pytest.mark.parametrize("world_size", [1, 2])
-def test_ranks_in_order_cover_all_in_equally_many_batches(
-    numbered_images: Numbered, num_images: int, world_size: int
-) -> None:
-    data = numbered_images(num_images)
-    ranks = [shown(BatchLoader(data, RANGE, 16, rank, world_size)) for rank in range(world_size)]
-    assert len({len(batches) for batches in ranks}) == 1
-    batches = [batch for rank in ranks for batch in rank]
-    assert sorted(joined(batches)) == list(range(num_images))
-    assert all(1 <= len(batch) <= 17 for batch in batches)
-
-
-def test_fewer_images_than_processes_are_refused(numbered_images: Numbered) -> None:
-    with pytest.raises(ValueError, match="1 images are too few for 2 processes"):
-        BatchLoader(numbered_images(1), RANGE, 16, rank=0, world_size=2)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_device_changes_neither_order_nor_pixels(numbered_images: Numbered) -> None:
     data = numbered_images(100)

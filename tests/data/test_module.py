@@ -116,28 +116,16 @@ def process(rank: int, world_size: int) -> SimpleNamespace:
     return SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)
 
 
-def test_each_process_of_a_trainer_takes_its_own_share(counted_source) -> None:
-    shares = []
+def test_each_process_of_a_trainer_has_the_whole_batch(counted_source) -> None:
+    seen = []
     for rank in (0, 1):
         data = ImageDataModule(counted_source(50, 20), batch_size=8)
         data.trainer = process(rank, 2)
         data.setup()
-        loader = data.train_dataloader()
-        assert len(loader) == 3
-        shares.append({label for _, labels in loader for label in labels.tolist()})
-        assert [len(labels) for _, labels in data.val_dataloader()] == [8, 2]
-    assert len(shares[0]) == len(shares[1]) == 24
-    assert not shares[0] & shares[1]
-
-
-def test_a_joint_batch_that_is_too_large_is_refused(counted_source) -> None:
-    data = ImageDataModule(counted_source(50, 20), batch_size=30)
-    data.setup()  # enough for one process
-    data.trainer = process(0, 2)
-    with pytest.raises(
-        ValueError, match="batch_size=30 in each of 2 processes is more than the 50"
-    ):
-        data.train_dataloader()
+        loaders = data.train_dataloader(), data.val_dataloader()
+        seen.append([labels.tolist() for loader in loaders for _, labels in loader])
+    assert seen[0] == seen[1]
+    assert [len(labels) for labels in seen[0]] == [8] * 6 + [8, 8, 4]
 
 
 def test_a_batch_that_is_in_place_is_not_copied(counted_source) -> None:

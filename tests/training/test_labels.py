@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
-from thaw.diffusion.objectives import MSE
+from thaw.diffusion.objectives import MSE, WHOLE
 from thaw.diffusion.predictions import Clean
 from thaw.diffusion.priors import Empirical, Normal
 from thaw.diffusion.restorer import Restorer
@@ -36,11 +36,12 @@ class Noted(MSE):
         x_0: Tensor,
         generator: Generator | None = None,
         labels: Tensor | None = None,
+        part: slice = WHOLE,
     ) -> Tensor:
         assert generator is not None
         self.labels.append(labels)
         self.draws.append(torch.rand((), generator=generator.clone_state()).item())
-        return super().forward(restorer, x_0, generator, labels)
+        return super().forward(restorer, x_0, generator, labels, part)
 
 
 def module(num_classes: int | None, label_dropout: float = 0.25) -> DiffusionModule:

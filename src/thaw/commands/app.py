@@ -1,26 +1,22 @@
 """Runs a command under Hydra: prepares its arguments, and turns errors into one line and a code."""
 
-import importlib
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
 
 from thaw.commands import config, replay
 from thaw.commands.errors import Escaped, InputError, outcome
+from thaw.commands.jobs import Job
 from thaw.commands.stored_overrides import stored_overrides
 from thaw.commands.sweeps import print_summary
-from thaw.stopping import Stopped, on_signal
+from thaw.stopping import Stopped, listen
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = config.CONF
 TEXT_KEYS = (
     "run",
     "runs",
@@ -46,8 +42,7 @@ def run(command: str) -> NoReturn:
     config.register()
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    listen()
     try:
         try:
             _run_hydra(command)
@@ -66,23 +61,9 @@ def _run_hydra(command: str) -> None:
     name = replay.compose_from(stored, sys.argv[1:], CONF) if stored else command
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
     try:
-        main(_task(command))()
+        main(Job(command))()
     except Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
-
-
-def _task(command: str) -> Callable[[DictConfig], Any]:
-    def task(cfg: DictConfig) -> Any:
-        # Imported here so that --help and --cfg need neither torch nor Lightning.
-        main = importlib.import_module(f"thaw.commands.{command}").main
-        try:
-            return main(cfg)
-        except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
-                raise
-            raise Escaped(error) from error
-
-    return task
 
 
 def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:

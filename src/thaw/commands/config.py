@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
+CONF = Path(__file__).parents[3] / "conf"
 MAX_NAME = 180
 _claimed: dict[str, str] = {}
 
@@ -20,6 +22,7 @@ class Sweep:
 
     name: str | None = None
     retry_failed: bool = False
+    metric: str | None = None
 
 
 @dataclass
@@ -129,10 +132,22 @@ def register() -> None:
     store.store("sample_schema", SampleConfig)
     store.store("report_schema", ReportConfig)
     store.store("train_encoder_schema", TrainEncoderConfig)
-    OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True)
+    _prefer_own_launchers(store)
+    # Kept in the configuration: the processes of a launcher must not claim directories again.
+    OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver("thaw.sweep_dir", sweep_directory, replace=True)
+    OmegaConf.register_new_resolver("thaw.sweep_dir", sweep_directory, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("thaw.job_name", job_name, replace=True)
+
+
+def _prefer_own_launchers(store: ConfigStore) -> None:
+    """Take the plugins' schemas for what conf/hydra/ has by the same name out of the store.
+
+    Hydra would check the files against them, which it calls deprecated, and refuse Optuna's.
+    """
+    Plugins.instance()  # finding the plugins stores their schemas
+    for path in CONF.glob("hydra/*/*.yaml"):
+        store.repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
 
 
 def run_name(override_dirname: str, name: str | None = None) -> str:

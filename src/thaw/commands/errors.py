@@ -53,9 +53,10 @@ def _is_before_a_job(error: BaseException) -> bool:
 
     Some nonsense breaks it with a plain TypeError, and so does YAML that is none.
     """
-    frames = traceback.walk_tb(error.__traceback__)
-    functions = {frame.f_code.co_name for frame, _ in frames}
-    is_making_directory = "run_job" in functions and "task" not in functions
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    functions = {frame.f_code.co_name for frame in frames}
+    is_in_job = any(frame.f_globals.get("__name__") == "thaw.commands.jobs" for frame in frames)
+    is_making_directory = "run_job" in functions and not is_in_job
     return "load_configuration" in functions or is_making_directory
 
 

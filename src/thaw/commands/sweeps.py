@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thaw import runs
+from thaw.commands.errors import Escaped, InputError
+from thaw.commands.jobs import check_plugins
 from thaw.commands.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
 
@@ -33,10 +36,16 @@ class SweepSummary(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            check_plugins(config.hydra)
+        except InputError as error:
+            raise Escaped(error) from None  # Hydra would swallow it
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
-        write_summaries()
+        # This may be a process of a launcher, which has seen no sweep start.
+        if config.hydra.mode == RunMode.MULTIRUN:
+            write_summary(Path(config.hydra.sweep.dir))
 
 
 def write_summaries() -> None:

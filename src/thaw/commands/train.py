@@ -5,7 +5,6 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,15 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from pytorch_lightning.utilities import rank_zero_only
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from thaw import runs
+from thaw import ranks, runs
 from thaw.checks import check_seed
+from thaw.commands import search
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, as_input_errors, one_line
 from thaw.commands.locks import InUseError, locked
+from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import processor, tensorboard_command, versions
 from thaw.commands.recording import reason_to_skip, record_origin, recorded
 from thaw.commands.replay import changes_since
@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 RESUME = ("auto", "never")
 
 
-def main(cfg: DictConfig) -> None:
-    """Train as configured, into Hydra's output directory.
+def main(cfg: DictConfig) -> float | None:
+    """Train as configured, into Hydra's output directory; the result is the ``sweep.metric``.
 
     A job of a sweep is left to another process that is at it.
 
@@ -58,38 +58,47 @@ def main(cfg: DictConfig) -> None:
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     _quieten()
-    # Of a run on several devices the first process has the directory for all.
-    is_first = getattr(rank_zero_only, "rank", 0) == 0
+    if ranks.rank() > 0:  # the directory and its record are the first process's
+        follow()
+        _train(cfg, run_dir)
+        return None
     try:
-        with locked(run_dir) if is_first else nullcontext():
+        with locked(run_dir):
             with as_input_errors():
                 reason = reason_to_skip(cfg, run_dir, is_sweep)
             if reason is None:
-                _run(cfg, run_dir)
+                with recorded(run_dir, cfg):
+                    _train(cfg, run_dir)
+                    _say_where(run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)
     except InUseError as error:
         if not is_sweep:
             raise
         log.info("left out: %s", error)
+    return search.result(cfg, run_dir)
 
 
-def _run(cfg: DictConfig, run_dir: Path) -> None:
-    with recorded(run_dir, cfg):
-        with as_input_errors():
-            experiment, trainer, checkpoint = ready(cfg, run_dir)
+def _train(cfg: DictConfig, run_dir: Path) -> None:
+    """From the checkpoint, if there is one, to the last score."""
+    with as_input_errors():
+        experiment, trainer, checkpoint = ready(cfg, run_dir)
+        if trainer.is_global_zero:
             record_origin(run_dir, cfg)
-        _warn_of_other_data(cfg, run_dir)
+    _warn_of_other_data(cfg, run_dir)
+    place = (trainer.global_rank, trainer.world_size)
+    with together(trainer, HydraConfig.get().overrides.task, run_dir):
         start = time.perf_counter()
         with logging_redirect_tqdm(), runs.writing(run_dir):
             fit(experiment, trainer, checkpoint)
-        experiment.module.eval()
+        # Lightning has moved it to the CPU.
+        experiment.module.to(trainer.strategy.root_device).eval()
         training_s = time.perf_counter() - start
         log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
         runs.update_record(run_dir, {"training_s": round(training_s, 1)})
-        final_estimate(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
-        final_restoration(experiment, cfg.metrics, run_dir, cfg.seed, trainer.current_epoch)
-        _say_where(run_dir)
+        last = (cfg.seed, trainer.current_epoch, place)
+        final_estimate(experiment, cfg.metrics, run_dir, *last)
+        final_restoration(experiment, cfg.metrics, run_dir, *last)
 
 
 def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path | None]:
@@ -129,6 +138,7 @@ def prepare(
 ) -> tuple[Experiment, pl.Trainer]:
     """Everything that can fail before the first step: objects, data, reference, trainer."""
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
+    search.check_metric(cfg)
     experiment = build(cfg, provenance)
     data, suite = experiment.data, experiment.suite
     check_classes(experiment.module.restorer, data)
@@ -188,6 +198,7 @@ def _make_trainer(
         logger=loggers or False,
         default_root_dir=run_dir,
     )
+    check_processes(trainer, experiment.data.batch_size)
     return trainer
 
 
@@ -273,7 +284,13 @@ def _quieten() -> None:
     threading.excepthook = _log_thread
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*log_every_n_steps.*", ".*LeafSpec.*", ".*eval mode at the start.*"):
+    for message in (
+        ".*log_every_n_steps.*",
+        ".*LeafSpec.*",
+        ".*eval mode at the start.*",
+        ".*sync_dist=True.*",  # scores are of all processes already
+        ".*broadcast_buffers.*",  # its successor is not in all versions of torch
+    ):
         warnings.filterwarnings("ignore", message)
 
 

@@ -38,9 +38,8 @@ class BatchLoader:
     """All images in order, in batches ``(x_0, labels)``; the last batch holds what is left.
 
     ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range``, ``labels`` int64 ``[B]``, both on
-    ``device``, to which a batch is copied where the images are elsewhere. Of ``world_size``
-    processes each takes its part of every ``batch_size * world_size`` images: the parts are
-    disjoint and together complete, and every rank gets the same number of batches.
+    ``device``, to which a batch is copied where the images are elsewhere. Where several processes
+    train together each has all of a batch (see :class:`~thaw.training.module.DiffusionModule`).
     """
 
     def __init__(
@@ -48,41 +47,28 @@ class BatchLoader:
         data: ImageSet,
         pixel_range: PixelRange,
         batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
         device: torch.device | None = None,
     ) -> None:
         """
         Args:
-            batch_size: images in a batch of one process (one more in the last where otherwise fewer
-                images than processes would be left, and a process would get an empty batch).
+            batch_size: images in a batch.
             device: of the batches; None is where the images are.
-
-        Raises:
-            ValueError: there are fewer images than processes.
         """
-        if len(data.labels) < world_size:
-            raise ValueError(f"{len(data.labels)} images are too few for {world_size} processes")
         self.data = data
         self.pixel_range = pixel_range
-        self.rank = rank
-        self.world_size = world_size
         self.device = data.images.device if device is None else device
-        self._bounds = self._batch_bounds(len(data.labels), batch_size * world_size)
+        self._bounds = self._batch_bounds(len(data.labels), batch_size)
 
-    def _batch_bounds(self, num_images: int, stride: int) -> list[int]:
-        """Where each joint batch of all ranks starts, and where the last one ends."""
-        starts = list(range(0, num_images, stride))
-        if len(starts) > 1 and num_images - starts[-1] < self.world_size:
-            starts.pop()
-        return [*starts, num_images]
+    def _batch_bounds(self, num_images: int, batch_size: int) -> list[int]:
+        """Where each batch starts, and where the last one ends."""
+        return [*range(0, num_images, batch_size), num_images]
 
     def __len__(self) -> int:
         """The number of batches."""
         return len(self._bounds) - 1
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass over this rank's images."""
+        """One pass over the images."""
         for images, labels in self._stored(torch.arange(len(self.data.labels)), first=0):
             yield self.pixel_range.from_uint8(images), labels
 
@@ -90,7 +76,7 @@ class BatchLoader:
         """(uint8 images, labels) on the device, from the batch number ``first`` on."""
         order = order.to(self.data.images.device)
         for start, stop in pairwise(self._bounds[first:]):
-            rows = order[start:stop].tensor_split(self.world_size)[self.rank]
+            rows = order[start:stop]
             images, labels = (
                 stored.index_select(0, rows).to(self.device)
                 for stored in (self.data.images, self.data.labels)
@@ -112,31 +98,29 @@ class ShuffledBatchLoader(BatchLoader):
         pixel_range: PixelRange,
         batch_size: int,
         seed: int,
-        rank: int = 0,
-        world_size: int = 1,
         device: torch.device | None = None,
         augment: Augmentation | None = None,
     ) -> None:
         """
         Args:
-            data: at least ``batch_size * world_size`` images.
-            batch_size: images in a batch of one process.
+            data: at least ``batch_size`` images.
+            batch_size: images in a batch.
             seed: decides, with the epoch, the order, and with the batch, what is augmented how.
             device: of the batches; None is where the images are.
             augment: what each batch goes through.
         """
-        super().__init__(data, pixel_range, batch_size, rank, world_size, device)
+        super().__init__(data, pixel_range, batch_size, device)
         self.seed = seed
         self.augment = augment
         self.sampler = EpochShuffle(len(data.labels), seed)
         self._handed_out = {"epoch": 0, "batches": 0}
         self._resume: dict[str, int] | None = None
 
-    def _batch_bounds(self, num_images: int, stride: int) -> list[int]:
-        return list(range(0, num_images + 1, stride))
+    def _batch_bounds(self, num_images: int, batch_size: int) -> list[int]:
+        return list(range(0, num_images + 1, batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
-        """This rank's batches of the sampler's epoch."""
+        """The batches of the sampler's epoch."""
         # A generator, so that nothing is fixed before the first batch is asked for: Lightning sets
         # the epoch after it has called iter().
         epoch = self.sampler.epoch
@@ -145,7 +129,8 @@ class ShuffledBatchLoader(BatchLoader):
         stored = self._stored(self.sampler.order(), first)
         for index, (images, labels) in enumerate(stored, start=first):
             if self.augment is not None:
-                key = ("augment", epoch, index, self.rank)
+                # The 0 was once a rank: earlier runs can be repeated.
+                key = ("augment", epoch, index, 0)
                 images = self.augment(images, derive_seed(self.seed, *key))
             self._handed_out = {"epoch": epoch, "batches": index + 1}
             yield self.pixel_range.from_uint8(images), labels

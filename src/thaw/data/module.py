@@ -49,7 +49,7 @@ class ImageDataModule(pl.LightningDataModule):
         """
         Args:
             source: where the images come from; nothing is read before ``setup()``.
-            batch_size: images in a batch of one process, so that DDP multiplies it.
+            batch_size: images in a batch, of all processes together.
             val_size: training images to hold out for validation.
             pixel_range: (low, high), what the stored 0 and 255 become.
             seed: decides, with the epoch, the order of the training images, and how each is
@@ -134,32 +134,27 @@ class ImageDataModule(pl.LightningDataModule):
         )
 
     def _check_batch_size(self, num_train: int) -> None:
-        _, world_size = self._rank_and_world_size()
-        if self.batch_size * world_size > num_train:
-            processes = f" in each of {world_size} processes" if world_size > 1 else ""
+        if self.batch_size > num_train:
             raise ValueError(
-                f"data.batch_size={self.batch_size}{processes} is more than the "
+                f"data.batch_size={self.batch_size} is more than the "
                 f"{num_train:,} training images of {self.name}"
             )
 
     def train_dataloader(self) -> BatchLoader:
         """Full batches of the training images in an order of their own each epoch."""
-        # Again: the images may have been set up before there was a trainer with its processes.
-        self._check_batch_size(len(self.train_labels))
         data = self._on_device(ImageSet(self.train_images, self.train_labels))
-        place = (*self._rank_and_world_size(), self._device())
+        device = self._device()
         if getattr(self.trainer, "overfit_batches", 0):
             # The same batches every epoch: Lightning arranges that for torch's DataLoader only.
-            return BatchLoader(data, self.pixel_range, self.batch_size, *place)
+            return BatchLoader(data, self.pixel_range, self.batch_size, device)
         return ShuffledBatchLoader(
-            data, self.pixel_range, self.batch_size, self.seed, *place, self.augment
+            data, self.pixel_range, self.batch_size, self.seed, device, self.augment
         )
 
     def val_dataloader(self) -> BatchLoader:
         """All validation images, in order."""
         data = self._on_device(ImageSet(self.val_images, self.val_labels))
-        place = (*self._rank_and_world_size(), self._device())
-        return BatchLoader(data, self.pixel_range, self.batch_size, *place)
+        return BatchLoader(data, self.pixel_range, self.batch_size, self._device())
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -176,11 +171,6 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _device(self) -> torch.device | None:
         return None if self.trainer is None else self.trainer.strategy.root_device
-
-    def _rank_and_world_size(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
 
 
 def free_bytes(device: torch.device) -> float:

@@ -9,6 +9,7 @@ from thaw.diffusion.guidance import guided
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.ranks import part
 from thaw.seeding import generator
 
 
@@ -20,6 +21,7 @@ def generate(
     batch_size: int,
     seed: int,
     labels: Tensor | None = None,
+    place: tuple[int, int] = (0, 1),
 ) -> Iterator[Tensor]:
     """Batches of x_0 ``[b, C, H, W]`` that add up to ``num_samples`` images.
 
@@ -35,11 +37,18 @@ def generate(
         batch_size: images at once.
         seed: of every draw.
         labels: the classes, int64 ``[num_samples]``; None draws them where the model takes any.
+        place: the rank of this process and the number of them. Each makes whole batches of those
+            that one process would make, in order; where there are too few, a process gets an empty
+            one, for metrics want a batch of each.
     """
     device = next(restorer.network.parameters()).device
     if labels is None:
         labels = draw_labels(restorer, num_samples, seed)
-    for number, start in enumerate(range(0, num_samples, batch_size)):
+    starts = range(0, num_samples, batch_size)
+    numbers = range(len(starts))
+    mine = numbers[part(len(starts), *place)]
+    for number in mine or numbers[:1]:
+        start = starts[number]
         draws = generator(seed, "generate", number, device=device)
         size = min(batch_size, num_samples - start)
         was_training = restorer.training
@@ -50,7 +59,7 @@ def generate(
             model = guided(restorer, given, sampler.guidance)
             x_0 = sampler.sample(model, x_T, noise, draws)
         restorer.train(was_training)
-        yield x_0
+        yield x_0 if mine else x_0[:0]
 
 
 def draw_labels(restorer: Restorer, num_samples: int, seed: int) -> Tensor | None:

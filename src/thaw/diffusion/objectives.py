@@ -12,6 +12,7 @@ from thaw.diffusion.timesteps import Timesteps, UniformTimesteps
 from thaw.diffusion.weightings import Unweighted, Weighting
 
 MAX_DELTA = 1e6
+WHOLE = slice(None)
 
 
 class Objective(nn.Module, ABC):
@@ -52,8 +53,12 @@ class Objective(nn.Module, ABC):
         x_0: Tensor,
         generator: Generator | None = None,
         labels: Tensor | None = None,
+        part: slice = WHOLE,
     ) -> Tensor:
         """The loss, a scalar, of images ``[B, C, H, W]`` at steps and noise from ``generator``.
+
+        Of ``part`` of them, where several processes share a batch: each draws for the whole batch,
+        so that steps and noise do not depend on the number of processes.
 
         Raises:
             ValueError: the weighting does not fit the restorer's degradation.
@@ -61,6 +66,8 @@ class Objective(nn.Module, ABC):
         degradation = restorer.degradation
         t, correction = self.timesteps.draw(len(x_0), degradation.num_steps, generator, x_0.device)
         noise = degradation.draw_noise(x_0, generator)
+        x_0, t, correction, noise = x_0[part], t[part], correction[part], noise[part]
+        labels = None if labels is None else labels[part]
         output = restorer.predict(degradation(x_0, t, noise), t, labels, noise)
         target = restorer.prediction.target(x_0, noise, t, degradation)
         errors, weights = self.distance(output, target), self.weighting(restorer, t)

@@ -11,6 +11,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.ranks import part
 from thaw.seeding import generator
 
 ALGORITHMS: dict[str, type[Sampler]] = {"algorithm_1": Naive, "algorithm_2": Cold}
@@ -76,7 +77,12 @@ class Restoration:
         return self.sampler.describe(self.restorer.degradation)
 
     def batches(
-        self, images: Tensor, batch_size: int, seed: int, is_degraded: bool = False
+        self,
+        images: Tensor,
+        batch_size: int,
+        seed: int,
+        is_degraded: bool = False,
+        place: tuple[int, int] = (0, 1),
     ) -> Iterator[dict[str, Tensor]]:
         """All stages of images, batch by batch.
 
@@ -86,13 +92,18 @@ class Restoration:
             seed: of the degradation's noise and the sampler's.
             is_degraded: the images are x_t already: their noise has to be empty, and there is no
                 ``original``.
+            place: the rank of this process and the number of them. Each takes whole batches of
+                those that one process would take, in order; where there are too few, a process gets
+                an empty one, for metrics want a batch of each.
 
         Yields:
             By name, in the order of ``stages``, each ``[B, C, H, W]`` in the restorer's range.
         """
         device = next(self.restorer.network.parameters()).device
         degradation = self.restorer.degradation
-        for number, batch in enumerate(images.split(batch_size)):
+        batches = list(enumerate(images.split(batch_size)))
+        mine = batches[part(len(batches), *place)]
+        for number, batch in mine or batches[:1]:
             draws = generator(seed, "restore", number, device=device)
             given = self.restorer.pixel_range.from_uint8(batch.to(device))
             with torch.inference_mode():
@@ -100,7 +111,8 @@ class Restoration:
                 steps = torch.full((len(given),), self.t, device=device)
                 x_t = given if is_degraded else degradation(given, steps, noise)
             original = {} if is_degraded else {"original": given}
-            yield original | {"degraded": x_t} | self.restored(x_t, noise, draws)
+            stages = original | {"degraded": x_t} | self.restored(x_t, noise, draws)
+            yield stages if mine else {name: stage[:0] for name, stage in stages.items()}
 
     def restored(
         self, x_t: Tensor, noise: Tensor, draws: Generator | None = None

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
 from thaw.checks import MAX_ELEMENTS, check_between, check_count
@@ -98,6 +99,8 @@ class LossSecondMoment(UniformTimesteps):
         if not torch.is_grad_enabled():
             return
         losses = (weights.flatten() * errors.detach().flatten(1).mean(1)).to(self.losses.dtype)
+        # Every process remembers the losses of the whole batch, so that all draw the same t.
+        t, losses = _of_all_processes(t), _of_all_processes(losses)
         finite = losses.isfinite()  # one overflow would make every p(t) NaN
         t, losses = t[finite], losses[finite]
         same = t[:, None] == t
@@ -122,3 +125,12 @@ class LossSecondMoment(UniformTimesteps):
         counts = state_dict.get(f"{prefix}counts")
         if counts is not None:
             self._forget(len(counts) - 1, self.counts.device)
+
+
+def _of_all_processes(values: Tensor) -> Tensor:
+    """Values [B] of this process joined with those of all that train together, in their order."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, values.contiguous())
+    return torch.cat(parts)

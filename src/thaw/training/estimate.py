@@ -23,16 +23,25 @@ MAX_STEPS_ON_CPU = 30
 
 
 def final_estimate(
-    experiment: Experiment, metrics: DictConfig, run_dir: Path, seed: int, epoch: int
+    experiment: Experiment,
+    metrics: DictConfig,
+    run_dir: Path,
+    seed: int,
+    epoch: int,
+    place: tuple[int, int] = (0, 1),
 ) -> None:
     """Score ``metrics.final_num_samples`` images; into run.json, TensorBoard, log and screen.
 
     Nothing is done where that number is 0, or where this epoch's estimate is in run.json already.
+    Of several processes, by rank and number in ``place``, each makes a share of the images and the
+    first writes.
     """
     done = runs.read_record(run_dir).get("final_scores") or {}
     if experiment.suite is None or not metrics.final_num_samples or done.get("epoch") == epoch:
         return
-    scores = estimate(experiment, metrics.final_num_samples, metrics.batch_size, seed)
+    scores = estimate(experiment, metrics.final_num_samples, metrics.batch_size, seed, place)
+    if place[0] > 0:
+        return
     log.info("final estimate: %s", in_words(scores))
     final = {f"final/{key}": value for key, value in scores.items()} | {"epoch": epoch}
     runs.update_record(run_dir, {"final_scores": final})
@@ -56,18 +65,25 @@ def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
 
 
 def estimate(
-    experiment: Experiment, num_samples: int, batch_size: int, seed: int
+    experiment: Experiment,
+    num_samples: int,
+    batch_size: int,
+    seed: int,
+    place: tuple[int, int] = (0, 1),
 ) -> dict[str, Any]:
-    """Every score of images generated from the prior, and what was measured how."""
+    """Every score of images generated from the prior, and what was measured how.
+
+    Of several processes, by rank and number in ``place``, each makes a share of the images.
+    """
     restorer, prior, suite = experiment.restorer, experiment.module.prior, experiment.suite
     assert suite is not None
     assert suite.reference is not None
     sampler = affordable(experiment.sampler, restorer)
     suite.to(next(restorer.network.parameters()).device)
     suite.reset()
-    batches = generate(restorer, sampler, prior, num_samples, batch_size, seed)
+    batches = generate(restorer, sampler, prior, num_samples, batch_size, seed, place=place)
     with torch.inference_mode():
-        for x_0 in _with_bar(batches, num_samples):
+        for x_0 in _with_bar(batches, num_samples // place[1]):
             suite.update(restorer.pixel_range.to_uint8(x_0))
     return suite.compute() | {
         "class_histogram": suite.class_histogram(),

@@ -13,8 +13,12 @@ from thaw.diffusion.guidance import hide_labels
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
+from thaw.ranks import part
 from thaw.seeding import derive_seed, generator
 from thaw.training.ema import EMA
+
+# Once the rank, in each key: now all processes draw the same, and earlier runs can be repeated.
+ALL = 0
 
 
 class DiffusionModule(pl.LightningModule):
@@ -24,6 +28,10 @@ class DiffusionModule(pl.LightningModule):
     that a resumed run draws what an undisturbed one does; validation's are the same every epoch.
     A share of the training labels, the restorer's ``label_dropout``, is hidden by one of its own.
     Dropout in the network knows the global generator only, which each batch seeds likewise.
+
+    Of several processes each gets the whole batch and draws for all of it, but takes the loss of
+    its part alone: together they do what one process does. A training batch has as many images for
+    each.
 
     Args:
         restorer: the model, trained through its network.
@@ -65,24 +73,32 @@ class DiffusionModule(pl.LightningModule):
 
     def batch_seed(self, epoch: int, batch_idx: int) -> int:
         """Of the generator that draws the steps t and the noise of a training batch."""
-        return derive_seed(self.seed, "train", epoch, batch_idx, self.global_rank)
+        return derive_seed(self.seed, "train", epoch, batch_idx, ALL)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        key = (self.current_epoch, batch_idx, self.global_rank)
+        key = (self.current_epoch, batch_idx, ALL)
         x_0, labels = batch
         if self.restorer.num_classes is not None:
             draws = self._generator("labels", *key)
             labels = hide_labels(labels, self.restorer.label_dropout, draws)
-        torch.manual_seed(derive_seed(self.seed, "network", *key))
-        loss = self.objective(self.restorer, x_0, self._generator("train", *key), labels)
-        self.step_losses.append(loss.detach())
+        draws, mine = self._generator("train", *key), self._part(len(x_0))
+        own_key = (self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(derive_seed(self.seed, "network", *own_key))
+        loss = self.objective(self.restorer, x_0, draws, labels, mine)
+        self.step_losses.append(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        key = ("val", batch_idx, self.global_rank)
+        draws = self._generator("val", batch_idx, ALL)
         x_0, labels = batch
-        loss = self.objective(self.evaluated, x_0, self._generator(*key), labels)
-        self.log("val/loss", loss, batch_size=len(x_0), sync_dist=True)
+        mine = self._part(len(x_0))
+        share = len(x_0[mine]) / len(x_0)
+        # The last batch may have fewer images than there are processes.
+        loss = x_0.new_zeros(())
+        if share:
+            loss = self.objective(self.evaluated, x_0, draws, labels, mine)
+        # Lightning's own sync_dist takes the mean of the parts' sizes, cut to an integer.
+        self.log("val/loss", self._of_whole_batch(loss, share), batch_size=len(x_0))
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.restorer.network.parameters())
@@ -98,6 +114,24 @@ class DiffusionModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["thaw"] = self.provenance
+
+    def _part(self, num_images: int) -> slice:
+        """Of a batch, the images whose loss this process takes."""
+        return part(num_images, *self._place())
+
+    def _place(self) -> tuple[int, int]:
+        """The rank of this process and the number of them; a module of no trainer is alone."""
+        if self._trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
+        """The loss of all processes' parts from those of each, which is a share of the batch."""
+        if self._place()[1] == 1:
+            return loss
+        whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")
+        assert isinstance(whole, Tensor)
+        return whole
 
     def _generator(self, *key: int | str) -> Generator:
         return generator(self.seed, *key, device=self.device)

@@ -87,21 +87,31 @@ def restoration_scores(
     batch_size: int,
     seed: int,
     suite: ScoreSuite | None = None,
+    place: tuple[int, int] = (0, 1),
 ) -> dict[str, Any]:
-    """The scores of test images, uint8 ``[N, C, H, W]``, and what was measured how."""
-    batches = restoration.batches(images, batch_size, seed)
+    """The scores of test images, uint8 ``[N, C, H, W]``, and what was measured how.
+
+    Of several processes, by rank and number in ``place``, each restores a share of the images.
+    """
+    batches = restoration.batches(images, batch_size, seed, place=place)
     return score_stages(batches, restoration, len(images), suite) | described(restoration)
 
 
 def final_restoration(
-    experiment: Experiment, metrics: DictConfig, run_dir: Path, seed: int, epoch: int
+    experiment: Experiment,
+    metrics: DictConfig,
+    run_dir: Path,
+    seed: int,
+    epoch: int,
+    place: tuple[int, int] = (0, 1),
 ) -> None:
     """Restore the first ``metrics.num_restored`` test images: scores, and eight of them as figure.
 
     The figure goes to ``figures/restoration.png``, its images to ``restoration.npz`` beside it
     (uint8 ``[N, C, H, W]`` a stage), the scores to run.json and the log. Noise destroys the image,
     so a Gaussian model has the figure alone. Nothing is done where ``num_restored`` is 0, or where
-    this epoch's restoration is in run.json already.
+    this epoch's restoration is in run.json already. Of several processes, by rank and number in
+    ``place``, each restores a share of the images and the first writes.
     """
     done = runs.read_record(run_dir).get("restoration") or {}
     if not metrics.num_restored or done.get("epoch") == epoch:
@@ -109,13 +119,14 @@ def final_restoration(
     restorer = experiment.restorer
     restoration = Restoration(restorer, affordable(experiment.sampler, restorer))
     images = experiment.data.test_images[: metrics.num_restored]
-    (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed)
-    shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
-    save_stages(shown, run_dir / runs.RESTORATION)
+    if place[0] == 0:
+        (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed)
+        shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
+        save_stages(shown, run_dir / runs.RESTORATION)
     result: dict[str, Any] = {"epoch": epoch, "sampler": restoration.describe()}
     if not isinstance(restorer.degradation, Gaussian):
         result |= restoration_scores(
-            restoration, images, metrics.batch_size, seed, experiment.suite
+            restoration, images, metrics.batch_size, seed, experiment.suite, place
         )
         for line in in_lines(result):
             log.info(line)

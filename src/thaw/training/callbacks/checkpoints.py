@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from thaw import runs, stopping
+from thaw import ranks, runs, stopping
 from thaw.checks import check_whole
 from thaw.training import event_files
 from thaw.training.callbacks.tensorboard import writers
@@ -68,11 +68,20 @@ class Checkpoints(Checkpoint):
             with runs.writing(best):
                 replace_by_copy(self.run_dir / runs.LAST_CHECKPOINT, best)
 
-    def save(self, trainer: pl.Trainer) -> None:
-        """Write ``last.ckpt``; exact between two steps of the optimiser."""
+    def save(self, trainer: pl.Trainer, is_alone: bool = False) -> None:
+        """Write ``last.ckpt``; exact between two steps of the optimiser.
+
+        All processes do this together, unless the first alone is to stop, and the others are at
+        another place.
+        """
+        last = self.run_dir / runs.LAST_CHECKPOINT
         for writer in writers(trainer):
             writer.flush()
-        trainer.save_checkpoint(self.run_dir / runs.LAST_CHECKPOINT)
+        if is_alone:
+            contents = trainer._checkpoint_connector.dump_checkpoint(False)
+            trainer.strategy.save_checkpoint(contents, last)
+        else:
+            trainer.save_checkpoint(last)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "events": event_files.sizes(self.run_dir)}
@@ -80,7 +89,7 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
         # One of before they were kept says nothing of them.
-        if "events" in state_dict:
+        if "events" in state_dict and ranks.rank() == 0:
             event_files.cut_back(self.run_dir, state_dict["events"])
 
 
@@ -97,6 +106,11 @@ class StopAfterStep(pl.Callback):
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self.step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning has put a handler of its own before that of SIGTERM, which makes all processes
+        # talk at any moment, and stops one that a scheduler's handler would let go on.
+        stopping.listen_again()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
@@ -117,7 +131,7 @@ class StopAfterStep(pl.Callback):
         if number is not None:
             # After an epoch's last step Lightning would not go on exactly from here.
             if not is_last:
-                self.checkpoints.save(trainer)
+                self.checkpoints.save(trainer, is_alone=True)
             raise stopping.Stopped(number)
 
     def on_exception(

@@ -48,9 +48,9 @@ class Restorations(EpochScores):
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of each stage of all images, which the ranks share."""
         restoration = Restoration(module.evaluated, self.sampler)
-        share = self.images[trainer.global_rank :: trainer.world_size]
-        seed = derive_seed(self.seed, "val_restored", trainer.global_rank)
-        batches = restoration.batches(share, self.batch_size, seed)
+        seed = derive_seed(self.seed, "val_restored", 0)
+        place = (trainer.global_rank, trainer.world_size)
+        batches = restoration.batches(self.images, self.batch_size, seed, place=place)
         found = score_stages(batches, restoration, len(self.images), self.suite)
         scores = {
             f"{name}_{stage}": value

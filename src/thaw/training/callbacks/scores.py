@@ -47,19 +47,19 @@ class Scores(EpochScores):
         self.seed = seed
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
-        """The scores of ``num_samples`` images, shared among the ranks."""
+        """The scores of ``num_samples`` images, those of one process, made by all together."""
         self.suite.to(module.device)
         self.suite.reset()
-        share = len(range(trainer.global_rank, self.num_samples, trainer.world_size))
         restorer = module.evaluated
         with torch.inference_mode():
             for x_0 in generate(
                 restorer,
                 self.sampler,
                 module.prior,
-                share,
+                self.num_samples,
                 self.batch_size,
-                derive_seed(self.seed, "scores", trainer.global_rank),
+                derive_seed(self.seed, "scores", 0),
+                place=(trainer.global_rank, trainer.world_size),
             ):
                 self.suite.update(restorer.pixel_range.to_uint8(x_0))
         scores = self.suite.compute()

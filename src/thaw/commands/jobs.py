@@ -1,0 +1,66 @@
+"""A job: what Hydra calls for a run, in this process or in one that a launcher has started."""
+
+import importlib
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from thaw import stopping
+from thaw.commands import config
+from thaw.commands.errors import Escaped, InputError
+
+# Of Hydra's plugins that thaw has a file for in conf/hydra/, the extra that installs each.
+EXTRAS = {
+    "hydra_joblib_launcher": "joblib",
+    "hydra_submitit_launcher": "slurm",
+    "hydra_ray_launcher": "ray",
+    "hydra_optuna_sweeper": "optuna",
+}
+
+
+class Job:
+    """Calls ``thaw.commands.<command>.main``; an object, so that launchers can pickle it."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # In another process: what app.run does here, before the configuration is composed there.
+        self.__dict__.update(state)
+        config.register()
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """The command's result.
+
+        Raises:
+            Escaped: in a single run, whatever the command raises.
+        """
+        # Imported here so that --help and --cfg need neither torch nor Lightning.
+        main = importlib.import_module(f"thaw.commands.{self.command}").main
+        stopping.listen()
+        try:
+            return main(cfg)
+        except stopping.Stopped as stop:
+            stopping.pass_on(stop)
+            raise
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
+                raise
+            raise Escaped(error) from error
+
+
+def check_plugins(hydra: DictConfig) -> None:
+    """Refuse a launcher or a sweeper that is not installed.
+
+    Raises:
+        InputError: with the way to install it.
+    """
+    for node in (hydra.launcher, hydra.sweeper):
+        package = node._target_.split(".")[1]
+        try:
+            importlib.import_module(f"hydra_plugins.{package}" if package in EXTRAS else "hydra")
+        except ImportError:
+            extra = EXTRAS[package]
+            raise InputError(f"{package} is not installed: pip install 'thaw[{extra}]'") from None

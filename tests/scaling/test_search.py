@@ -1,0 +1,113 @@
+"""Searches over hyperparameters, what they make smallest, and what is not installed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from commands_support import record
+from omegaconf import OmegaConf
+from scaling_support import SHORT, arguments, rows
+
+from thaw.commands import jobs
+from thaw.commands.errors import InputError
+from thaw.commands.search import check_metric, result
+
+Train = Callable[..., Any]
+
+
+def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
+    train: Train, tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
+    finished = train(
+        "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=6",
+        "sweep.metric=val/fid", "optimizer.lr=choice(-1,0.01)", "sweep.name=search",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    sweep = tmp_path / "multirun" / "search"
+    scores = {row["overrides"]: row["val/fid"] for row in rows(sweep / "sweep.csv")}
+    statuses = [row["status"] for row in rows(sweep / "sweep.csv")]
+    assert "failed" in statuses
+    assert "completed" in statuses
+    best = yaml.safe_load((sweep / "optimization_results.yaml").read_text())
+    found = {name: fid for name, fid in scores.items() if fid != ""}
+    smallest = min(found, key=lambda name: found[name])
+    assert best["best_value"] == pytest.approx(found[smallest])
+    assert f"optimizer.lr={best['best_params']['optimizer.lr']}" in smallest
+
+
+def test_a_score_that_the_runs_would_not_have_is_refused_before_training(
+    train: Train, tmp_path: Path
+) -> None:
+    settings = arguments(SHORT | {"sweep.metric": "final/fid"})
+    refused = train(*settings, "hydra.run.dir=run", cwd=tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert "sweep.metric must be a score" in refused.stderr
+    assert "val/fid" in refused.stderr
+    assert "final/fid," not in refused.stderr
+    assert record(tmp_path / "run")["status"] == "failed"
+
+
+def cfg(metric: str | None, **metrics: Any) -> Any:
+    known = {"suite": "scores", "num_samples": 10, "final_num_samples": 10} | metrics
+    return OmegaConf.create({"sweep": {"metric": metric}, "metrics": known})
+
+
+@pytest.mark.parametrize("metric", [None, "train/loss", "val/loss", "val/fid", "final/kid"])
+def test_a_score_that_the_runs_have_is_taken(metric: str | None) -> None:
+    check_metric(cfg(metric))
+
+
+@pytest.mark.parametrize(
+    ("metric", "metrics"),
+    [("fid", {}), ("val/fid", {"num_samples": 0}), ("final/fid", {"suite": None})],
+    ids=["no such score", "no scores of epochs", "no scores at all"],
+)
+def test_another_is_not(metric: str, metrics: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="sweep.metric must be a score"):
+        check_metric(cfg(metric, **metrics))
+
+
+def test_the_result_is_read_from_the_record(tmp_path: Path) -> None:
+    scores = '{"last_epoch": {"val/fid": 3.5}, "final_scores": {"final/fid": 2, "final/n": null}}'
+    (tmp_path / "run.json").write_text(scores)
+    values = [result(cfg(metric), tmp_path) for metric in (None, "val/fid", "final/fid")]
+    assert values == [None, 3.5, 2.0]
+    with pytest.raises(InputError, match="final/n: .* has only final/fid, val/fid"):
+        result(cfg("final/n"), tmp_path)
+
+
+@pytest.mark.parametrize("package", list(jobs.EXTRAS))
+def test_what_is_not_installed_is_said_with_the_way_to_install_it(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    node = OmegaConf.create({"_target_": f"hydra_plugins.{package}.launcher.Launcher"})
+    basic = OmegaConf.create({"_target_": "hydra._internal.core_plugins.basic_sweeper.Basic"})
+    jobs.check_plugins(OmegaConf.create({"launcher": basic, "sweeper": basic}))
+    monkeypatch.setattr(jobs, "importlib", SimpleNamespace(import_module=absent))
+    with pytest.raises(
+        InputError, match=rf"not installed: pip install 'thaw\[{jobs.EXTRAS[package]}\]'"
+    ):
+        jobs.check_plugins(OmegaConf.create({"launcher": node, "sweeper": basic}))
+
+
+def test_a_sweep_without_its_launcher_ends_in_one_line_and_leaves_nothing(
+    train: Train, tmp_path: Path
+) -> None:
+    try:
+        import hydra_plugins.hydra_ray_launcher  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        pytest.skip("thaw[ray] is installed")
+    ended = train("-m", "hydra/launcher=ray", "seed=1,2", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == "thaw: hydra_ray_launcher is not installed: pip install 'thaw[ray]'\n"
+    assert list(tmp_path.iterdir()) == []

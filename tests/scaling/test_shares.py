@@ -1,0 +1,82 @@
+"""The parts of a batch: losses of the parts make that of the whole, and all draw alike."""
+
+import pytest
+import torch
+from torch import Generator
+
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.generation import generate
+from thaw.diffusion.objectives import MSE
+from thaw.diffusion.predictions import Noise
+from thaw.diffusion.priors import Normal
+from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.gaussian import Ancestral
+from thaw.diffusion.schedules import linear
+from thaw.networks.cnn import CNN
+from thaw.pixels import PixelRange
+from thaw.ranks import part, rank
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    degradation = Gaussian(linear(10))
+    return Restorer(CNN((1, 8, 8), 10, hidden=[4, 4]), degradation, Noise(), PixelRange(-0.5, 0.5))
+
+
+@pytest.mark.parametrize("num_items", [0, 1, 2, 7, 12])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_parts_are_disjoint_complete_in_order_and_as_equal_as_can_be(
+    num_items: int, world_size: int
+) -> None:
+    items = list(range(num_items))
+    parts = [items[part(num_items, k, world_size)] for k in range(world_size)]
+    assert [item for each in parts for item in each] == items
+    sizes = [len(each) for each in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, 0),
+        ({"LOCAL_RANK": "1"}, 1),
+        ({"SLURM_PROCID": "5", "LOCAL_RANK": "1"}, 5),
+        ({"RANK": "3", "SLURM_PROCID": "0"}, 3),
+    ],
+    ids=["alone", "lightning", "slurm", "torchrun"],
+)
+def test_a_process_knows_its_rank_from_who_started_it(
+    variables: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert rank() == expected
+
+
+def test_the_losses_of_the_parts_average_to_that_of_the_batch(restorer: Restorer) -> None:
+    x_0 = torch.rand(12, 1, 8, 8) - 0.5
+    objective = MSE()
+
+    def loss(*parts: slice) -> torch.Tensor:
+        return objective(restorer, x_0, Generator().manual_seed(1), None, *parts)
+
+    parts = torch.stack([loss(part(12, k, 3)) for k in range(3)])
+    torch.testing.assert_close(parts.mean(), loss())
+    assert len({value.item() for value in parts}) == 3
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_together_generate_what_one_generates(
+    world_size: int, restorer: Restorer
+) -> None:
+    def images(rank: int, num_processes: int) -> torch.Tensor:
+        sampler, prior = Ancestral(5), Normal((1, 8, 8))
+        place = (rank, num_processes)
+        return torch.cat([*generate(restorer, sampler, prior, 11, 4, 7, place=place)])
+
+    parts = [images(rank, world_size) for rank in range(world_size)]
+    torch.testing.assert_close(torch.cat(parts), images(0, 1), rtol=0, atol=0)
+    # Three batches: of four processes one gets an empty batch, which metrics need.
+    assert [len(each) for each in parts].count(0) == (1 if world_size == 4 else 0)
