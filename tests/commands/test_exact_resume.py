@@ -98,6 +98,7 @@ def assert_same_run(run_dir: Path, whole: Path, has_events: bool = True) -> None
         assert record(run_dir).get(key) == record(whole).get(key)
     if has_events:
         assert scalars(run_dir) == scalars(whole)
+        assert len(scalars(whole)["train/loss"]) == 3
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=MOMENTS)
