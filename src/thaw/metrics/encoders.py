@@ -170,7 +170,10 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
     if not path.is_file():
         raise FileNotFoundError(f"no encoder file {path}: train one with train_encoder.py")
     metadata, weights = read_safetensors(path, FORMAT, "encoder")
-    encoder = _empty_encoder(metadata)
+    try:
+        encoder = _empty_encoder(metadata)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not say what encoder it holds: {error!r}") from error
     try:
         encoder.load_state_dict(weights, assign=True)
     except RuntimeError as error:
