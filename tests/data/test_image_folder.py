@@ -1,5 +1,7 @@
 """Folders of images: classes, splits, and batches that do not depend on where the pixels are."""
 
+import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,38 @@ def test_a_folder_that_is_not_as_it_should_be_is_refused(
     with pytest.raises((FileNotFoundError, ValueError), match=complaint) as error:
         Source(folder).load()
     assert "\n" not in str(error.value)
+
+
+def test_what_would_wait_for_ever_is_refused_by_name(folder: Path) -> None:
+    numbered(folder, 20)
+    os.mkfifo(folder / "queue.png")
+    with pytest.raises(ValueError, match=r"queue\.png is no file that can be read"):
+        Source(folder).load()
+
+
+def test_a_link_to_where_it_lies_is_refused_by_name(folder: Path) -> None:
+    numbered(folder / "cat", 20)
+    for name in ("one", "two"):
+        (folder / "cat" / name).symlink_to(folder)
+    with pytest.raises(ValueError, match="(one|two) is a link to a folder that it lies in"):
+        Source(folder).load()
+
+
+def test_a_link_that_leads_nowhere_is_refused_by_name(folder: Path) -> None:
+    numbered(folder, 20)
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    with pytest.raises(ValueError, match=r"gone\.png is no file that can be read"):
+        Source(folder).load()
+
+
+def test_an_image_that_promises_terabytes_is_refused_by_name(folder: Path) -> None:
+    numbered(folder, 20)
+    path = folder / "huge.png"
+    content = path.with_name("3.png").read_bytes()
+    header = b"IHDR" + b"\x00\x0f\xff\xff" * 2 + content[24:29]
+    path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content[33:])
+    with pytest.raises(ValueError, match=r"huge\.png is no image that can be read .*exceeds limit"):
+        Source(folder).load()
 
 
 def test_a_file_that_is_no_image_is_refused_by_name(folder: Path) -> None:

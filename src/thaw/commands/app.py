@@ -70,9 +70,14 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     """Quote paths and titles that Hydra's grammar would trip over, and open ``resume=DIR``.
 
     Raises:
-        InputError: the directory to resume holds no run, or another is to be replayed.
+        InputError: the directory to resume holds no run, another is to be replayed, or an argument
+            is no text.
     """
     for argument in arguments:
+        if not argument.isprintable() and any(
+            "\ud800" <= letter <= "\udfff" for letter in argument
+        ):
+            raise InputError(f"{argument!a} is no text in UTF-8")
         key, _, directory = argument.partition("=")
         if key == "resume" and directory not in ("auto", "never"):
             others = [other for other in arguments if other != argument]

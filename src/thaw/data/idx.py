@@ -6,12 +6,15 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 UNSIGNED_BYTE = 0x08
+# Twenty times MNIST.
+LARGEST_BYTES = 2**30
 
 
 def read_idx(path: Path, num_dims: int, *, file_md5: str | None, content_md5: str | None) -> Tensor:
@@ -29,15 +32,23 @@ def read_idx(path: Path, num_dims: int, *, file_md5: str | None, content_md5: st
     Raises:
         ValueError: the file is damaged; the message names it and what is wrong with it.
     """
-    stored = path.read_bytes()
     if file_md5 is not None:
-        check_md5(path, stored, file_md5)
-    content = _gunzip(path, stored) if path.suffix == ".gz" else stored
-    array = _parse(path, content, num_dims)
+        with path.open("rb") as stored:
+            _compare(path, hashlib.file_digest(stored, "md5").hexdigest(), file_md5)
+    unpack = gzip.open if path.suffix == ".gz" else open
+    with cast(IO[bytes], unpack(path, "rb")) as content:
+        header, shape = _read_header(path, content, num_dims)
+        body = _read(path, content, math.prod(shape) + 1)
+    expected = len(header) + math.prod(shape)
+    found = len(header) + len(body)
+    if found != expected:
+        more = " or more" if found > expected else ""
+        raise damaged(path, f"it holds {found:,} bytes{more}, its header promises {expected:,}")
     # After the structure, whose complaint says more than two checksums that differ.
     if content_md5 is not None:
-        check_md5(path, content, content_md5)
-    return array
+        check_md5(path, header + body, content_md5)
+    # The copy: a tensor over Python's immutable bytes could be written to.
+    return torch.from_numpy(np.frombuffer(body, np.uint8).reshape(shape).copy())
 
 
 def damaged(path: Path, why: str) -> ValueError:
@@ -47,28 +58,32 @@ def damaged(path: Path, why: str) -> ValueError:
 
 def check_md5(path: Path, content: bytes, expected: str) -> None:
     """Raise the one-line error unless ``content``, what ``path`` holds, has this MD5."""
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    _compare(path, hashlib.md5(content, usedforsecurity=False).hexdigest(), expected)
+
+
+def _compare(path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise damaged(path, f"its content has MD5 {found}, not {expected}")
 
 
-def _parse(path: Path, content: bytes, num_dims: int) -> Tensor:
+def _read_header(path: Path, content: IO[bytes], num_dims: int) -> tuple[bytes, tuple[int, ...]]:
+    """The bytes before the array, and the shape that they state."""
     magic = bytes([0, 0, UNSIGNED_BYTE, num_dims])
-    if content[:4] != magic:
-        raise damaged(path, f"it starts with [{content[:4].hex(' ')}], not [{magic.hex(' ')}]")
-    header = len(magic) + 4 * num_dims
-    if len(content) < header:
-        raise damaged(path, f"its header ends after {len(content)} of {header} bytes")
-    shape = struct.unpack_from(f">{num_dims}I", content, len(magic))
-    expected = header + math.prod(shape)
-    if len(content) != expected:
-        raise damaged(path, f"it holds {len(content):,} bytes, its header promises {expected:,}")
-    # The copy: a tensor over Python's immutable bytes could be written to.
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())
+    length = len(magic) + 4 * num_dims
+    header = _read(path, content, length)
+    if header[:4] != magic:
+        raise damaged(path, f"it starts with [{header[:4].hex(' ')}], not [{magic.hex(' ')}]")
+    if len(header) < length:
+        raise damaged(path, f"its header ends after {len(header)} of {length} bytes")
+    shape = struct.unpack_from(f">{num_dims}I", header, len(magic))
+    if math.prod(shape) > LARGEST_BYTES:
+        raise damaged(path, f"its header promises {math.prod(shape):,} bytes of pixels")
+    return header, shape
 
 
-def _gunzip(path: Path, stored: bytes) -> bytes:
+def _read(path: Path, content: IO[bytes], num_bytes: int) -> bytes:
+    """No more than ``num_bytes``, however much there is or would unpack to."""
     try:
-        return gzip.decompress(stored)
+        return content.read(num_bytes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, f"it does not decompress ({error})") from error

@@ -139,6 +139,9 @@ class ImageFolder(Source):
                 f"no folder {folder}: set data.root, or data.folder inside it, to one of images"
             )
         paths = list(_files(folder))
+        odd = [path for path in paths if not path.is_file()]
+        if odd:
+            raise ValueError(f"{min(odd)} is no file that can be read: take it out of the folder")
         if not paths:
             raise FileNotFoundError(f"no image in {folder}")
         loose = [path for path in paths if path.parent == folder]
@@ -156,6 +159,13 @@ class ImageFolder(Source):
 
 def _files(folder: Path) -> Iterator[Path]:
     # Linked folders too: a folder of images is often put together from links.
-    for parent, subfolders, names in os.walk(folder, followlinks=True):
+    for parent, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in subfolders:
+            if Path(parent).resolve().is_relative_to(Path(parent, name).resolve()):
+                raise ValueError(f"{Path(parent, name)} is a link to a folder that it lies in")
         yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise error

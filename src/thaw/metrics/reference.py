@@ -77,7 +77,7 @@ class Reference:
             ValueError: the file is damaged or holds something else; one line.
         """
         metadata, tensors = read_safetensors(path, FORMAT, "reference")
-        missing = sorted(set(_TENSORS) - set(tensors))
+        missing = sorted({*_TENSORS, *_METADATA} - set(tensors) - set(metadata))
         if missing:
             raise ValueError(f"{path} lacks {', '.join(missing)}: delete it and it is made again")
         return Reference(
@@ -88,4 +88,5 @@ class Reference:
         )
 
 
+_METADATA = ("encoder", "fingerprint", "num_images")
 _TENSORS = tuple(field.name for field in fields(Reference) if field.type is Tensor)

@@ -1,0 +1,110 @@
+"""Nonsense through the real command line: one clear line, exit code 2, no run, no traceback."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands_support import TINY, record
+from PIL import Image
+
+ONE_STEP = ["trainer.max_steps=1", "metrics=none", "callbacks=default", "callbacks.samples=null"]
+
+
+def refused(finished, *words: str) -> str:
+    """The one line of a command that refused what it was given."""
+    assert finished.returncode == 2, (finished.returncode, finished.stderr)
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("thaw: ")
+    for word in words:
+        assert word in line, (word, line)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("argument", "word"),
+    [
+        ("optimizer.lr=${nowhere}", "optimizer.lr"),
+        ("lr_scheduler=1", "lr_scheduler"),
+        ("seed=" + "9" * 5000, "seed=9999"),
+        ("model.hidden=[65536,65536]", "model.hidden"),
+        ("trainer.devices=999999999999", "trainer.devices"),
+        ("trainer.max_epochs=0", "trainer.max_epochs"),
+        ("prior.num_images=1e400", "prior.num_images"),
+        ("name=\udcff\udcfe", "udcff"),
+        ("callbacks.samples=5", "callbacks.samples"),
+        ("trainer.val_check_interval=100000", "val_check_interval"),
+    ],
+    ids=["interpolation", "group of a number", "digits", "weights", "devices", "no epochs",
+         "float for images", "no UTF-8", "number for a callback", "interval"],
+)  # fmt: skip
+def test_nonsense_is_one_line(argument: str, word: str, fork_command, tmp_path: Path) -> None:
+    extra = [] if argument.startswith("model.") else TINY
+    arguments = [*extra, "degradation=column_random", argument]
+    refused(fork_command("train", *arguments, cwd=tmp_path), word)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_directory_that_cannot_be_is_refused(fork_command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for directory in ("file/run", "/".join(["x" * 300] * 2)):
+        refused(fork_command("train", *TINY, f"hydra.run.dir={directory}", cwd=tmp_path), directory)
+
+
+EXPERIMENTS = {
+    "root": ("sede: 7", "sede"),
+    "group": ("optimizer:\n  lrr: 0.5", "optimizer.lrr"),
+    "nested": ("objective:\n  timesteps:\n    hystory: 3", "objective.timesteps.hystory"),
+    "type": ("trainer:\n  max_epochs: many", "trainer.max_epochs"),
+    "choice": ("defaults:\n  - override /model: cnnn", "cnnn"),
+    "name of a group": ("defaults:\n  - override /modle: cnn", "modle"),
+    "no YAML": ("optimizer: {lr: [", "line"),
+    "a list": ("- seed: 3", "mine"),
+    "interpolation": ("optimizer:\n  lr: ${optimiser.lr}", "optimizer.lr"),
+}
+
+
+@pytest.mark.parametrize("kind", EXPERIMENTS)
+def test_a_typo_in_an_experiment_is_caught(kind: str, fork_command, tmp_path: Path) -> None:
+    text, word = EXPERIMENTS[kind]
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}\n")
+    search = f"hydra.searchpath=[file://{tmp_path}]"
+    finished = fork_command("train", *TINY, search, "experiment=mine", cwd=tmp_path)
+    refused(finished, word)
+
+
+def paint(folder: Path) -> None:
+    draw = np.random.default_rng(0)
+    for number in range(20):
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(draw.integers(0, 256, (32, 32, 3), np.uint8))
+        image.save(folder / f"{number}.png")
+
+
+def test_a_folder_of_any_name_is_trained_on_and_a_broken_image_in_it_named(
+    fork_command, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'it\'s a "folder",\nof [x=y] {z} ünïcödé \\'
+    paint(folder)
+    small = [option for option in TINY if not option.startswith("data=")]
+    choices = ["data=image_folder", f"data.root={folder}", "data.batch_size=4", *ONE_STEP]
+    variables = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def train() -> object:
+        arguments = [*small, *choices, "hydra.run.dir=run"]
+        return fork_command("train", *arguments, cwd=tmp_path, **variables)
+
+    finished = train()
+    assert finished.returncode == 0, finished.stderr
+    assert record(tmp_path / "run")["status"] == "completed"
+    path = folder / "7.png"
+    path.write_bytes(path.read_bytes()[:200])
+    (tmp_path / "run" / "run.json").unlink()
+    for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
+        checkpoint.unlink()
+    refused(train(), "7.png", "is no image that can be read")
+
+
+def test_data_that_is_a_file_is_refused(fork_command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused(fork_command("train", "data.root=file", cwd=tmp_path), "data.root", "is a file")
