@@ -44,7 +44,7 @@ def test_broken_weights_end_the_run_and_no_checkpoint_holds_them(
 
 
 def test_anomaly_stops_at_the_operation_and_says_which(tmp_path: Path, fork_command: Run) -> None:
-    arguments = [*SETTINGS, "optimizer=sgd", "optimizer.lr=1e30", "debug=anomaly"]
+    arguments = [*SETTINGS, "optimizer=sgd", "optimizer.lr=1e6", "debug=anomaly"]
     finished = fork_command("train", *arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert finished.returncode == 1, finished.stderr
     line = finished.stderr.splitlines()[-1]

@@ -100,6 +100,14 @@ def check_node(name: str, value: object) -> None:
         raise ValueError(f"{name} must have a _target_, not {shown(value)}")
 
 
+def check_strategy(name: str, value: object) -> None:
+    """Refuse anything but a name, or what describes a strategy of Lightning's as trainer=ddp does."""
+    if isinstance(value, Mapping):
+        check_node(name, value)
+    else:
+        check_text(name, value)
+
+
 whole = check_whole
 from_zero = partial(check_whole, low=0)
 not_negative = partial(check_between, low=0, high=LARGEST)
@@ -147,7 +155,7 @@ TRAINER: Mapping[str, Check] = {
     "deterministic": either(check_bool, None, "warn"),
     "benchmark": maybe_bool,
     "accelerator": check_text,
-    "strategy": check_text,
+    "strategy": check_strategy,
     "devices": either(check_devices, "auto", -1, "-1"),
     "num_nodes": partial(check_whole, high=MAX_PROCESSES),
     "profiler": either(check_profiler, None),

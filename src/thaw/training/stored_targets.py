@@ -42,7 +42,11 @@ PARTS = (
 )
 # What a training has beside the model.
 TRAINING = ("thaw.training.callbacks",)
-TRAINING_NAMES = ("pytorch_lightning.Trainer", "pytorch_lightning.loggers.TensorBoardLogger")
+TRAINING_NAMES = (
+    "pytorch_lightning.Trainer",
+    "pytorch_lightning.loggers.TensorBoardLogger",
+    "pytorch_lightning.strategies.DDPStrategy",
+)
 TRANSFORMS = "torchvision.transforms.v2"
 MAX_DEPTH = 40
 NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
