@@ -35,6 +35,9 @@ MEMORY_BYTES = 3 * 2**30
 # As on the command line: a group inside a group is objective/weighting.
 CHOICES: dict[str, list[str]] = {}
 for _path in sorted(CONF.glob("*/**/*.yaml")):
+    # What starts other processes has tests of its own, in tests/scaling.
+    if _path.is_relative_to(CONF / "hydra") or _path == CONF / "trainer" / "ddp.yaml":
+        continue
     CHOICES.setdefault(_path.parent.relative_to(CONF).as_posix(), []).append(_path.stem)
 # These fit (nearly) whatever else is chosen; the others do not.
 PEACEFUL = ("data", "data/augment", "model", "optimizer", "lr_scheduler", "ema", "callbacks",

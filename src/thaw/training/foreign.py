@@ -101,7 +101,7 @@ def check_node(name: str, value: object) -> None:
 
 
 def check_strategy(name: str, value: object) -> None:
-    """Refuse anything but a name, or what describes a strategy of Lightning's as trainer=ddp does."""
+    """Refuse anything but a name, or what describes a strategy as trainer=ddp does."""
     if isinstance(value, Mapping):
         check_node(name, value)
     else:
