@@ -101,7 +101,15 @@ def assert_same_run(run_dir: Path, whole: Path, has_events: bool = True) -> None
         assert len(scalars(whole)["train/loss"]) == 3
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    # Before the first checkpoint it is a run from the start.
+    [
+        pytest.param(moment, marks=[pytest.mark.slow] if moment.startswith("before") else [])
+        for moment in MOMENTS
+    ],
+    ids=MOMENTS,
+)
 def test_a_killed_run_ends_as_one_never_killed(
     moment: str, whole: tuple[str, Path], tmp_path: Path, fork_command: Run
 ) -> None:
@@ -119,7 +127,11 @@ def test_a_killed_run_ends_as_one_never_killed(
 @pytest.mark.parametrize(
     ("number", "step", "saved", "code"),
     # After an epoch's last step, what there was counts: that of step 8.
-    [(signal.SIGINT, 9, 9, 130), (signal.SIGTERM, 9, 9, 143), (signal.SIGTERM, 12, 8, 143)],
+    [
+        (signal.SIGINT, 9, 9, 130),
+        pytest.param(signal.SIGTERM, 9, 9, 143, marks=pytest.mark.slow),
+        (signal.SIGTERM, 12, 8, 143),
+    ],
     ids=["ctrl-c", "preemption", "after an epoch's last step"],
 )
 def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(

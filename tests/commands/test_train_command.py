@@ -241,7 +241,10 @@ def test_two_runs_started_at_once_get_two_directories(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("outputs/*/*/run.json"))) == 2
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+)
 def test_a_signal_marks_the_run_interrupted(number: int, code: int, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1000"]

@@ -117,7 +117,11 @@ def test_every_command_composes(command: str) -> None:
 # download, so its file is composed and its keys are checked, no more.
 @pytest.mark.parametrize(
     ("group", "name"),
-    [file for file in FILES if file[0] != "logger" and file != ("metrics", "inception")],
+    [
+        pytest.param(*file, marks=[pytest.mark.slow] if file == ("model", "unet_base") else [])
+        for file in FILES
+        if file[0] != "logger" and file != ("metrics", "inception")
+    ],
 )
 def test_every_file_builds_trains_a_step_and_samples(
     group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
