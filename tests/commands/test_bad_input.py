@@ -23,7 +23,7 @@ def refused(finished, *words: str) -> str:
 @pytest.mark.parametrize(
     ("argument", "word"),
     [
-        ("optimizer.lr=${nowhere}", "optimizer.lr"),
+        ("optimizer.lr=${nowhere}", "nowhere"),
         ("lr_scheduler=1", "lr_scheduler"),
         ("seed=" + "9" * 5000, "seed=9999"),
         ("model.hidden=[65536,65536]", "model.hidden"),

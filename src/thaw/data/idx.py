@@ -35,9 +35,7 @@ def read_idx(path: Path, num_dims: int, *, file_md5: str | None, content_md5: st
     if file_md5 is not None:
         with path.open("rb") as stored:
             _compare(path, hashlib.file_digest(stored, "md5").hexdigest(), file_md5)
-    is_zipped = path.suffix == ".gz"
-    opened = cast(IO[bytes], gzip.open(path)) if is_zipped else path.open("rb")
-    with opened as content:
+    with _opened(path) as content:
         header, shape = _read_header(path, content, num_dims)
         body = _read(path, content, math.prod(shape) + 1)
     expected = len(header) + math.prod(shape)
@@ -65,6 +63,10 @@ def check_md5(path: Path, content: bytes, expected: str) -> None:
 def _compare(path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise damaged(path, f"its content has MD5 {found}, not {expected}")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _read_header(path: Path, content: IO[bytes], num_dims: int) -> tuple[bytes, tuple[int, ...]]:

@@ -1,12 +1,10 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
 import copy
-import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -21,7 +19,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
 from thaw.training.module import DiffusionModule
-from thaw.training.nodes import check_keys, check_parts, made, make, named
+from thaw.training.nodes import check_keys, check_parts, made, make, named, parameters_of
 
 # More would be kept in memory than there is anywhere, their features alone.
 MAX_IMAGES = 10_000_000
@@ -91,9 +89,7 @@ def _make_network(
     model: DictConfig, degradation: Degradation, context: dict[str, Any]
 ) -> nn.Module:
     extra_channels = 0 if degradation.condition is None else 1
-    with named("model"):
-        parameters = inspect.signature(get_object(model._target_)).parameters
-    if extra_channels and "extra_channels" not in parameters:
+    if extra_channels and "extra_channels" not in parameters_of(model._target_):
         raise ValueError(
             f"degradation.condition={degradation.condition} needs a network that takes "
             f"extra_channels, as model=cnn and model=unet do; {model._target_} does not"

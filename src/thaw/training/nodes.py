@@ -9,6 +9,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import nn
 
 from thaw.checks import check_text, shown
 from thaw.training.foreign import check_values
@@ -77,7 +78,7 @@ def make(node: DictConfig, **context: Any) -> Any:
     with named(key):
         if node.get("_partial_"):
             return instantiate(node, _convert_="all")
-        parameters = inspect.signature(get_object(node._target_)).parameters
+        parameters = parameters_of(node._target_)
         wanted = {
             name: context[name] for name in context if name in parameters and name not in node
         }
@@ -86,6 +87,18 @@ def make(node: DictConfig, **context: Any) -> Any:
             if is_needed and name not in node and name not in wanted and "_args_" not in node:
                 raise ValueError(f"{key}.{name} is missing")
         return instantiate(node, _partial_=True, _convert_="all")(**wanted)
+
+
+def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
+    """What the class or function of that name takes.
+
+    Raises:
+        Exception: of many kinds, where there is none.
+    """
+    found = get_object(target)
+    # Inherited, it says that anything goes, and then refuses it.
+    takes_nothing = getattr(found, "__init__", None) is nn.Module.__init__
+    return {} if takes_nothing else inspect.signature(found).parameters
 
 
 def made(kind: type, node: DictConfig, **context: Any) -> Any:
@@ -111,15 +124,19 @@ def named(key: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason: BaseException = error
-        while isinstance(reason, InstantiationException) and reason.__cause__ is not None:
-            reason = reason.__cause__
+        reason, message = _reason(error)
         if isinstance(reason, OSError):
             raise
-        message = " ".join(str(reason).split()) or repr(reason)
         if not re.search(NAMES_A_KEY, message):
             message = f"{key}: {message}"
         raise ValueError(message) from reason
+
+
+def _reason(error: BaseException) -> tuple[BaseException, str]:
+    """What Hydra wrapped, and its message in one line."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error, " ".join(str(error).split()) or repr(error)
 
 
 def check_keys(cfg: Any, path: str = "") -> None:
@@ -135,8 +152,10 @@ def check_keys(cfg: Any, path: str = "") -> None:
         return
     if "_target_" in cfg:
         check_text(f"{path}_target_", cfg._target_)
-        with named(f"{path}_target_={cfg._target_}"):
-            parameters = inspect.signature(get_object(cfg._target_)).parameters
+        try:
+            parameters = parameters_of(cfg._target_)
+        except Exception as error:
+            raise ValueError(f"{path}_target_={cfg._target_}: {_reason(error)[1]}") from error
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         keys = list(map(str, cfg))
         unknown = [key for key in keys if key not in RESERVED and key not in parameters]

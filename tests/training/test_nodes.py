@@ -1,0 +1,92 @@
+"""Nodes of a configuration: what is looked through, what is made, and who is named when not."""
+
+import re
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from thaw.diffusion.objectives import MSE
+from thaw.diffusion.timesteps import UniformTimesteps
+from thaw.training.nodes import check_keys, made, make, named, nodes
+
+
+def node(key: str, target: str, **values: object) -> DictConfig:
+    """A node at ``key`` of a root."""
+    return OmegaConf.create({key: {"_target_": target} | values})[key]
+
+
+def test_what_is_made_may_ask_for_what_the_experiment_knows() -> None:
+    network = make(
+        node("model", "thaw.networks.cnn.CNN", hidden=[4]), image_shape=(1, 8, 8), num_steps=3, x=1
+    )
+    assert isinstance(network, nn.Module)
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "line"),
+    [
+        (
+            "thaw.networks.cnn.CNN",
+            {"hidden": [], "image_shape": [1, 8, 8], "num_steps": 3},
+            r"^model\.hidden must be a list such as",
+        ),
+        ("thaw.networks.cnn.CNN", {"image_shape": "ab"}, r"^model\.num_steps is missing$"),
+        ("fractions.Fraction", {"numerator": "x"}, "^model: Invalid literal for Fraction: 'x'$"),
+        ("thaw.nowhere.Network", {}, r"^model: Error (loading|locating)"),
+    ],
+)
+def test_an_error_names_the_node(target: str, values: dict[str, object], line: str) -> None:
+    with pytest.raises(ValueError, match=line) as error:
+        make(node("model", target, **values), pixel_range=None)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_made_is_of_its_kind() -> None:
+    target = "thaw.diffusion.predictions.Clean"
+    line = f"^objective._target_={target} makes a Clean; objective must be a MSE$"
+    with pytest.raises(ValueError, match=line):
+        made(MSE, node("objective", target))
+
+
+def test_an_error_of_a_file_keeps_its_kind() -> None:
+    with pytest.raises(FileNotFoundError), named("data"):
+        raise FileNotFoundError("gone")
+
+
+@pytest.mark.parametrize(
+    ("cfg", "line"),
+    [
+        ({"_target_": "torch.nn.Conv2d", "width": 3}, "unknown key model.width"),
+        ({"_target_": 5}, "model._target_ must be text, not 5"),
+        ({"_target_": "torch.nn.Nothing"}, "model._target_=torch.nn.Nothing: "),
+        # Inherits the constructor of nn.Module, which takes anything and refuses it later.
+        (
+            {"_target_": f"{UniformTimesteps.__module__}.UniformTimesteps", "hystory": 3},
+            "unknown key model.hystory",
+        ),
+        (
+            {
+                "transforms": [
+                    {"_target_": "torchvision.transforms.v2.RandomHorizontalFlip", "q": 1}
+                ]
+            },
+            "unknown key model.transforms.0.q",
+        ),
+        ({"_target_": "torch.optim.Adam", "lr": "fast"}, "model.lr must be a number"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(cfg: dict[str, object], line: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}"):
+        check_keys(OmegaConf.create({"model": cfg}))
+
+
+def test_members_are_nodes_or_null() -> None:
+    cfg = OmegaConf.create({"callbacks": {"a": {"_target_": "x"}, "b": None}, "logger": "???"})
+    assert list(nodes(cfg, "callbacks")) == ["a"]
+    assert nodes(cfg, "logger") == {}
+    cfg.callbacks.c = 5
+    with pytest.raises(ValueError, match=r"callbacks\.c must be null or have a _target_, not 5"):
+        nodes(cfg, "callbacks")
+    with pytest.raises(ValueError, match="callbacks must hold members by name"):
+        nodes(OmegaConf.create({"callbacks": [1]}), "callbacks")
