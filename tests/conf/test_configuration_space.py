@@ -200,3 +200,46 @@ def test_any_choices_train_a_step_or_are_refused(run_dir: Path) -> None:
     assert ends.total >= NUM_PAIRS
     assert ends.counts["trained"]
     assert ends.counts["refused"]
+
+
+# Each pair is at odds, and the line has this word of the way out.
+MISFITS = [
+    ("degradation=column_random sampler=ddim", "sampler=cold"),
+    ("degradation=blur sampler=ancestral", "sampler=cold"),
+    ("degradation=column_noise sampler=heun", "sampler=ddim"),
+    ("degradation=row_random sampler=dpmsolver", "sampler=cold"),
+    ("degradation=zoom prediction=noise", "prediction=clean"),
+    ("degradation=snow prediction=velocity", "prediction=clean"),
+    ("degradation=inpaint prior=normal", "prior=empirical"),
+    ("degradation=gaussian prior=kde", "prior=normal"),
+    ("degradation=inpaint_random prior=gmm", "prior=empirical"),
+    ("degradation=fade objective/weighting=p2", "objective/weighting=uniform"),
+    ("degradation=column_noise objective/weighting=min_snr", "objective/weighting=uniform"),
+    ("degradation=pixelate sampler/grid=leading", "sampler/grid=trailing"),
+    ("degradation=decolour data=mnist_5k", "data=cifar10"),
+    ("data=photographs metrics=mnist", "metrics=none"),
+    ("schedule.zero_terminal_snr=true prediction=noise", "prediction=velocity"),
+    ("degradation=column_random degradation.group_size=5", "1, 2, 4, 7, 14, 28"),
+    ("sampler.guidance=2", "model.num_classes"),
+    ("model.num_classes=10 model.label_dropout=0 sampler.guidance=2", "model.label_dropout"),
+    ("model.num_classes=7", "model.num_classes=10"),
+    ("data.batch_size=25", "data.batch_size"),
+    ("data.val_size=24", "data.val_size"),
+    ("trainer.max_epochs=-1 lr_scheduler=cosine", "trainer.max_epochs"),
+    ("optimizer=sgd optimizer.nesterov=true optimizer.momentum=0", "momentum"),
+    ("degradation=zoom degradation.crop_size=28", "degradation.crop_size"),
+    ("model=unet model.width=12", "multiple of 8"),
+    ("model=unet model.multipliers=[1,1,1,1,1,1,1,1,1,1,1,1,1]", "model.multipliers"),
+    ("model=unet model.width=4096 model.multipliers=[64]", "model.width"),
+    ("degradation=column_random prior.num_images=1000000000", "prior.num_images"),
+    ("degradation=blur degradation.num_steps=1000000", "degradation.num_steps"),
+]
+
+
+def test_what_does_not_fit_is_refused_with_the_way_out(run_dir: Path) -> None:
+    for text, word in MISFITS:
+        data = () if "data=" in text else ("data=mnist_5k",)
+        found = attempt((*data, *text.split()), (), run_dir)
+        assert found.code == 2, text
+        assert word in found.line, (text, found.line)
+        assert complaint(found, [word]) is None, found.line
