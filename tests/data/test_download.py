@@ -154,7 +154,7 @@ def test_a_root_that_cannot_be_made_is_part_of_the_same_line(
     archive.mirrors = [serve(archive.contents.get)]
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(FileNotFoundError, match=r"Not a directory.*Three ways out"):
-        KMNIST(tmp_path / "file").load()
+        KMNIST(tmp_path / "file" / "below").load()
 
 
 SILENT_NAME_SERVER = """

@@ -69,7 +69,8 @@ def test_a_preempted_job_is_queued_again_and_ends_as_one_never_disturbed(
     assert done.returncode == 0, done.stderr
     preempted = train(
         "-m", *arguments(COLD), *fault(signal.SIGUSR2, 9), "seed=0", "name=job",
-        "hydra/launcher=submitit_local", "sweep.name=sweep", cwd=tmp_path,
+        "hydra/launcher=submitit_local", "sweep.name=sweep",
+        f"hydra.launcher.cpus_per_task={record(whole)['num_threads']}", cwd=tmp_path,
     )  # fmt: skip
     assert preempted.returncode == 0, preempted.stderr
     sweep = tmp_path / "multirun" / "sweep"
