@@ -269,12 +269,18 @@ def complaint(found: Attempt, named: Sequence[str]) -> str | None:
     return None if any(word in found.line for word in named) else f"names none of {named}"
 
 
+def last_of(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
 def words_of(foundation: tuple[str, ...], changes: Sequence[str]) -> list[str]:
     """Of which the line of a refusal must have one: its keys, or the choices it was made of."""
     words = [f"{override.split('=')[0]}{end}" for override in foundation for end in ".="]
     words += [override.split("=")[1] for override in foundation if override.startswith(RISKY)]
     for change in changes:
         key, _, value = change.lstrip("+~").partition("=")
-        words += [key, key.rpartition(".")[2], *(f"{key.split('.')[0]}{end}" for end in ".:=")]
+        words += [key, last_of(key), *(f"{key.split('.')[0]}{end}" for end in ".:=")]
         words += [f"{key}/{value}"] if key in CHOICES else []
+        # Lightning says the one for the other.
+        words += ["limit_train_batches"] if last_of(key) == "overfit_batches" else []
     return words
