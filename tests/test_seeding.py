@@ -1,10 +1,11 @@
 """Keyed generators: reproducible, independent of one another, and of the global one."""
 
 import math
+import tracemalloc
 
 import torch
 
-from thaw.seeding import derive_seed, generator
+from thaw.seeding import derive_seed, generator, seed_global
 
 
 def test_seeds_are_the_same_on_every_machine() -> None:
@@ -36,3 +37,23 @@ def test_neighbouring_keys_draw_independently() -> None:
     correlations = torch.corrcoef(draws) - torch.eye(12)
     # Five standard errors; one of 66 pairs beyond that has a chance below 1e-4.
     assert correlations.abs().max() < 5 / math.sqrt(4000)
+
+
+def test_the_global_generator_is_seeded_as_torch_does_it() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        expected = torch.rand(5)
+        seed_global(7, torch.device("cpu"))
+        assert torch.equal(torch.rand(5), expected)
+
+
+def test_seeding_again_and_again_leaves_nothing_behind() -> None:
+    """Torch's own manual_seed keeps a stack a call where there is a device not yet used."""
+    with torch.random.fork_rng():
+        seed_global(0, torch.device("cpu"))
+        tracemalloc.start()
+        for seed in range(1000):
+            seed_global(seed, torch.device("cpu"))
+        left, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert left < 10_000

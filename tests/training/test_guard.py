@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils.data import DataLoader
 from training_helpers import SHAPE, batches, fit, make_module, make_restorer
 
 from thaw.diffusion.objectives import L1, MSE, trivial_loss
@@ -49,6 +50,19 @@ def test_a_broken_loss_ends_the_run_and_says_where(tmp_path: Path, value: float)
     assert f"the loss is {value} at step 8 (epoch 2, batch 3" in message
     assert "no checkpoint was made" in message
     assert str(module.batch_seed(1, 2)) in message
+
+
+@pytest.mark.parametrize("step", [2, 50, 51, 99])
+def test_in_a_long_epoch_a_broken_loss_is_found_within_fifty_steps(
+    step: int, tmp_path: Path
+) -> None:
+    """Looking at the epoch's losses again and again would take longer the longer it is."""
+    module = make_module(make_restorer(BreaksAt(step, math.nan)))
+    loader = DataLoader(batches() * 40, batch_size=None)  # type: ignore[arg-type]
+    with pytest.raises(BrokenNumbersError, match=f"the loss is nan at step {step} ") as caught:
+        fit(module, loader=loader, callbacks=[Guard(tmp_path, DATA)], max_epochs=1)
+    assert str(module.batch_seed(0, step - 1)) in str(caught.value)
+    assert step <= len(module.step_losses) < step + 50
 
 
 def test_the_named_seed_draws_the_batch_again(tmp_path: Path) -> None:

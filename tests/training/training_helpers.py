@@ -60,13 +60,16 @@ def batches(shape: tuple[int, int, int] = SHAPE) -> list[tuple[Tensor, Tensor]]:
 
 
 def fit(
-    module: DiffusionModule, shape: tuple[int, int, int] = SHAPE, **settings: Any
+    module: DiffusionModule,
+    shape: tuple[int, int, int] = SHAPE,
+    loader: DataLoader[Any] | None = None,
+    **settings: Any,
 ) -> pl.Trainer:
-    """Train on and validate with ``batches``, on a CPU, writing nothing."""
+    """Train on and validate with ``batches``, or a loader, on a CPU, writing nothing."""
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     trainer = pl.Trainer(
         accelerator="cpu", num_sanity_val_steps=0, **dict.fromkeys(quiet, False), **settings
     )
     loaders = [DataLoader(batches(shape), batch_size=None) for _ in range(2)]  # type: ignore[arg-type]
-    trainer.fit(module, *loaders)
+    trainer.fit(module, loader or loaders[0], loaders[1])
     return trainer

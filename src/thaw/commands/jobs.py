@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from thaw import stopping
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError
+from thaw.commands.heap import keep_freed_memory
 
 # Of Hydra's plugins that thaw has a file for in conf/hydra/, the extra that installs each.
 EXTRAS = {
@@ -37,6 +38,7 @@ class Job:
         Raises:
             Escaped: in a single run, whatever the command raises.
         """
+        keep_freed_memory()
         # Imported here so that --help and --cfg need neither torch nor Lightning.
         main = importlib.import_module(f"thaw.commands.{self.command}").main
         stopping.listen()

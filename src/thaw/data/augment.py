@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from thaw.seeding import seed_global
+
 
 class Augmentation:
     """Each image of a batch through ``transform``, which draws what ``seed`` alone decides.
@@ -50,9 +52,5 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """The global generators of the CPU and of ``device``, seeded inside, as before outside."""
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(cuda):
-        torch.default_generator.manual_seed(seed)
-        # Not torch.manual_seed, which would reseed the other devices as well.
-        for each in cuda:
-            with torch.cuda.device(each):
-                torch.cuda.manual_seed(seed)
+        seed_global(seed, device)
         yield

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -14,7 +13,7 @@ from thaw.diffusion.objectives import Objective
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.ranks import part
-from thaw.seeding import derive_seed, generator
+from thaw.seeding import derive_seed, generator, seed_global
 from thaw.training.ema import EMA
 
 # Once the rank, in each key: now all processes draw the same, and earlier runs can be repeated.
@@ -83,7 +82,7 @@ class DiffusionModule(pl.LightningModule):
             labels = hide_labels(labels, self.restorer.label_dropout, draws)
         draws, mine = self._generator("train", *key), self._part(len(x_0))
         own_key = (self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(derive_seed(self.seed, "network", *own_key))
+        seed_global(derive_seed(self.seed, "network", *own_key), self.device)
         loss = self.objective(self.restorer, x_0, draws, labels, mine)
         self.step_losses.append(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
         return loss

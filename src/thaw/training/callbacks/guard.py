@@ -1,11 +1,13 @@
 """Stops a run whose numbers have broken, and warns of one that learns nothing."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from thaw import runs
 from thaw.data.module import ImageDataModule
@@ -55,11 +57,12 @@ class Guard(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, DiffusionModule)
         if (trainer.global_step + 1) % EVERY_N_STEPS == 0:
-            self._check_losses(trainer, pl_module)
+            batches = EVERY_N_STEPS * trainer.accumulate_grad_batches
+            self._check(pl_module.step_losses[-batches:], trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DiffusionModule)
-        loss = self._check_losses(trainer, pl_module)
+        loss = self._check(pl_module.step_losses, trainer, pl_module)
         self._check_weights(trainer, pl_module)
         epoch = trainer.current_epoch + 1
         if epoch >= PATIENCE and loss > NEAR * self.trivial and not self.has_warned:
@@ -75,12 +78,14 @@ class Guard(pl.Callback):
         # One within an epoch, or on a signal, falls between two of the checks above.
         assert isinstance(pl_module, DiffusionModule)
         if pl_module.step_losses:
-            self._check_losses(trainer, pl_module)
+            self._check(pl_module.step_losses, trainer, pl_module)
         self._check_weights(trainer, pl_module)
 
-    def _check_losses(self, trainer: pl.Trainer, module: DiffusionModule) -> float:
-        """The mean of the epoch's losses so far."""
-        losses = torch.stack(module.step_losses).float().cpu()
+    def _check(
+        self, latest: Sequence[Tensor], trainer: pl.Trainer, module: DiffusionModule
+    ) -> float:
+        """The mean of the latest losses."""
+        losses = torch.stack(list(latest)).float().cpu()
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             ago = len(losses) - 1 - int(broken[0])
