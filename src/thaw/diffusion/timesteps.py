@@ -101,14 +101,18 @@ class LossSecondMoment(UniformTimesteps):
         losses = (weights.flatten() * errors.detach().flatten(1).mean(1)).to(self.losses.dtype)
         # Every process remembers the losses of the whole batch, so that all draw the same t.
         t, losses = _of_all_processes(t), _of_all_processes(losses)
-        finite = losses.isfinite()  # one overflow would make every p(t) NaN
-        t, losses = t[finite], losses[finite]
+        # One overflow would make every p(t) NaN. What is left out goes to t = 0, as 0, for picking
+        # the others would wait for the device.
+        finite = losses.isfinite()
+        t = torch.where(finite, t, 0)
         same = t[:, None] == t
         before, after = same.tril(-1).sum(1), same.triu(1).sum(1)
         slots = (self.counts[t] + before) % self.history
-        kept = after < self.history  # later ones of this batch take the places of the others
-        self.losses[t[kept], slots[kept]] = losses[kept]
-        self.counts.index_add_(0, t, torch.ones_like(t))
+        self.counts.index_add_(0, t, (t > 0).to(t.dtype))
+        # Later ones of this batch take the places of the others.
+        kept = finite & (after < self.history)
+        t, losses = torch.where(kept, t, 0), torch.where(kept, losses, 0)
+        self.losses[t, slots] = losses
 
     def _forget(self, num_steps: int, device: torch.device) -> None:
         if self.history * num_steps > MAX_ELEMENTS:

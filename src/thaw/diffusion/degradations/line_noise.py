@@ -89,18 +89,24 @@ class LineNoise(Noising):
         self.alpha_bar = staggered_cosine(num_steps, self.average.num_steps, overlap)
         self.register_buffer("signal", self.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - self.alpha_bar).sqrt().float(), persistent=False)
+        # For samplers, whose steps would wait for a device to tell it.
+        self._step_of_line = self.average.step_of_line.clone()
+        self.register_load_state_dict_post_hook(self._load_order)  # type: ignore[no-untyped-call]
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        return self._at_lines(self.signal[t]), self._at_lines(self.sigma[t])
+        order = self.average.step_of_line
+        return self._at_lines(self.signal[t], order), self._at_lines(self.sigma[t], order)
 
     def alpha_bar_at(self, t: int) -> Tensor:
-        return self._at_lines(self.alpha_bar[t : t + 1])
+        return self._at_lines(self.alpha_bar[t : t + 1], self._step_of_line)
 
-    def _at_lines(self, by_rank: Tensor) -> Tensor:
+    def _at_lines(self, by_rank: Tensor, step_of_line: Tensor) -> Tensor:
         """``[B, n]``, a value a rank, as ``[B, 1, 1, W]``, or ``[B, 1, H, 1]`` for rows."""
-        rank = self.average.step_of_line.to(by_rank.device) - 1
-        of_line = by_rank[:, rank].repeat_interleave(self.average.group_size, dim=1)
+        of_line = by_rank[:, step_of_line - 1].repeat_interleave(self.average.group_size, dim=1)
         return self.average.along_lines(of_line)
+
+    def _load_order(self, *_: object) -> None:
+        self._step_of_line = self.average.step_of_line.cpu()
 
     def residual(self, x: Tensor) -> Tensor:
         return x - self.average.remainder(x)

@@ -74,7 +74,7 @@ class DDIM(Sampler):
         is_clean = ab_t == 1
         of_x_t, of_x_0_hat = of_x_t + is_clean.double(), of_x_0_hat * ~is_clean
         now, estimate = noising.residual(x_t), noising.residual(x_0_hat)
-        mean = x_t - now + of_x_t.to(x_t) * now + of_x_0_hat.to(x_t) * estimate
+        mean = x_t - now + on(x_t, of_x_t) * now + on(x_t, of_x_0_hat) * estimate
         return self._add_noise(mean, deviation, noising, generator)
 
     def deviation(self, ab_t: Tensor, ab_s: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class DDIM(Sampler):
         if not deviation.any():
             return mean
         z = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + (noising.spread * deviation).to(mean) * noising.residual(z)
+        return mean + on(mean, noising.spread * deviation) * noising.residual(z)
 
 
 class Ancestral(DDIM):
@@ -121,6 +121,15 @@ class Ancestral(DDIM):
         if self.variance == "small":
             return small
         return torch.where(ab_s < 1, beta(ab_t, ab_s).sqrt(), small)
+
+
+def on(x: Tensor, coefficient: Tensor) -> Tensor:
+    """A coefficient of the host for images x, in their type, without waiting for their device.
+
+    A single number stays where it is: torch takes it along with the operation.
+    """
+    device = x.device if coefficient.dim() else None
+    return coefficient.to(device, x.dtype, non_blocking=True)
 
 
 def posterior_variance(ab_t: Tensor, ab_s: Tensor) -> Tensor:

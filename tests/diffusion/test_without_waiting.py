@@ -1,0 +1,157 @@
+"""On a GPU no step of training or of a sampler waits for the device, or has a tensor elsewhere.
+
+Torch's fake tensors know their device and shape alone, need no GPU, and refuse what only a value
+could answer (a number read from the device, a mask that selects) and what mixes devices.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException as ReadsAValue
+from torch._subclasses.fake_tensor import DynamicOutputShapeException as ReadsAMask
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError as MixesDevices
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from thaw.commands import config
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+from thaw.training.experiment import Experiment, build
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+DEGRADATIONS = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
+NOISING = ["gaussian", "column_noise", "row_noise"]
+SMALL = ["data=mnist_5k", "logger=none", "schedule.timesteps=30"]
+GPU = "cuda"
+Module = TypeVar("Module", bound=nn.Module)
+SAMPLERS: list[tuple[str, Sampler]] = [
+    *((name, sampler(3)) for name in DEGRADATIONS for sampler in (Cold, Naive)),
+    *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral)),
+    *(("gaussian", sampler(3)) for sampler in (DPMSolver, Heun)),
+]
+
+
+class FakeGPU(FakeTensorMode):
+    """Inside, tensors on a GPU are fakes; a copy from or to it that the host waits for fails."""
+
+    COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+
+    def __init__(self) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = tree_leaves((args, kwargs))
+        devices = {each.type for each in given if isinstance(each, torch.device)}
+        if GPU not in devices and not any(isinstance(each, FakeTensor) for each in given):
+            return func(*args, **kwargs)
+        args, kwargs = tree_map_only(Tensor, self._fake, (args, kwargs))
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        if func in self.COPIES and not kwargs.get("non_blocking"):
+            given = tree_leaves((args, result))
+            devices = {each.device.type for each in given if isinstance(each, Tensor)}
+            assert len(devices) == 1, f"{func} waits for the device"
+        return result
+
+    def _fake(self, tensor: Tensor) -> Tensor:
+        return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
+
+
+@cache
+def built(*overrides: str) -> Experiment:
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return build(compose("train", [*SMALL, *overrides]), {})
+
+
+def with_degradation(name: str) -> Experiment:
+    return built(f"degradation={name}", *(["data=photographs"] if name == "decolour" else []))
+
+
+def on_gpu(module: Module) -> Module:
+    """A copy whose parameters and buffers are fakes."""
+    module = deepcopy(module)
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None:
+                    tensors[name] = torch.empty_like(tensor, device=GPU)  # type: ignore[assignment]
+    return module
+
+
+def batch(experiment: Experiment) -> Tensor:
+    return torch.empty(3, *experiment.data.image_shape, device=GPU)
+
+
+def assert_trains(experiment: Experiment) -> None:
+    module = on_gpu(experiment.module)
+    labels = torch.zeros(3, dtype=torch.int64, device=GPU)
+    loss = module.objective(module.restorer, batch(experiment), None, labels)
+    assert loss.device.type == GPU
+    if module.ema is not None:
+        module.ema.update(module.restorer)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_loss_does_not_wait(name: str) -> None:
+    experiment = with_degradation(name)
+    with FakeGPU():
+        assert_trains(experiment)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "objective=l1",
+        "objective=huber",
+        "objective/weighting=min_snr",
+        "objective/timesteps=importance",
+        "prediction=velocity",
+        "model=unet",
+        "model.num_classes=10",
+        "ema=standard",
+    ],
+)
+def test_no_choice_makes_it_wait(override: str) -> None:
+    experiment = built(override)
+    with FakeGPU():
+        assert_trains(experiment)
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"), SAMPLERS, ids=[f"{name}-{type(each).__name__}" for name, each in SAMPLERS]
+)
+def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
+    experiment = with_degradation(name)
+    with FakeGPU(), torch.inference_mode():
+        restorer = on_gpu(experiment.restorer).eval()
+        x_T = batch(experiment)
+        noise = restorer.degradation.draw_noise(x_T)
+        assert sampler.sample(restorer, x_T, noise).device.type == GPU
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (lambda x: x.mean().item(), ReadsAValue),
+        (lambda x: 1 if x.max() > 0 else 0, ReadsAValue),
+        (lambda x: x[x > 0], ReadsAMask),
+        (lambda x: x + torch.ones(3), MixesDevices),
+        (lambda x: x.mean().cpu(), AssertionError),
+        (lambda x: x + torch.ones(3).to(x), AssertionError),
+    ],
+)
+def test_what_waits_is_found(step: Callable[[Tensor], object], error: type[Exception]) -> None:
+    with FakeGPU(), pytest.raises(error):
+        step(torch.empty(3, device=GPU))
