@@ -7,6 +7,16 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+MAX_PAIRS = 2_000_000
+
+
+def blocks(x: Tensor, num_others: int) -> tuple[Tensor, ...]:
+    """The rows of x [N, ...] in blocks, each of which has at most two million pairs with others.
+
+    So what is computed for all pairs, in float64, takes 16 MB whatever N is.
+    """
+    return torch.split(x, max(1, MAX_PAIRS // num_others))
+
 
 class GatheredMetric(Metric):
     """A metric over all vectors given to ``update``, in any batches, on any number of processes.

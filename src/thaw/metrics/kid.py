@@ -5,15 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.metrics.gathering import GatheredMetric
-
-ROWS = 1000
+from thaw.metrics.gathering import GatheredMetric, blocks
 
 
 def kernel_sum(x: Tensor, y: Tensor) -> Tensor:
     """Sum of k(a, b) = (a . b / D + 1)^3 over all pairs of rows of x [N, D] and y [M, D]."""
-    blocks = [((rows @ y.T) / x.shape[1] + 1).pow(3).sum() for rows in torch.split(x, ROWS)]
-    return torch.stack(blocks).sum()
+    sums = [((rows @ y.T) / x.shape[1] + 1).pow(3).sum() for rows in blocks(x, len(y))]
+    return torch.stack(sums).sum()
 
 
 def within_mean(x: Tensor) -> Tensor:

@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.metrics.gathering import GatheredMetric
+from thaw.metrics.gathering import GatheredMetric, blocks
 
-ROWS = 1000
 NUM_NEIGHBOURS = 3
 
 
@@ -16,8 +15,7 @@ def neighbour_radii(x: Tensor, k: int = NUM_NEIGHBOURS) -> Tensor:
     k = min(k, len(x) - 1)
     # The nearest row is the row itself.
     radii = [
-        torch.cdist(rows, x).topk(k + 1, largest=False).values[:, -1]
-        for rows in torch.split(x, ROWS)
+        torch.cdist(rows, x).topk(k + 1, largest=False).values[:, -1] for rows in blocks(x, len(x))
     ]
     return torch.cat(radii)
 
@@ -28,7 +26,8 @@ def precision_recall(
     """Share of x [N, D] in a ball of ``real`` [M, D], and share of ``real`` in a ball of x."""
     inside_real: list[Tensor] = []
     inside_x = torch.zeros(len(real), dtype=torch.bool)
-    for rows, radii in zip(torch.split(x, ROWS), torch.split(x_radii, ROWS), strict=True):
+    num_real = len(real)
+    for rows, radii in zip(blocks(x, num_real), blocks(x_radii, num_real), strict=True):
         distances = torch.cdist(rows, real)
         inside_real.append((distances <= real_radii).any(dim=1))
         inside_x |= (distances <= radii[:, None]).any(dim=0)
