@@ -21,6 +21,7 @@ from reporting_support import (
     write_events,
     write_metrics,
     write_record,
+    write_run,
 )
 
 from thaw.reporting.report import write_report
@@ -65,6 +66,26 @@ def test_the_page_s_elements_close_and_what_users_wrote_is_text(report: Report) 
     assert f"no luck: {HOSTILE}" in page.text
     assert f"degradation=gaussian model.comment={HOSTILE}" in page.text
     assert HOSTILE in [row[1] for row in page.tables["table-hyperparameters"]]
+
+
+def test_of_more_runs_than_can_be_shown_the_best_have_figures_and_all_have_rows(
+    tmp_path: Path,
+) -> None:
+    run_dirs = [
+        write_run(tmp_path / f"{k}", "cold", overrides=[f"x={k}"], final_scores=final_scores(fid))
+        for k, fid in enumerate((20.0, 5.0, 90.0, 10.0))
+    ]
+    out = tmp_path / "out"
+    page = Page(write_report(run_dirs, out, "x", num_shown=2).read_text(encoding="utf-8"))
+    assert [row[0] for row in page.tables["table-results"][1:5]] == ["x=0", "x=1", "x=2", "x=3"]
+    assert "Figures show the 2 experiments of the lowest FID, tables all 4." in page.text
+    assert {path.name for path in out.glob("figures/runs/*")} == {"00_x=1", "01_x=3"}
+    figure = (out / "figures" / "fid.svg").read_bytes()
+    everything = Page(write_report(run_dirs, out, "x", num_shown=4).read_text(encoding="utf-8"))
+    assert "Figures show" not in everything.text
+    assert (out / "figures" / "fid.svg").read_bytes() != figure
+    write_report(run_dirs[1::2], out, "x")
+    assert (out / "figures" / "fid.svg").read_bytes() == figure
 
 
 def test_nothing_comes_from_the_network(report: Report) -> None:

@@ -23,7 +23,7 @@ from reporting_support import (
 )
 
 from thaw.reporting.finished import FinishedRun, Group
-from thaw.reporting.results import estimates, evaluations, restorations, results
+from thaw.reporting.results import best, estimates, evaluations, restorations, results
 from thaw.reporting.settings import environment, hyperparameters
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
@@ -309,6 +309,39 @@ def test_what_differs_and_what_is_shared() -> None:
         "optimizer.lr": ["0.0002"],
         "trainer.max_epochs": ["3"],
     }
+
+
+def test_many_runs_have_a_row_each_so_that_the_table_fits_a_page() -> None:
+    """The same cells, the other way round."""
+    few, many = (
+        hyperparameters(
+            [group(f"{k}", run(overrides=[f"x={k}"], config={"a": k, "b": "c"})) for k in range(n)]
+        )[0]
+        for n in (12, 13)
+    )
+    assert list(few.columns) == ["hyperparameter", *map(str, range(12))]
+    assert settings(few) == {"a": [f"{k}" for k in range(12)]}
+    assert list(many.columns) == ["run", "a"]
+    assert settings(many) == {f"{k}": [f"{k}"] for k in range(13)}
+
+
+def test_the_best_are_those_of_the_lowest_fid_in_their_order() -> None:
+    """The robust estimate's where there is one, else the last epoch's, else none at all."""
+    robust = {k: group(f"{k}", run(final_scores=final_scores(k))) for k in (30.0, 10.0, 40.0)}
+    early = group("early", run(final_scores=None, last_epoch={"val/fid": 20.0}))
+    unscored = group("unscored", run(final_scores=None, last_epoch={}))
+    diverged = group("diverged", run(final_scores={"final/fid": math.nan}, last_epoch={}))
+    groups = [unscored, robust[30.0], early, diverged, robust[10.0], robust[40.0]]
+    titles = [[each.title for each in best(groups, count)] for count in (1, 3, 5, 9)]
+    assert titles == [
+        ["10.0"],
+        ["30.0", "early", "10.0"],
+        ["unscored", "30.0", "early", "10.0", "40.0"],
+        [each.title for each in groups],
+    ]
+    seeds_of_20 = group("seeds", *(run(seed=s, final_scores=final_scores(f)) for s, f in
+                                   enumerate((5.0, 35.0))))  # fmt: skip
+    assert best([seeds_of_20, robust[10.0]], 1) == [robust[10.0]]
 
 
 def test_of_one_run_everything_is_shared() -> None:

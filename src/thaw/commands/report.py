@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from thaw import runs
+from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
 from thaw.commands.selection import selected_runs
 from thaw.reporting.report import write_report
@@ -20,13 +21,15 @@ def main(cfg: DictConfig) -> None:
     Raises:
         InputError: there are no such runs, or ``out`` holds something that is no report.
     """
+    with as_input_errors():
+        check_whole("num_shown", cfg.num_shown)
     found = selected_runs(cfg)
     common = _common_folder(found)
     out = Path(cfg.out) if cfg.out else common / "report"
     log.info("%d runs", len(found))
     with as_input_errors():
         runs.check_no_links(common, out)
-        page = write_report(found, out, cfg.title)
+        page = write_report(found, out, cfg.title, cfg.num_shown)
     log.info("report      %s", page)
 
 

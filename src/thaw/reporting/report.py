@@ -10,20 +10,26 @@ import jinja2
 
 from thaw import __version__
 from thaw.reporting.finished import group_by_seed, read_run
+from thaw.reporting.results import best
 from thaw.reporting.sections import Section, sections, slug
 from thaw.reporting.style import save_figure
 
 PAGE = "index.html"
+# More would make figures longer than any screen, and the page slow.
+NUM_SHOWN = 24
 MARK = '<meta name="generator" content="thaw'
 
 
-def write_report(run_dirs: Sequence[Path], out: Path, title: str) -> Path:
+def write_report(
+    run_dirs: Sequence[Path], out: Path, title: str, num_shown: int = NUM_SHOWN
+) -> Path:
     """Write the report of these run directories into the folder ``out``; returns the page.
 
     Args:
         run_dirs: run directories; what is missing or damaged in one is said on the page.
         out: a folder that is new, empty, or an earlier report, which is written over.
         title: of the page.
+        num_shown: experiments that have figures, those of the lowest FID; tables have all.
 
     Raises:
         ValueError: ``out`` holds something else.
@@ -33,7 +39,8 @@ def write_report(run_dirs: Sequence[Path], out: Path, title: str) -> Path:
         if (out / folder).is_dir():
             shutil.rmtree(out / folder)
     groups = group_by_seed([read_run(directory) for directory in run_dirs])
-    rendered = [_render(section, out) for section in sections(groups)]
+    drawn = best(groups, num_shown)
+    rendered = [_render(section, out) for section in sections(groups, drawn)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
@@ -43,6 +50,7 @@ def write_report(run_dirs: Sequence[Path], out: Path, title: str) -> Path:
         sections=rendered,
         num_runs=len(run_dirs),
         num_groups=len(groups),
+        num_drawn=len(drawn),
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

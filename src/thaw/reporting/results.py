@@ -1,5 +1,6 @@
 """Tables of what came out: results, both estimates of the scores, restorations."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from thaw.reporting.finished import FinishedRun, Group
 from thaw.reporting.panels import stage_title
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
+# Rows of a table that is folded away.
+LONG = 50
 # A column of the results each.
 PSNR = {
     "direct": "PSNR direct (dB)",
@@ -36,6 +39,17 @@ def _restored(stage: str, name: str) -> Callable[[FinishedRun], Any]:
 def _text(group: Group, value: Callable[[FinishedRun], Any]) -> str:
     found = list(dict.fromkeys(str(value(run)) for run in group.members if value(run) is not None))
     return ", ".join(found) or MISSING
+
+
+def best(groups: Sequence[Group], count: int) -> list[Group]:
+    """The ``count`` groups of the lowest FID, in their order; those without one come last."""
+
+    def rank(group: Group) -> float:
+        found = [over_seeds(group, value("fid")) for value in (_final, _last_score)]
+        return next((cell.mean for cell in found if isinstance(cell, Number)), math.inf)
+
+    chosen = sorted(range(len(groups)), key=lambda k: rank(groups[k]))[:count]
+    return [groups[k] for k in sorted(chosen)]
 
 
 def results(groups: Sequence[Group]) -> Table:
@@ -129,6 +143,7 @@ def estimates(groups: Sequence[Group]) -> Table:
         "The scores of the last epoch beside the robust estimate of the same weights.",
         columns,
         rows,
+        folded=len(rows) > LONG,
     )
 
 
@@ -166,7 +181,7 @@ def evaluations(groups: Sequence[Group]) -> Table:
         "sampler, and their scores.",
         columns,
         rows,
-        folded=len(rows) > 20,
+        folded=len(rows) > LONG,
     )
 
 
@@ -212,4 +227,5 @@ def restorations(groups: Sequence[Group]) -> Table:
         "says otherwise.",
         columns,
         rows,
+        folded=len(rows) > LONG,
     )

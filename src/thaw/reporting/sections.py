@@ -49,19 +49,22 @@ class Section:
     folded: bool = False
 
 
-def sections(groups: Sequence[Group]) -> Iterator[Section]:
-    """All sections, side by side and then each group alone, in the order of the page."""
+def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Section]:
+    """All sections in the order of the page: tables of ``groups``, figures of those ``drawn``.
+
+    The latter are side by side and then each alone.
+    """
     yield _problems(groups)
     yield _results(groups)
     yield _hyperparameters(groups)
-    yield _scores(groups)
-    yield _losses(groups)
-    yield _samples(groups)
-    yield _restorations(groups)
-    yield _classes(groups)
-    yield _setup(groups)
-    if len(groups) > 1:
-        for number, group in enumerate(groups):
+    yield _scores(drawn)
+    yield _losses(drawn)
+    yield _samples(drawn)
+    yield _restorations(drawn)
+    yield _classes(drawn)
+    yield _setup(drawn)
+    if len(drawn) > 1:
+        for number, group in enumerate(drawn):
             yield _one(group, f"{number:02d}_{slug(group.title)}")
     yield _environment(groups)
 

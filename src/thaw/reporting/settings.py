@@ -12,6 +12,7 @@ CHOICES = (
     "objective/timesteps", "sampler", "sampler/grid", "prior", "optimizer", "lr_scheduler", "ema",
     "data",
 )  # fmt: skip
+MAX_COLUMNS = 12
 HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep.", "seed",
           "data.root", "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
           "degradation.seed", "data.seed", "degradation.schedule")  # fmt: skip
@@ -24,11 +25,17 @@ def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
     keys = list(dict.fromkeys(key for settings in flat for key in settings))
     values = {key: [settings.get(key, MISSING) for settings in flat] for key in keys}
     common = [key for key in keys if len(set(values[key])) == 1]
+    differing = [key for key in keys if key not in common]
+    titles = [group.title for group in groups]
+    columns, rows = ["hyperparameter", *titles], [[key, *values[key]] for key in differing]
+    if len(titles) > MAX_COLUMNS:  # a row a run, which fits a page
+        columns = ["run", *differing]
+        rows = [[title, *(values[key][k] for key in differing)] for k, title in enumerate(titles)]
     different = Table(
         "hyperparameters",
         "Hyperparameters that differ between the runs.",
-        ["hyperparameter", *(group.title for group in groups)],
-        [[key, *values[key]] for key in keys if key not in common],
+        columns,
+        rows if differing else [],
     )
     shared = Table(
         "hyperparameters_shared",
