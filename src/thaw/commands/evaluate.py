@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from thaw import runs
 from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
-from thaw.commands.selection import load_all
+from thaw.commands.loaded import load_all
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.likelihood import bits_per_dimension
 from thaw.diffusion.predictions import require_gaussian

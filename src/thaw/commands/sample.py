@@ -15,7 +15,7 @@ from thaw import runs
 from thaw.checks import check_choice, check_whole
 from thaw.commands import restore
 from thaw.commands.errors import InputError, as_input_errors
-from thaw.commands.selection import load_all
+from thaw.commands.loaded import load_all
 from thaw.diffusion.generation import describe, draw_labels, generate
 from thaw.diffusion.guidance import guided
 from thaw.reporting.images import grid, save_animation, save_png

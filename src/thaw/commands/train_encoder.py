@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
-from thaw.commands.selection import device
+from thaw.commands.loaded import device
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
 from thaw.training.nodes import check_keys, make
