@@ -212,7 +212,7 @@ def test_another_prior_is_fitted_to_the_training_images_and_named(
     torch.save(contents, tmp_path / "elsewhere.ckpt")
     arguments = ["run=.", f"checkpoint={tmp_path}/elsewhere.ckpt", "num_samples=2", *prior]
     offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-    finished = fork_command("sample", *arguments, cwd=tmp_path, **offline)
+    finished = fork_command("sample", *arguments, "data.root=null", cwd=tmp_path, **offline)
     assert finished.returncode == 2
     assert "a prior is fitted to training images: " in finished.stderr
     assert "nowhere/MNIST/raw lacks" in finished.stderr

@@ -53,6 +53,7 @@ class TrainConfig:
     trainer: Any = MISSING
     seed: int = 0
     deterministic: bool = False
+    compile: bool = False
     resume: str = "auto"
     replay: str | None = None
     trusted: list[str] = field(default_factory=list)
@@ -111,6 +112,7 @@ class ReportConfig:
     runs: Any = None
     out: str | None = None
     title: str = "Report"
+    num_shown: int = 24
 
 
 @dataclass

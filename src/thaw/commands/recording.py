@@ -78,6 +78,7 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
     Hydra would write ``.hydra`` itself, but before anything is checked: what is refused would be
     taken up by the next ``resume=``.
     """
+    config = resolved(cfg)  # first: where a reference leads nowhere its error has the key
     git, patch = git_state(CONF.parent)
     # What is run again is the same run.
     overrides = [
@@ -93,6 +94,7 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
             "seed": cfg.seed,
             "versions": versions(),
             "git": git,
+            "config": config,
         },
     )
     for name, contents in (
@@ -103,8 +105,6 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
         runs.write_if_changed(run_dir / name, contents.encode())
     runs.write_if_changed(run_dir / runs.GIT_DIFF, patch)
     runs.write_if_changed(run_dir / runs.REQUIREMENTS, requirements().encode())
-    # Last, for what refers to something that is not there cannot be resolved.
-    runs.update_record(run_dir, {"config": resolved(cfg)})
 
 
 def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import ranks, runs
@@ -37,7 +37,7 @@ from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, newest_good
 from thaw.training.compatibility import check_fits
 from thaw.training.estimate import final_estimate
-from thaw.training.experiment import Experiment, build, check_classes, resolved
+from thaw.training.experiment import Experiment, build, check_classes, compile_networks, resolved
 from thaw.training.memory import check_memory
 from thaw.training.nodes import check_parts, make, nodes
 from thaw.training.restoration import check_restored, final_restoration
@@ -154,6 +154,8 @@ def prepare(
     encoder = suite.name if suite else "none"
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
     trainer = _make_trainer(cfg, run_dir, experiment, choices)
+    if cfg.compile:
+        compile_networks(experiment, trainer.strategy.root_device)
     runs.update_record(
         run_dir,
         {
@@ -262,7 +264,9 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
 
 
 def _warn_of_what_has_no_effect(cfg: DictConfig) -> None:
-    changed = [key for key in HydraConfig.get().overrides.task if key.startswith("schedule")]
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    changed = [override for override in overrides if override.startswith("schedule")]
     if changed and "schedule" not in cfg.degradation:
         log.warning("%s has no effect: this degradation takes no schedule", " ".join(changed))
 

@@ -60,8 +60,8 @@ def nodes(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
 
 
 def _value(cfg: DictConfig, key: str) -> Any:
-    """None where nothing was chosen."""
-    return None if OmegaConf.is_missing(cfg, key) else cfg.get(key)
+    """None where nothing was chosen; a reference that leads nowhere has the key in its error."""
+    return cfg[key] if key in cfg.keys() and not OmegaConf.is_missing(cfg, key) else None  # noqa: SIM118
 
 
 def _is_node(value: Any) -> bool:
