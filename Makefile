@@ -31,7 +31,7 @@ help:
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
 	@echo "make docs         rewrite docs/configuration.md from conf/"
-	@echo "make bench        the benchmarks: ratios measured within one run"
+	@echo "make bench        the benchmarks, half an hour: ratios measured within one run"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -84,9 +84,18 @@ check: lint test
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate_configuration.py
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/training_step.py degradation=column_random
+	$(BIN)/python benchmarks/training_step.py model.hidden=[2] model.kernel_size=3 data.batch_size=8
+	$(BIN)/python benchmarks/variants.py
+	$(BIN)/python benchmarks/step_profile.py
+	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/many_runs.py
 	$(BIN)/python benchmarks/degradations.py
 
 clean:

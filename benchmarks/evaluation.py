@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from thaw.commands import config
 from thaw.commands.app import CONF
+from thaw.commands.heap import keep_freed_memory
 from thaw.commands.train import prepare
 from thaw.diffusion.generation import generate
 from thaw.seeding import generator
@@ -24,6 +25,7 @@ STEPS, REPETITIONS, STEPS_AN_EPOCH = 15, 2, 468
 def main(overrides: list[str]) -> None:
     """Print seconds of an epoch and of an evaluation, and their ratio."""
     config.register()
+    keep_freed_memory()
     fixed = ["data=mnist_5k", "logger=none", "callbacks={}", "trainer.enable_progress_bar=false"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*fixed, *overrides])

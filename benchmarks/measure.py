@@ -16,14 +16,18 @@ class Cost(NamedTuple):
     peak_mib: float
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a command that finds the benchmarks' own classes."""
+    paths = [str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def cost(script: str, *arguments: str, folder: Path, **environment: str) -> Cost:
     """Run ``python script arguments`` in ``folder``, its output left in ``folder/log``.
 
     Raises:
         RuntimeError: it failed.
     """
-    paths = [str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")]
-    surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
     command = [sys.executable, *([str(ROOT / script)] if script else []), *arguments]
     start = time.perf_counter()
     process = os.fork()
@@ -33,7 +37,7 @@ def cost(script: str, *arguments: str, folder: Path, **environment: str) -> Cost
             log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            os.execve(command[0], command, surroundings)
+            os.execve(command[0], command, surroundings() | environment)
         finally:
             os._exit(127)
     _, status, usage = os.wait4(process, 0)

@@ -1,28 +1,31 @@
-"""Images per second of thaw's ancestral sampler against diffusers' DDPMPipeline, in one run.
+"""Images per second of thaw's ancestral sampler against diffusers' DDPMPipeline.
 
-The same untrained network and the same number of steps; the two take turns, so that they meet the
-same machine, and medians are compared. The share of the time that the network alone takes (in the
-pieces that thaw asks it) is the limit of what a sampler can do about it.
-``python benchmarks/sampling.py [num_images [override ...]]``
+The same untrained network and the same number of steps, each in a process of its own, in turns. The
+share of the time that the network alone takes (in the pieces that thaw asks it) is the limit of
+what a sampler can do about it.
+``python benchmarks/sampling.py [override ...]``, such as ``metrics.batch_size=64 model=unet``.
 """
 
 import statistics
 import sys
-import time
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
+from turns import Round, ratio, work
 
 from thaw.commands import config
 from thaw.commands.app import CONF
+from thaw.commands.heap import keep_freed_memory
 from thaw.diffusion.generation import generate
 from thaw.training.experiment import Experiment, build
 
-REPETITIONS, NUM_STEPS = 5, 10
+ROUNDS, NUM_STEPS = 11, 10
 LIMIT = 1.2
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -42,61 +45,75 @@ class AsUNet(nn.Module):
         return SimpleNamespace(sample=self.network(x_t, steps))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long ``work`` takes, with what it left to the GPU."""
-    start = time.perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def thaw(experiment: Experiment, num_images: int) -> Callable[[], object]:
+    """A batch of images as every command of thaw makes them."""
+    keep_freed_memory()
+    model, prior = experiment.restorer, experiment.module.prior
+    return lambda: list(generate(model, experiment.sampler, prior, num_images, num_images, seed=0))
 
 
-def contenders(experiment: Experiment, num_images: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name; each makes ``num_images`` images or does a network's part of it."""
-    module, restorer = experiment.module, experiment.restorer
-    restorer.to(DEVICE).eval()
+def diffusers(experiment: Experiment, num_images: int) -> Callable[[], object]:
+    """A batch by the pipeline."""
+    restorer = experiment.restorer
     schedule = DDPMScheduler(num_train_timesteps=restorer.degradation.num_steps)
     unet = AsUNet(restorer.network, experiment.data.image_shape)
     pipeline = DDPMPipeline(unet=unet, scheduler=schedule).to(DEVICE)
     pipeline.set_progress_bar_config(disable=True)
+    return lambda: pipeline(batch_size=num_images, num_inference_steps=NUM_STEPS, output_type="np")
+
+
+def network(experiment: Experiment, num_images: int) -> Callable[[], object]:
+    """What the network does for a batch of thaw's."""
+    keep_freed_memory()
+    restorer = experiment.restorer
     x_t = torch.randn(num_images, *experiment.data.image_shape, device=DEVICE)
     t = torch.full((num_images,), 10, device=DEVICE)
 
-    def ours() -> None:
-        for _ in generate(restorer, experiment.sampler, module.prior, num_images, num_images, 0):
-            pass
-
-    def theirs() -> None:
-        pipeline(batch_size=num_images, num_inference_steps=NUM_STEPS, output_type="np")
-
-    def network() -> None:
+    def ask() -> None:
         with torch.inference_mode():
             for _ in range(NUM_STEPS):
                 restorer.pieces(restorer.network, x_t, t)
 
-    return {"thaw": ours, "diffusers": theirs, "network alone": network}
+    return ask
 
 
-def main(num_images: int, overrides: list[str]) -> None:
-    """Print images per second of each, and the ratio."""
+CONTENDERS = {each.__name__: each for each in (thaw, diffusers, network)}
+
+
+def contend(name: str, overrides: list[str]) -> None:
+    """One of them, in turns."""
     config.register()
-    fixed = ["data=mnist_5k", "metrics=none", "logger=none", "callbacks={}", "sampler=ancestral"]
+    fixed = ["data=mnist_5k", "logger=none", "callbacks={}", "sampler=ancestral"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*fixed, f"sampler.num_steps={NUM_STEPS}", *overrides])
-    torch.manual_seed(0)
-    works = contenders(build(cfg, {}), num_images)
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for repetition in range(REPETITIONS + 1):
-        for name, work in works.items():
-            spent = seconds(work)
-            if repetition:
-                times[name].append(spent)
-    rates = {name: num_images / statistics.median(spent) for name, spent in times.items()}
-    for name, rate in rates.items():
-        print(f"{name:14s} {rate:8.1f} images/s in {NUM_STEPS} steps, {num_images} images")
-    print(f"ratio          {rates['thaw'] / rates['diffusers']:8.2f} (at least {LIMIT})")
-    print(f"of the network {rates['thaw'] / rates['network alone']:8.1%}")
+    experiment = build(cfg, {})
+    experiment.restorer.to(DEVICE).eval()
+    piece = CONTENDERS[name](experiment, cfg.metrics.batch_size)
+    for _ in work():
+        piece()
+
+
+def main(overrides: list[str]) -> None:
+    """Print images per second of each, and the ratios, for batches of several sizes."""
+    has_size = any(each.startswith("metrics.batch_size=") for each in overrides)
+    for size in [""] if has_size else ["64", "256", "500"]:
+        chosen = [*overrides, f"metrics.batch_size={size}"] if size else overrides
+        commands = {name: ["benchmarks/sampling.py", name, *chosen] for name in CONTENDERS}
+        with tempfile.TemporaryDirectory() as folder, Round(commands, Path(folder)) as contenders:
+            contenders.warm_up(2)
+            found = contenders.seconds(ROUNDS)
+        print(f"{' '.join(chosen)}, {NUM_STEPS} steps, {DEVICE}")
+        for name, spent in found.items():
+            print(f"  {name:10s} {1000 * statistics.median(spent):8.1f} ms a batch")
+        print(
+            f"  thaw's rate: {ratio(found, 'diffusers', 'thaw')} of diffusers' (at least {LIMIT})"
+        )
+        print(f"               {ratio(found, 'network', 'thaw')} of what the network allows")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 256, sys.argv[2:])
+    given = sys.argv[1:]
+    if given[:1] and given[0] in CONTENDERS:
+        contend(given[0], given[1:])
+    else:
+        main(given)

@@ -1,39 +1,41 @@
-"""What a step of train.py costs beside two loops written by hand, in one run.
+"""What a step and an epoch of train.py cost beside loops written by hand, and beside the limits.
 
 *Bare* is the shortest PyTorch loop on the same in-memory images. *Starter* is the way tutorials
 train: a torchvision data set, transforms image by image, a DataLoader, tqdm, ``loss.item()`` at
-each step, and averaging of lines in a loop over images and lines. All three have the same network,
-loss and optimiser and take turns step by step, so that they meet the same machine; medians are
-compared. ``python benchmarks/training_step.py [override ...]``, such as ``model.hidden=[2]
+each step, and averaging of lines in a loop over images and lines. All have the same network, loss
+and optimiser. An epoch of train.py ends with its checkpoint, its files and TensorBoard's; the loops
+do nothing there. The limits are a product of large matrices and the network's convolutions alone.
+``python benchmarks/training_step.py [override ...]``, such as ``model.hidden=[2]
 model.kernel_size=3 data.batch_size=8`` for the network that is next to nothing.
 """
 
-import copy
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 from tqdm import tqdm
+from turns import Round, ratio, train, work
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.train import prepare
+from thaw.commands.heap import keep_freed_memory
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.training.experiment import Experiment
+from thaw.training.experiment import Experiment, build
 
-STEPS, WARM_UP = 60, 5
+ROUNDS, EPOCHS = 15, 3
 LIMIT = 1.02
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIDE = 2048
 
 
 class Images(VisionDataset):
@@ -54,11 +56,11 @@ class Images(VisionDataset):
 class Loop:
     """A network and an optimiser of its own; ``step`` of a batch is what every loop does."""
 
-    def __init__(self, experiment: Experiment, learning_rate: float, device: torch.device) -> None:
-        self.module = experiment.module
+    def __init__(self, experiment: Experiment) -> None:
+        self.module = experiment.module.to(DEVICE)
         self.batch_size = experiment.data.batch_size
-        self.network: nn.Module = copy.deepcopy(experiment.restorer.network).to(device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
+        self.network = self.module.restorer.network
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=2e-4)
 
     def step(self, x_0: Tensor, degrade: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
         """Degrade, predict, compare, step."""
@@ -77,9 +79,9 @@ class Loop:
 class Bare(Loop):
     """Random batches by indexing the images where they are."""
 
-    def __init__(self, experiment: Experiment, learning_rate: float, device: torch.device) -> None:
-        super().__init__(experiment, learning_rate, device)
-        self.images = experiment.data.train_images.to(device)
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__(experiment)
+        self.images = experiment.data.train_images.to(DEVICE)
 
     def __call__(self) -> None:
         index = torch.randint(len(self.images), (self.batch_size,), device=self.images.device)
@@ -90,9 +92,8 @@ class Bare(Loop):
 class Starter(Loop):
     """DataLoader, tqdm and a number at each step; lines are averaged one by one."""
 
-    def __init__(self, experiment: Experiment, learning_rate: float, device: torch.device) -> None:
-        super().__init__(experiment, learning_rate, device)
-        self.device = device
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__(experiment)
         data = Images(experiment.data.train_images)
         self.loader = DataLoader(data, self.batch_size, shuffle=True, drop_last=True)
         self.batches: Iterator[list[Tensor]] = iter(())
@@ -105,7 +106,7 @@ class Starter(Loop):
         except StopIteration:
             self.batches = iter(self.loader)
             x_0, _ = next(self.batches)
-        loss = self.step(x_0.to(self.device), self.degrade)
+        loss = self.step(x_0.to(DEVICE), self.degrade)
         self.losses.append(loss.item())
         self.bar.set_description(f"loss {statistics.fmean(self.losses[-100:]):.3g}")
         self.bar.update()
@@ -124,63 +125,110 @@ class Starter(Loop):
         return x_t
 
 
-class TakeTurns(pl.Callback):
-    """Times each step of the trainer, from the end of the one before, and one of each loop."""
+class Convolutions:
+    """The network's convolutions alone, forwards and backwards, on inputs of their own sizes."""
 
-    def __init__(self, experiment: Experiment, learning_rate: float) -> None:
-        self.experiment = experiment
-        self.learning_rate = learning_rate
-        self.times: dict[str, list[float]] = {"train.py": [], "bare": [], "starter": []}
+    def __init__(self, experiment: Experiment) -> None:
+        loop = Bare(experiment)
+        self.calls: list[tuple[nn.Conv2d, Tensor]] = []
+        hooks = [
+            layer.register_forward_hook(self.remember)
+            for layer in loop.network.modules()
+            if isinstance(layer, nn.Conv2d)
+        ]
+        loop()
+        for hook in hooks:
+            hook.remove()
+        self.upstream = [layer(x).detach() for layer, x in self.calls]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        made = (self.experiment, self.learning_rate, pl_module.device)
-        self.loops: dict[str, Callable[[], None]] = {"bare": Bare(*made), "starter": Starter(*made)}
-        self.last = time.perf_counter()
+    def remember(self, layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+        x = inputs[0]
+        self.calls.append((layer, x.detach().requires_grad_(x.requires_grad)))
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
-        synchronize()
-        self.times["train.py"].append(time.perf_counter() - self.last)
-        for name, loop in self.loops.items():
-            start = time.perf_counter()
-            loop()
-            synchronize()
-            self.times[name].append(time.perf_counter() - start)
-        self.last = time.perf_counter()
+    def __call__(self) -> None:
+        outputs = [layer(x) for layer, x in self.calls]
+        torch.autograd.backward(outputs, self.upstream)
+        for layer, x in self.calls:
+            x.grad = None
+            layer.zero_grad()
 
 
-def synchronize() -> None:
-    """Wait for the GPU, where there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+class Product:
+    """One product of two large matrices."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.factors = torch.randn(2, SIDE, SIDE, device=DEVICE)
+        self.product = torch.empty(SIDE, SIDE, device=DEVICE)
+
+    def __call__(self) -> None:
+        torch.mm(*self.factors, out=self.product)
+
+
+LIMITS = ("convolutions", "product")
+CONTENDERS = {each.__name__.lower(): each for each in (Bare, Starter, Convolutions, Product)}
+
+
+def contend(name: str, overrides: list[str]) -> None:
+    """One of the loops, in turns."""
+    experiment = configured(overrides)
+    experiment.data.setup()
+    if name in LIMITS:
+        keep_freed_memory()
+    piece = CONTENDERS[name](experiment)
+    for _ in work():
+        piece()
+
+
+def configured(overrides: list[str]) -> Experiment:
+    """What the overrides describe, no data read yet."""
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return build(compose("train", ["metrics=none", "logger=none", *overrides]), {})
+
+
+def gigaflops(piece: Callable[[], None]) -> float:
+    """What is computed, in 10^9 floating-point operations."""
+    with FlopCounterMode(display=False) as counter:
+        piece()
+    return counter.get_total_flops() / 1e9
 
 
 def main(overrides: list[str]) -> None:
-    """Print milliseconds a step of each, and the ratios."""
-    config.register()
-    fixed = [
-        "data=mnist_5k",
-        "metrics=none",
-        "logger=none",
-        "callbacks={}",
-        "trainer.max_epochs=2",
-        f"trainer.limit_train_batches={STEPS // 2}",
-        "trainer.limit_val_batches=0",
-        "trainer.enable_progress_bar=false",
-    ]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*fixed, *overrides])
-    with tempfile.TemporaryDirectory() as directory:
-        experiment, trainer = prepare(cfg, Path(directory), {})
-        turns = TakeTurns(experiment, cfg.optimizer.lr)
-        # First, so that what the other callbacks do after a step counts as part of the next.
-        trainer.callbacks.insert(0, turns)
-        trainer.fit(experiment.module, datamodule=experiment.data)
-    medians = {name: statistics.median(times[WARM_UP:]) for name, times in turns.times.items()}
-    for name, median in medians.items():
-        ratio = medians["train.py"] / median
-        print(f"{name:9s} {1000 * median:8.2f} ms a step; train.py takes {ratio:.3f} of it")
+    """Print what a step and an epoch of each take, the ratios, and the shares of the limits."""
+    experiment = configured(overrides)
+    experiment.data.setup()
+    steps = len(experiment.data.train_images) // experiment.data.batch_size
+    commands = {"train.py": train(*overrides)} | {
+        name: ["benchmarks/training_step.py", name, *overrides] for name in CONTENDERS
+    }
+    with tempfile.TemporaryDirectory() as folder, Round(commands, Path(folder)) as contenders:
+        contenders.warm_up()
+        found = contenders.seconds(ROUNDS)
+        for name in LIMITS:
+            contenders.contenders.pop(name)
+        epochs = contenders.seconds(EPOCHS, count=steps)
+    print(f"{' '.join(overrides)}: batches of {experiment.data.batch_size}, {DEVICE}")
+    for name in ("train.py", "bare", "starter"):
+        print(
+            f"{name:9s} {1000 * statistics.median(found[name]):8.2f} ms a step; train.py takes "
+            f"{ratio(found, 'train.py', name)} of it, an epoch of {steps} steps "
+            f"{ratio(epochs, 'train.py', name)}"
+        )
     print(f"limits: {LIMIT} of bare (2 where the network is next to nothing), 1 of starter")
+    flops = gigaflops(Bare(experiment))
+    rates = {
+        "train.py": flops / statistics.median(found["train.py"]),
+        "its convolutions alone": gigaflops(Convolutions(experiment))
+        / statistics.median(found["convolutions"]),
+        "a product of matrices": 2 * SIDE**3 / 1e9 / statistics.median(found["product"]),
+    }
+    for name, rate in rates.items():
+        print(f"{name:24s} {rate:8.1f} GFLOP/s ({rates['train.py'] / rate:.2f})")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    given = sys.argv[1:]
+    if given[:1] and given[0] in CONTENDERS:
+        contend(given[0], given[1:])
+    else:
+        main(given if any("data=" in each for each in given) else ["data=mnist_5k", *given])
