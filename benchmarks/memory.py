@@ -39,7 +39,7 @@ def main() -> None:
             last = ["hydra.run.dir=run", "resume=never", f"trainer.max_epochs={epochs}"]
             return cost("train.py", *TRAIN, *last, folder=folder)
 
-        show(f"train.py, epochs ({DATA})", (2, train(2)), (12, train(12)))
+        show(f"train.py, epochs ({DATA})", (5, train(5)), (40, train(40)))
 
         def sample(num: int) -> Cost:
             what = ["run=run", f"num_samples={num}", "sampler.num_steps=2", "animation=null"]

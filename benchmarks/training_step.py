@@ -2,9 +2,10 @@
 
 *Bare* is the shortest PyTorch loop on the same in-memory images. *Starter* is the way tutorials
 train: a torchvision data set, transforms image by image, a DataLoader, tqdm, ``loss.item()`` at
-each step, and averaging of lines in a loop over images and lines. All have the same network, loss
-and optimiser. An epoch of train.py ends with its checkpoint, its files and TensorBoard's; the loops
-do nothing there. The limits are a product of large matrices and the network's convolutions alone.
+each step, and averaging of lines in a loop over images and lines. *Kept* is the bare loop that
+keeps freed memory as train.py does. All have the same network, loss and optimiser. An epoch of
+train.py ends with its checkpoint, its files and TensorBoard's; the loops do nothing there. The
+limits are the network's convolutions alone, and a product of large matrices by torch and by numpy.
 ``python benchmarks/training_step.py [override ...]``, such as ``model.hidden=[2]
 model.kernel_size=3 data.batch_size=8`` for the network that is next to nothing.
 """
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
@@ -154,25 +156,44 @@ class Convolutions:
 
 
 class Product:
-    """One product of two large matrices."""
+    """One product of two large matrices; on a GPU in the type its matrix units are made for."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self.factors = torch.randn(2, SIDE, SIDE, device=DEVICE)
-        self.product = torch.empty(SIDE, SIDE, device=DEVICE)
+        dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32
+        self.factors = torch.randn(2, SIDE, SIDE, device=DEVICE, dtype=dtype)
+        self.product = torch.empty(SIDE, SIDE, device=DEVICE, dtype=dtype)
 
     def __call__(self) -> None:
         torch.mm(*self.factors, out=self.product)
 
 
-LIMITS = ("convolutions", "product")
-CONTENDERS = {each.__name__.lower(): each for each in (Bare, Starter, Convolutions, Product)}
+class NumpyProduct:
+    """The same by numpy's library on the CPU, which may use wider instructions than torch's."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.factors = torch.randn(2, SIDE, SIDE).numpy()
+        self.product = self.factors[0].copy()
+
+    def __call__(self) -> None:
+        np.matmul(*self.factors, out=self.product)
+
+
+CONTENDERS: dict[str, Callable[[Experiment], Callable[[], None]]] = {
+    "bare": Bare,
+    "kept": Bare,
+    "starter": Starter,
+    "convolutions": Convolutions,
+    "product": Product,
+    "numpy_product": NumpyProduct,
+}
+LOOPS = ("train.py", "bare", "kept", "starter")
 
 
 def contend(name: str, overrides: list[str]) -> None:
     """One of the loops, in turns."""
     experiment = configured(overrides)
     experiment.data.setup()
-    if name in LIMITS:
+    if name not in ("bare", "starter"):
         keep_freed_memory()
     piece = CONTENDERS[name](experiment)
     for _ in work():
@@ -204,11 +225,11 @@ def main(overrides: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, Round(commands, Path(folder)) as contenders:
         contenders.warm_up()
         found = contenders.seconds(ROUNDS)
-        for name in LIMITS:
+        for name in contenders.contenders.keys() - LOOPS:
             contenders.contenders.pop(name)
         epochs = contenders.seconds(EPOCHS, count=steps)
     print(f"{' '.join(overrides)}: batches of {experiment.data.batch_size}, {DEVICE}")
-    for name in ("train.py", "bare", "starter"):
+    for name in LOOPS:
         print(
             f"{name:9s} {1000 * statistics.median(found[name]):8.2f} ms a step; train.py takes "
             f"{ratio(found, 'train.py', name)} of it, an epoch of {steps} steps "
@@ -220,7 +241,8 @@ def main(overrides: list[str]) -> None:
         "train.py": flops / statistics.median(found["train.py"]),
         "its convolutions alone": gigaflops(Convolutions(experiment))
         / statistics.median(found["convolutions"]),
-        "a product of matrices": 2 * SIDE**3 / 1e9 / statistics.median(found["product"]),
+        "a product by torch": 2 * SIDE**3 / 1e9 / statistics.median(found["product"]),
+        "a product by numpy": 2 * SIDE**3 / 1e9 / statistics.median(found["numpy_product"]),
     }
     for name, rate in rates.items():
         print(f"{name:24s} {rate:8.1f} GFLOP/s ({rates['train.py'] / rate:.2f})")

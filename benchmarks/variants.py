@@ -12,7 +12,10 @@ from pathlib import Path
 from turns import Round, ratio, train
 
 ROUNDS = 15
-VARIANTS = ["compile=true", "trainer.precision=bf16-mixed", "optimizer.fused=null"]
+VARIANTS = [
+    *("compile=true", "channels_last=true", "trainer.precision=bf16-mixed", "optimizer.fused=null"),
+    "compile=true+channels_last=true+trainer.precision=bf16-mixed",
+]
 
 
 def main(overrides: list[str], variants: list[str]) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from commands_support import LEAST
@@ -49,21 +50,36 @@ def test_a_compiled_run_is_the_same_but_for_rounding(
     assert os.listdir(environment["TORCHINDUCTOR_CACHE_DIR"])  # something was compiled
     assert losses(runs["true"]) == pytest.approx(losses(runs["false"]), rel=1e-4)
     assert shapes(runs["true"]) == shapes(runs["false"])
-    sampled = fork_command(
-        "sample", f"run={runs['true']}", "num_samples=2", "animation=null", cwd=tmp_path
-    )
-    assert sampled.returncode == 0, sampled.stderr
+    sampled = {}
+    for compiled in ("false", "true"):
+        finished = fork_command(
+            "sample",
+            f"run={runs['true']}",
+            "num_samples=2",
+            "animation=null",
+            f"compile={compiled}",
+            f"out={compiled}_samples",
+            cwd=tmp_path,
+            **environment,
+        )
+        assert finished.returncode == 0, finished.stderr
+        with np.load(tmp_path / f"{compiled}_samples" / "samples.npz") as arrays:
+            sampled[compiled] = arrays["images"].astype(int)
+    assert abs(sampled["true"] - sampled["false"]).max() <= 1  # of 255
 
 
+@pytest.mark.parametrize("command", ["train", "sample"])
 def test_without_a_compiler_one_line_says_so(
-    tmp_path: Path, environment: dict[str, str], run_command: Any
+    command: str, tmp_path: Path, environment: dict[str, str], cold_run: Path, run_command: Any
 ) -> None:
+    what = SETTINGS if command == "train" else [f"run={cold_run}"]
     finished = run_command(
-        "train", *SETTINGS, "compile=true", cwd=tmp_path, **environment, CXX="/nowhere/g++"
+        command, *what, "compile=true", cwd=tmp_path, **environment, CXX="/nowhere/g++"
     )
     assert finished.returncode == 2
-    assert "Traceback" not in finished.stderr
     line = finished.stderr.splitlines()[-1]
     assert line.startswith(
-        "thaw: the first step fails: InvalidCxxCompiler: No working C++ compiler"
+        "thaw: compile=true, but torch.compile does not work here: InvalidCxxCompiler: No working"
     )
+    assert "Traceback" not in finished.stderr
+    assert not list(tmp_path.glob("outputs/*/*/checkpoints"))

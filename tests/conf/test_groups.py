@@ -271,3 +271,21 @@ def test_a_network_that_cannot_be_told_is_refused() -> None:
     cfg.model = {"_target_": f"{__name__}.WithoutExtraChannels"}
     with pytest.raises(ValueError, match="condition=mask needs a network that takes extra_channe"):
         build(cfg, provenance={})
+
+
+@pytest.mark.parametrize("model", ["cnn", "unet"])
+def test_channels_last_is_another_order_in_memory_of_the_same_numbers(model: str) -> None:
+    losses = []
+    for channels_last in ("false", "true"):
+        torch.manual_seed(0)
+        experiment = build(quick(model=model, channels_last=channels_last, ema="standard"), {})
+        for restorer in (experiment.module.restorer, experiment.restorer):
+            weights = [each for each in restorer.network.parameters() if each.dim() == 4]
+            in_order = [each.is_contiguous(memory_format=torch.channels_last) for each in weights]
+            is_plain = [each.is_contiguous() for each in weights]
+            assert all(in_order if channels_last == "true" else is_plain)
+        x_0 = experiment.data.pixel_range.from_uint8(blank_images(experiment))
+        module = experiment.module
+        losses.append(module.objective(module.restorer, x_0, Generator().manual_seed(0)))
+        losses[-1].backward()
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)

@@ -54,6 +54,7 @@ class TrainConfig:
     seed: int = 0
     deterministic: bool = False
     compile: bool = False
+    channels_last: bool = False
     resume: str = "auto"
     replay: str | None = None
     trusted: list[str] = field(default_factory=list)
@@ -76,6 +77,7 @@ class RunsConfig:
     batch_size: int = 500
     seed: int = 0
     device: str = "auto"
+    compile: bool = False
     trusted: list[str] = field(default_factory=list)
     data: Any = MISSING
 

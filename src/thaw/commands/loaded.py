@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from thaw.commands.errors import InputError
 from thaw.commands.selection import selected_runs
+from thaw.training.experiment import compile_networks
 from thaw.training.loading import LoadedRun, load_run
 
 log = logging.getLogger(__name__)
@@ -16,8 +17,9 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
 
     Raises:
-        InputError: none could be loaded.
+        InputError: none could be loaded, there is no such device, or nothing can be compiled here.
     """
+    where = device(cfg.device)
     directories = selected_runs(cfg)
     loaded = []
     for directory in directories:
@@ -36,7 +38,9 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
                 raise InputError(str(error)) from error
             log.warning("left out: %s: %s", directory, error)
             continue
-        run.experiment.module.to(device(cfg.device))
+        run.experiment.module.to(where)
+        if cfg.compile:
+            compile_networks(run.experiment, where)
         loaded.append(run)
     if not loaded:
         raise InputError("none of the runs could be loaded")

@@ -53,7 +53,9 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     data: ImageDataModule = made(ImageDataModule, cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
     degradation: Degradation = made(Degradation, cfg.degradation, **context)
-    network = _make_network(cfg.model, degradation, context)
+    # A run of an earlier version may have no such key.
+    channels_last = cfg.get("channels_last", False)
+    network = _make_network(cfg.model, degradation, context, channels_last)
     if cfg.get("schedule") is not None:
         # Also where the degradation takes none, and it has no effect.
         make(cfg.schedule)
@@ -90,14 +92,21 @@ def compile_networks(experiment: Experiment, device: torch.device) -> None:
 
     Weights, their names and checkpoints stay as they are. On a GPU the kernels of a call are
     launched together, as a CUDA graph; on a CPU it takes a C++ compiler.
+
+    Raises:
+        ValueError: nothing can be compiled here.
     """
+    try:
+        torch.compile(torch.neg)(torch.zeros(1, device=device))
+    except Exception as error:  # torch promises no type, and a missing compiler has three
+        raise ValueError("compile=true, but torch.compile does not work here") from error
     mode = "reduce-overhead" if device.type == "cuda" else None
     for network in {experiment.module.restorer.network, experiment.restorer.network}:
         network.compile(mode=mode)
 
 
 def _make_network(
-    model: DictConfig, degradation: Degradation, context: dict[str, Any]
+    model: DictConfig, degradation: Degradation, context: dict[str, Any], channels_last: bool
 ) -> nn.Module:
     extra_channels = 0 if degradation.condition is None else 1
     if extra_channels and "extra_channels" not in parameters_of(model._target_):
@@ -107,7 +116,7 @@ def _make_network(
         )
     known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
     network: nn.Module = made(nn.Module, model, **context | known)
-    return network
+    return network.to(memory_format=torch.channels_last) if channels_last else network
 
 
 def _make_scores(
