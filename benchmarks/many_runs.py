@@ -1,4 +1,4 @@
-"""A report of many runs: its time, its peak memory and its size against their number.
+"""A report of many runs, and their sweep.csv: time, peak memory and size against their number.
 
 One small run is trained; its directory, copied with another learning rate and seed in each copy,
 stands for the others. ``python benchmarks/many_runs.py [number ...]``
@@ -8,9 +8,12 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from measure import cost
+
+from thaw.commands.sweeps import write_summary
 
 RUN = [
     *("data=mnist_5k", "model.hidden=[2]", "degradation=column_random", "hydra.run.dir=run"),
@@ -35,18 +38,23 @@ def copies(template: Path, folder: Path, number: int) -> None:
 
 
 def main(numbers: list[int]) -> None:
-    """Print the cost of a report of each number of runs."""
+    """Print what each number of runs costs."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         cost("train.py", *RUN, folder=folder)
         for number in numbers:
             runs, out = folder / f"runs_{number}", folder / f"report_{number}"
             copies(folder / "run", runs, number)
+            write_summary(runs)
+            start = time.perf_counter()
+            write_summary(runs)
+            summary_s = time.perf_counter() - start
             spent = cost("report.py", f"runs={runs}", f"out={out}", folder=folder)
             size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 2**20
             print(
                 f"{number:5d} runs {spent.seconds:7.1f} s {spent.peak_mib:7.0f} MiB"
-                f"   {size:6.1f} MiB of report, {1000 * spent.seconds / number:6.0f} ms a run"
+                f"   {size:6.1f} MiB of report, {1000 * spent.seconds / number:6.0f} ms a run;"
+                f" sweep.csv in {1000 * summary_s:5.0f} ms"
             )
 
 

@@ -23,7 +23,7 @@ from thaw.commands import config
 from thaw.commands.app import CONF
 from thaw.commands.heap import keep_freed_memory
 from thaw.diffusion.generation import generate
-from thaw.training.experiment import Experiment, build
+from thaw.training.experiment import Experiment, build, compile_networks
 
 ROUNDS, NUM_STEPS = 11, 10
 LIMIT = 1.2
@@ -62,6 +62,12 @@ def diffusers(experiment: Experiment, num_images: int) -> Callable[[], object]:
     return lambda: pipeline(batch_size=num_images, num_inference_steps=NUM_STEPS, output_type="np")
 
 
+def compiled(experiment: Experiment, num_images: int) -> Callable[[], object]:
+    """A batch of thaw's with compile=true."""
+    compile_networks(experiment, torch.device(DEVICE))
+    return thaw(experiment, num_images)
+
+
 def network(experiment: Experiment, num_images: int) -> Callable[[], object]:
     """What the network does for a batch of thaw's."""
     keep_freed_memory()
@@ -77,7 +83,7 @@ def network(experiment: Experiment, num_images: int) -> Callable[[], object]:
     return ask
 
 
-CONTENDERS = {each.__name__: each for each in (thaw, diffusers, network)}
+CONTENDERS = {each.__name__: each for each in (thaw, diffusers, compiled, network)}
 
 
 def contend(name: str, overrides: list[str]) -> None:
@@ -109,6 +115,7 @@ def main(overrides: list[str]) -> None:
             f"  thaw's rate: {ratio(found, 'diffusers', 'thaw')} of diffusers' (at least {LIMIT})"
         )
         print(f"               {ratio(found, 'network', 'thaw')} of what the network allows")
+        print(f"  compiled:    {ratio(found, 'thaw', 'compiled')} of thaw's rate")
 
 
 if __name__ == "__main__":
