@@ -1,4 +1,4 @@
-"""Peak memory of training, sampling and reporting, each at two sizes: what grows, and by how much.
+"""Peak memory of training, sampling and scoring, each at two sizes: what grows, and by how much.
 
 A network next to nothing, so that what the framework keeps shows. With THAW_DATA set the 60,000
 images of MNIST, else the 5,000 that are installed. ``python benchmarks/memory.py``

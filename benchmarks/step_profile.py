@@ -1,15 +1,15 @@
 """Where the time of a training step goes that is not the network's: a sample every millisecond.
 
-train.py's own trainer with a network that is next to nothing; each sample of the stack belongs to
-the first of the owners below that it meets from the inside out. ``python benchmarks/step_profile.py
-[override ...]``
+train.py's own trainer with a network that is next to nothing. The time since the sample before is
+that of the first of the owners below that the stack has, from the inside out.
+``python benchmarks/step_profile.py [override ...]``
 """
 
 import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -45,13 +45,13 @@ class Profile(pl.Callback):
     """Samples all epochs but the first."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.steps = 0
-        self.start = 0.0
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.steps = self.samples = 0
+        self.start = self.last = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.current_epoch == 1:
-            self.start = time.perf_counter()
+            self.start = self.last = time.perf_counter()
             signal.signal(signal.SIGALRM, self.sample)
             signal.setitimer(signal.ITIMER_REAL, PERIOD_S, PERIOD_S)
 
@@ -63,7 +63,10 @@ class Profile(pl.Callback):
         self.seconds = time.perf_counter() - self.start
 
     def sample(self, number: int, frame: FrameType | None) -> None:
-        self.counts[owner(frame)] += 1
+        # Not a period: a signal waits for the end of what is not Python.
+        before, self.last = self.last, time.perf_counter()
+        self.spent[owner(frame)] += self.last - before
+        self.samples += 1
 
 
 def owner(frame: FrameType | None) -> str:
@@ -89,10 +92,10 @@ def main(overrides: list[str]) -> None:
         trainer.callbacks.append(profile)
         trainer.fit(experiment.module, datamodule=experiment.data)
     a_step = 1e6 * profile.seconds / profile.steps
-    total = profile.counts.total()
-    print(f"a step takes {a_step:.0f} us ({profile.steps} steps, {total} samples)")
+    total = sum(profile.spent.values())
+    print(f"a step takes {a_step:.0f} us ({profile.steps} steps, {profile.samples} samples)")
     for name in (*OWNERS, "others"):
-        share = profile.counts[name] / total
+        share = profile.spent[name] / total
         print(f"  {name:40s} {share * a_step:7.0f} us {share:6.1%}")
 
 

@@ -62,7 +62,7 @@ class Loop:
         self.module = experiment.module.to(DEVICE)
         self.batch_size = experiment.data.batch_size
         self.network = self.module.restorer.network
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=2e-4)
+        self.optimizer = self.module.optimizer(self.network.parameters())
 
     def step(self, x_0: Tensor, degrade: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
         """Degrade, predict, compare, step."""
@@ -96,6 +96,7 @@ class Starter(Loop):
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__(experiment)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=2e-4)
         data = Images(experiment.data.train_images)
         self.loader = DataLoader(data, self.batch_size, shuffle=True, drop_last=True)
         self.batches: Iterator[list[Tensor]] = iter(())

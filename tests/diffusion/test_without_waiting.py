@@ -4,7 +4,7 @@ Torch's fake tensors know their device and shape alone, need no GPU, and refuse 
 could answer (a number read from the device, a mask that selects) and what mixes devices.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,10 @@ from typing import Any, TypeVar
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException as ReadsAValue
 from torch._subclasses.fake_tensor import DynamicOutputShapeException as ReadsAMask
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError as MixesDevices
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from thaw.commands import config
@@ -56,6 +55,8 @@ class FakeGPU(FakeTensorMode):
         devices = {each.type for each in given if isinstance(each, torch.device)}
         if GPU not in devices and not any(isinstance(each, FakeTensor) for each in given):
             return func(*args, **kwargs)
+        if func not in self.COPIES:
+            self._check_devices(func, given)
         args, kwargs = tree_map_only(Tensor, self._fake, (args, kwargs))
         result = super().__torch_dispatch__(func, types, args, kwargs)
         if func in self.COPIES and not kwargs.get("non_blocking"):
@@ -63,6 +64,14 @@ class FakeGPU(FakeTensorMode):
             devices = {each.device.type for each in given if isinstance(each, Tensor)}
             assert len(devices) == 1, f"{func} waits for the device"
         return result
+
+    @staticmethod
+    def _check_devices(func: Any, given: Sequence[Any]) -> None:
+        """Fakes are indexed from anywhere, and draw from any generator; a GPU's tensors are not."""
+        tensors = [each for each in given if isinstance(each, Tensor) and each.dim()]
+        generators = [each for each in given if isinstance(each, Generator)]
+        devices = {each.device.type for each in (*tensors, *generators)}
+        assert len(devices) <= 1, f"{func} mixes {devices}"
 
     def _fake(self, tensor: Tensor) -> Tensor:
         return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
@@ -147,7 +156,10 @@ def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
         (lambda x: x.mean().item(), ReadsAValue),
         (lambda x: 1 if x.max() > 0 else 0, ReadsAValue),
         (lambda x: x[x > 0], ReadsAMask),
-        (lambda x: x + torch.ones(3), MixesDevices),
+        (lambda x: x + torch.ones(3), AssertionError),
+        (lambda x: torch.ones(3)[x.long()], AssertionError),
+        (lambda x: x[torch.ones(3).long()], AssertionError),
+        (lambda x: torch.randn_like(x, generator=Generator()), AssertionError),
         (lambda x: x.mean().cpu(), AssertionError),
         (lambda x: x + torch.ones(3).to(x), AssertionError),
     ],
@@ -155,3 +167,9 @@ def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
 def test_what_waits_is_found(step: Callable[[Tensor], object], error: type[Exception]) -> None:
     with FakeGPU(), pytest.raises(error):
         step(torch.empty(3, device=GPU))
+
+
+def test_a_number_of_the_host_goes_along_with_an_operation() -> None:
+    with FakeGPU():
+        x = torch.empty(3, device=GPU) * torch.tensor(0.5, dtype=torch.float64)
+        assert (x + torch.ones(3).to(GPU, non_blocking=True)).device.type == GPU

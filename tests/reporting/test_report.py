@@ -88,6 +88,15 @@ def test_of_more_runs_than_can_be_shown_the_best_have_figures_and_all_have_rows(
     assert (out / "figures" / "fid.svg").read_bytes() == figure
 
 
+def test_where_none_has_a_fid_the_first_have_figures(tmp_path: Path) -> None:
+    run_dirs = [
+        write_run(tmp_path / f"{k}", "cold", overrides=[f"x={k}"], final_scores=None, last_epoch={})
+        for k in range(3)
+    ]
+    page = Page(write_report(run_dirs, tmp_path / "out", "x", num_shown=2).read_text("utf-8"))
+    assert "Figures show the first 2 experiments, tables all 3." in page.text
+
+
 def test_nothing_comes_from_the_network(report: Report) -> None:
     source = (report.out / "index.html").read_text(encoding="utf-8")
     inside = re.compile(r"data:(image/(png|svg\+xml);base64,[A-Za-z0-9+/=]+|,)|#[\w.=+-]+")

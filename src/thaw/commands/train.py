@@ -155,7 +155,8 @@ def prepare(
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
     trainer = _make_trainer(cfg, run_dir, experiment, choices)
     if cfg.compile:
-        compile_networks(experiment, trainer.strategy.root_device)
+        accumulates = trainer.accumulate_grad_batches > 1
+        compile_networks(experiment, trainer.strategy.root_device, accumulates)
     runs.update_record(
         run_dir,
         {

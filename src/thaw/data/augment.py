@@ -50,7 +50,8 @@ class Augmentation:
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """The global generators of the CPU and of ``device``, seeded inside, as before outside."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        seed_global(seed, device)
+    is_cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if is_cuda else []):
+        # The generators of other kinds of devices would not be put back.
+        seed_global(seed, device if is_cuda else torch.device("cpu"))
         yield

@@ -32,7 +32,7 @@ class Pieces:
             return whole
         num_images = len(arguments[0])
         is_on_cpu = arguments[0].device.type == "cpu"
-        size = min(num_images, MAX_ON_CPU if is_on_cpu else self.held or num_images)
+        size = max(1, min(num_images, MAX_ON_CPU if is_on_cpu else self.held or num_images))
         while True:
             try:
                 return self._whole(network, arguments, size)
@@ -44,7 +44,7 @@ class Pieces:
     @staticmethod
     def _whole(network: nn.Module, arguments: Sequence[Tensor], size: int) -> Tensor:
         whole: Tensor | None = None
-        for start in range(0, len(arguments[0]), size):
+        for start in range(0, max(1, len(arguments[0])), size):
             # Copied at once: a CUDA graph's answer is gone when it is asked again.
             piece = network(*(argument[start : start + size] for argument in arguments))
             if whole is None:

@@ -1,6 +1,7 @@
 """The report: a self-contained page, every figure as PNG and SVG, every table as CSV and LaTeX."""
 
 import base64
+import math
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import jinja2
 
 from thaw import __version__
 from thaw.reporting.finished import group_by_seed, read_run
-from thaw.reporting.results import best
+from thaw.reporting.results import best, fid
 from thaw.reporting.sections import Section, sections, slug
 from thaw.reporting.style import save_figure
 
@@ -51,6 +52,7 @@ def write_report(
         num_runs=len(run_dirs),
         num_groups=len(groups),
         num_drawn=len(drawn),
+        has_fid=any(math.isfinite(fid(group)) for group in drawn),
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

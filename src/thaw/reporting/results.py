@@ -41,14 +41,15 @@ def _text(group: Group, value: Callable[[FinishedRun], Any]) -> str:
     return ", ".join(found) or MISSING
 
 
+def fid(group: Group) -> float:
+    """Of the robust estimate, else of the last epoch; infinite where there is none."""
+    found = [over_seeds(group, value("fid")) for value in (_final, _last_score)]
+    return next((cell.mean for cell in found if isinstance(cell, Number)), math.inf)
+
+
 def best(groups: Sequence[Group], count: int) -> list[Group]:
     """The ``count`` groups of the lowest FID, in their order; those without one come last."""
-
-    def rank(group: Group) -> float:
-        found = [over_seeds(group, value("fid")) for value in (_final, _last_score)]
-        return next((cell.mean for cell in found if isinstance(cell, Number)), math.inf)
-
-    chosen = sorted(range(len(groups)), key=lambda k: rank(groups[k]))[:count]
+    chosen = sorted(range(len(groups)), key=lambda k: fid(groups[k]))[:count]
     return [groups[k] for k in sorted(chosen)]
 
 

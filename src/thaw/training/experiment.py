@@ -23,6 +23,7 @@ from thaw.training.nodes import check_keys, check_parts, made, make, named, para
 
 # More would be kept in memory than there is anywhere, their features alone.
 MAX_IMAGES = 10_000_000
+MAX_COMPILED = 1000
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,18 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     return Experiment(data, module, sampler, score_sampler, suite)
 
 
-def compile_networks(experiment: Experiment, device: torch.device) -> None:
-    """Have torch.compile make kernels of the networks' own at their first use, in place.
+def compile_networks(
+    experiment: Experiment, device: torch.device, accumulates: bool = False
+) -> None:
+    """Have torch.compile make kernels of the networks' own, in place, for each size of a batch.
 
     Weights, their names and checkpoints stay as they are. On a GPU the kernels of a call are
     launched together, as a CUDA graph; on a CPU it takes a C++ compiler.
+
+    Args:
+        experiment: whose networks.
+        device: where they are.
+        accumulates: whether gradients are kept from call to call, which CUDA graphs do not allow.
 
     Raises:
         ValueError: nothing can be compiled here.
@@ -100,9 +108,12 @@ def compile_networks(experiment: Experiment, device: torch.device) -> None:
         torch.compile(torch.neg)(torch.zeros(1, device=device))
     except Exception as error:  # torch promises no type, and a missing compiler has three
         raise ValueError("compile=true, but torch.compile does not work here") from error
-    mode = "reduce-overhead" if device.type == "cuda" else None
+    # Of all the sizes and modes of all runs of a sweep; torch gives up compiling after eight.
+    torch._dynamo.config.recompile_limit = MAX_COMPILED
+    mode = "reduce-overhead" if device.type == "cuda" and not accumulates else None
     for network in {experiment.module.restorer.network, experiment.restorer.network}:
-        network.compile(mode=mode)
+        # Kernels for any size would depend on which sizes came before: no resume would be exact.
+        network.compile(mode=mode, dynamic=False)
 
 
 def _make_network(
