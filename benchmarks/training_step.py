@@ -3,9 +3,10 @@
 *Bare* is the shortest PyTorch loop on the same in-memory images. *Starter* is the way tutorials
 train: a torchvision data set, transforms image by image, a DataLoader, tqdm, ``loss.item()`` at
 each step, and averaging of lines in a loop over images and lines. *Kept* is the bare loop that
-keeps freed memory as train.py does. All have the same network, loss and optimiser. An epoch of
-train.py ends with its checkpoint, its files and TensorBoard's; the loops do nothing there. The
-limits are the network's convolutions alone, and a product of large matrices by torch and by numpy.
+keeps freed memory as train.py does. All have the same network and loss, and all but the starter
+the run's optimiser. An epoch of train.py ends with its checkpoint, its files and TensorBoard's; the
+loops do nothing there. The limits are the network's convolutions alone, and a product of large
+matrices by torch and by numpy.
 ``python benchmarks/training_step.py [override ...]``, such as ``model.hidden=[2]
 model.kernel_size=3 data.batch_size=8`` for the network that is next to nothing.
 """
