@@ -33,9 +33,13 @@ def refused(finished, *words: str) -> str:
         ("name=\udcff\udcfe", "udcff"),
         ("callbacks.samples=5", "callbacks.samples"),
         ("trainer.val_check_interval=100000", "val_check_interval"),
+        ("metrics.num_samples=many", "metrics.num_samples"),
+        ("optimizer.lr={", "optimizer.lr"),
+        ("ema=[0,1]", "ema"),
     ],
     ids=["interpolation", "group of a number", "digits", "weights", "devices", "no epochs",
-         "float for images", "no UTF-8", "number for a callback", "interval"],
+         "float for images", "no UTF-8", "number for a callback", "interval",
+         "word for a number", "no value", "list for a choice"],
 )  # fmt: skip
 def test_nonsense_is_one_line(argument: str, word: str, fork_command, tmp_path: Path) -> None:
     extra = [] if argument.startswith("model.") else TINY

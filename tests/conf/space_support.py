@@ -2,6 +2,7 @@
 
 import copy
 import resource
+import shutil
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -190,6 +191,7 @@ def configuration(foundation: tuple[str, ...], changes: Sequence[str]) -> DictCo
 
 def attempt(foundation: tuple[str, ...], changes: Sequence[str], run_dir: Path) -> Attempt:
     """Everything that the command does before training, and a step by the run's own trainer."""
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)  # of the one before
     try:
         with watched():
             return _attempt(foundation, changes, run_dir)

@@ -74,6 +74,11 @@ def test_an_error_of_a_file_keeps_its_kind() -> None:
             "unknown key model.transforms.0.q",
         ),
         ({"_target_": "torch.optim.Adam", "lr": "fast"}, "model.lr must be a number"),
+        # Takes anything, for a writer that refuses it when training has begun.
+        (
+            {"_target_": "pytorch_lightning.loggers.TensorBoardLogger", "flush_seconds": 5},
+            "unknown key model.flush_seconds",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named(cfg: dict[str, object], line: str) -> None:

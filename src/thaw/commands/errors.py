@@ -11,6 +11,8 @@ from thaw.runs import WriteError
 from thaw.stopping import Stopped
 
 MAX_GIVEN = 500
+# What Hydra ends with over an argument that it did not reckon with, in Python's words.
+NONSENSE = (TypeError, AttributeError, LookupError, AssertionError, ValueError)
 
 
 class InputError(ValueError):
@@ -40,12 +42,22 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
     """The exit code that a command with these arguments ends with, and the line that says why."""
     if isinstance(error, Stopped):
         return error.exit_code, str(error)
-    if isinstance(error, InputError | HydraException | OmegaConfBaseException):
-        return 2, one_line(error)
+    line = one_line(error)
+    if isinstance(error, InputError | OmegaConfBaseException):
+        return 2, line
+    if isinstance(error, HydraException):
+        keys = [argument.lstrip("+~").partition("=")[0] for argument in arguments]
+        is_named = any(key in line for key in keys)
+        return 2, line if is_named or not keys else f"{line} {_given(arguments)}"
     if _is_before_a_job(error):
-        given = " ".join(" ".join(arguments).split())
-        return 2, f"{one_line(error)} (given: {given[:MAX_GIVEN]})"
-    return 1, f"failed: {one_line(error)} (the traceback is in the run's log)"
+        if isinstance(error, NONSENSE):
+            line = "no configuration can be made of this"
+        return 2, f"{line} {_given(arguments)}"
+    return 1, f"failed: {line} (the traceback is in the run's log)"
+
+
+def _given(arguments: Sequence[str]) -> str:
+    return f"(given: {' '.join(' '.join(arguments).split())[:MAX_GIVEN]})"
 
 
 def _is_before_a_job(error: BaseException) -> bool:

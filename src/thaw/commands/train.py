@@ -138,8 +138,8 @@ def prepare(
 ) -> tuple[Experiment, pl.Trainer]:
     """Everything that can fail before the first step: objects, data, reference, trainer."""
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
-    search.check_metric(cfg)
     experiment = build(cfg, provenance)
+    search.check_metric(cfg)
     data, suite = experiment.data, experiment.suite
     check_classes(experiment.module.restorer, data)
     check_restored(cfg.metrics, experiment)

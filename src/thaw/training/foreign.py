@@ -176,6 +176,7 @@ TENSORBOARD: Mapping[str, Check] = {
     "name": either(check_text, None),
     "version": either(check_text, None),
     "default_hp_metric": check_bool,
+    "log_dir": own("logger.tensorboard.save_dir"),
 }
 
 AFFINE: Mapping[str, Check] = {
@@ -197,6 +198,11 @@ CHECKS: Mapping[str, Mapping[str, Check]] = {
     },
     "torchvision.transforms.v2.RandomAffine": AFFINE,
     "torchvision.transforms.v2.RandomHorizontalFlip": {"p": share},
+}
+
+# What a class that takes any key hands the others on to, later, when nobody knows the key any more.
+HANDS_ON: Mapping[str, str] = {
+    "pytorch_lightning.loggers.TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter",
 }
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from thaw.checks import check_text, shown
-from thaw.training.foreign import check_values
+from thaw.training.foreign import HANDS_ON, check_values
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -153,13 +153,16 @@ def check_keys(cfg: Any, path: str = "") -> None:
     if "_target_" in cfg:
         check_text(f"{path}_target_", cfg._target_)
         try:
-            parameters = parameters_of(cfg._target_)
+            parameters = dict(parameters_of(cfg._target_))
+            handed_on = HANDS_ON.get(cfg._target_)
+            if handed_on is not None:
+                parameters |= parameters_of(handed_on)
         except Exception as error:
             raise ValueError(f"{path}_target_={cfg._target_}: {_reason(error)[1]}") from error
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         keys = list(map(str, cfg))
         unknown = [key for key in keys if key not in RESERVED and key not in parameters]
-        if unknown and not takes_any:
+        if unknown and (handed_on is not None or not takes_any):
             allowed = ", ".join(sorted(set(keys) & set(parameters)))
             raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
         values: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -144,7 +144,7 @@ def check_target(target: object, trusted: Sequence[str] = (), path: str = "") ->
             return
         if any(_is_of(target, package) for package in trusted):
             return
-    where = f" at {path}" if path else ""
+    where = f" at {path}._target_" if path else ""
     raise ValueError(
         f"its configuration names {str(target)[:100]}{where}, which is none of thaw's own parts "
         "nor an optimiser of torch; add its package by trusted=[PACKAGE] if it is yours"
