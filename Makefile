@@ -31,7 +31,7 @@ help:
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
 	@echo "make docs         rewrite docs/configuration.md from conf/"
-	@echo "make bench        the benchmarks, 20 minutes: ratios measured within one run"
+	@echo "make bench        the benchmarks, half an hour: ratios measured within one run"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
