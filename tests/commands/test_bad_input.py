@@ -36,10 +36,11 @@ def refused(finished, *words: str) -> str:
         ("metrics.num_samples=many", "metrics.num_samples"),
         ("optimizer.lr={", "optimizer.lr"),
         ("ema=[0,1]", "ema"),
+        ("++model.hidden.sub=1", "no configuration can be made of this"),
     ],
     ids=["interpolation", "group of a number", "digits", "weights", "devices", "no epochs",
          "float for images", "no UTF-8", "number for a callback", "interval",
-         "word for a number", "no value", "list for a choice"],
+         "word for a number", "no value", "list for a choice", "key of a list"],
 )  # fmt: skip
 def test_nonsense_is_one_line(argument: str, word: str, fork_command, tmp_path: Path) -> None:
     extra = [] if argument.startswith("model.") else TINY
@@ -75,6 +76,14 @@ def test_a_typo_in_an_experiment_is_caught(kind: str, fork_command, tmp_path: Pa
     search = f"hydra.searchpath=[file://{tmp_path}]"
     finished = fork_command("train", *TINY, search, "experiment=mine", cwd=tmp_path)
     refused(finished, word)
+
+
+def test_an_experiment_that_is_no_text_says_so(fork_command, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_bytes(b'# @package _global_\nname: "\xff"\n')
+    search = f"hydra.searchpath=[file://{tmp_path}]"
+    finished = fork_command("train", *TINY, search, "experiment=mine", cwd=tmp_path)
+    refused(finished, "codec can't decode byte 0xff")
 
 
 def paint(folder: Path) -> None:

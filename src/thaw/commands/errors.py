@@ -12,7 +12,7 @@ from thaw.stopping import Stopped
 
 MAX_GIVEN = 500
 # What Hydra ends with over an argument that it did not reckon with, in Python's words.
-NONSENSE = (TypeError, AttributeError, LookupError, AssertionError, ValueError)
+NONSENSE = (TypeError, AttributeError, LookupError, AssertionError)
 
 
 class InputError(ValueError):
@@ -50,7 +50,8 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
         is_named = any(key in line for key in keys)
         return 2, line if is_named or not keys else f"{line} {_given(arguments)}"
     if _is_before_a_job(error):
-        if isinstance(error, NONSENSE):
+        # A text where a list has numbers is a ValueError, but so is a file's mistake, in its words.
+        if isinstance(error, NONSENSE) or line.startswith("invalid literal for int()"):
             line = "no configuration can be made of this"
         return 2, f"{line} {_given(arguments)}"
     return 1, f"failed: {line} (the traceback is in the run's log)"

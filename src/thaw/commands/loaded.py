@@ -17,7 +17,8 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
 
     Raises:
-        InputError: none could be loaded, there is no such device, or nothing can be compiled here.
+        InputError: none could be loaded, or there is no such device.
+        ValueError: compile=true, and nothing can be compiled here.
     """
     where = device(cfg.device)
     directories = selected_runs(cfg)
