@@ -13,11 +13,13 @@ from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.loaded import load_all
 from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.guidance import told
 from thaw.diffusion.likelihood import bits_per_dimension
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
 from thaw.training.estimate import affordable, estimate, in_words
+from thaw.training.experiment import labels_of
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
 
@@ -79,15 +81,16 @@ def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     experiment = run.experiment
     restorer, num_images = experiment.restorer, cfg.num_likelihood_images
     images = experiment.data.test_images[:num_images]
-    labels = experiment.data.test_labels[:num_images] if restorer.num_classes else None
-    num_steps = restorer.degradation.num_steps
-    log.info("likelihood of %d test images, %d evaluations each", len(images), num_steps)
+    guidance = experiment.sampler.guidance
+    labels = labels_of(experiment, "test", num_images) if guidance else None
+    num_steps, what = restorer.degradation.num_steps, f"test images{told(restorer, guidance)}"
+    log.info("likelihood of %d %s, %d evaluations each", len(images), what, num_steps)
     result = bits_per_dimension(
         restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
     )
     for name in VARIANCES:
-        log.info("%s variance: %s  N %d test images", name, _bound(result[name]), result["n"])
-    return result
+        log.info("%s variance: %s  N %d %s", name, _bound(result[name]), result["n"], what)
+    return result | {"images": what}
 
 
 def _bound(parts: dict[str, float]) -> str:
@@ -108,7 +111,10 @@ def _restore(run: LoadedRun, cfg: DictConfig) -> dict[str, Any] | str:
     restoration = Restoration(
         experiment.restorer, affordable(experiment.sampler, experiment.restorer)
     )
-    scores = restoration_scores(restoration, images, cfg.batch_size, cfg.seed, experiment.suite)
+    labels = labels_of(experiment, "test", cfg.num_restored)
+    scores = restoration_scores(
+        restoration, images, cfg.batch_size, cfg.seed, experiment.suite, labels=labels
+    )
     for line in in_lines(scores):
         log.info(line)
     return scores

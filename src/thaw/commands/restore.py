@@ -16,6 +16,7 @@ from torch import Tensor
 
 from thaw import runs
 from thaw.checks import check_choice
+from thaw.commands import classes
 from thaw.commands.errors import InputError
 from thaw.data.pixel_cache import read_image
 from thaw.diffusion.restoration import Restoration
@@ -23,6 +24,7 @@ from thaw.metrics.restoration import check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.images import save_png
+from thaw.training.experiment import labels_of
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import described, in_lines, save_stages, score_stages
 
@@ -32,13 +34,18 @@ SPLITS = {"test": "test images", "val": "validation images", "train": "training 
 
 @dataclass(frozen=True)
 class Given:
-    """Images to restore, uint8 ``[N, C, H, W]``, what they are, and the ``files`` they are from."""
+    """Images to restore, uint8 ``[N, C, H, W]``, what they are, and the ``files`` they are from.
+
+    ``labels`` are their classes, int64 ``[N]``, and ``whose`` says where those come from.
+    """
 
     images: Tensor
     what: str
     files: list[Path]
     restoration: Restoration
     suite: ScoreSuite | None
+    labels: Tensor | None
+    whose: str
 
 
 def check_keys(cfg: DictConfig) -> None:
@@ -49,8 +56,6 @@ def check_keys(cfg: DictConfig) -> None:
     """
     check_choice("split", cfg.split, SPLITS)
     if cfg.task == "restore":
-        if cfg.digit is not None:
-            raise InputError("digit= (and label=) belong to task=generate")
         if cfg.degraded and cfg.images is None:
             raise InputError("degraded=true needs images=, files that are degraded already")
     elif cfg.images is not None or cfg.t is not None or cfg.degraded or cfg.refine:
@@ -61,7 +66,8 @@ def folder(run: LoadedRun, cfg: DictConfig) -> str:
     """Inside a run's directory, where ``out`` is null."""
     what = cfg.split if cfg.images is None else "degraded" if cfg.degraded else "images"
     t = "T" if cfg.t is None else cfg.t
-    return f"restored/{what}_t_{t}_seed_{cfg.seed}" + ("_refined" if cfg.refine else "")
+    name = f"{classes.folder(cfg)}{what}_t_{t}_seed_{cfg.seed}"
+    return f"restored/{name}" + ("_refined" if cfg.refine else "")
 
 
 def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
@@ -81,12 +87,16 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
         experiment.data.setup()
         split = getattr(experiment.data, f"{cfg.split}_images")
         images, what, files = split[: cfg.num_samples], SPLITS[cfg.split], []
+        labels, whose = labels_of(experiment, cfg.split, cfg.num_samples), "their own labels"
     else:
         files = list(dict.fromkeys(find_files(cfg.images)))
         images = torch.from_numpy(np.stack([read_image(path, image_shape) for path in files]))
-        what = "given images"
+        what, labels, whose = "given images", None, ""
+    if cfg.digit is not None:
+        labels, whose = classes.asked(run, cfg, len(images)), f"digit={cfg.digit}"
+    restoration.check_labels(labels)
     suite = None if cfg.degraded else _suite_with_reference(run)
-    return Given(images, what, files, restoration, suite)
+    return Given(images, what, files, restoration, suite, labels, whose)
 
 
 def find_files(images: Any) -> Iterator[Path]:
@@ -143,15 +153,18 @@ def write_restored(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> 
     """restoration.png and .npz, a folder of PNGs a stage, and scores.json where there are any."""
     restoration, pixel_range = given.restoration, run.experiment.restorer.pixel_range
     kept: dict[str, list[Tensor]] = defaultdict(list)
-    batches = restoration.batches(given.images, cfg.batch_size, cfg.seed, cfg.degraded)
+    batches = restoration.batches(
+        given.images, cfg.batch_size, cfg.seed, cfg.degraded, labels=given.labels
+    )
     batches = _keeping(batches, kept, pixel_range)
-    log.info("%s: %s (%d), %s", run.run_dir, given.what, len(given.images), restoration.describe())
+    how = restoration.describe() + restoration.told(given.whose)
+    log.info("%s: %s (%d), %s", run.run_dir, given.what, len(given.images), how)
     if cfg.degraded:
         for _ in batches:
             pass
     else:
         scores = score_stages(batches, restoration, len(given.images), given.suite)
-        scores |= described(restoration, given.what)
+        scores |= described(restoration, given.what, given.whose)
         for line in in_lines(scores):
             log.info(line)
         source = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 from torch import Tensor
 
 from thaw import runs
 from thaw.checks import check_choice, check_whole
-from thaw.commands import restore
-from thaw.commands.errors import InputError, as_input_errors
+from thaw.commands import classes, restore
+from thaw.commands.errors import as_input_errors
 from thaw.commands.loaded import load_all
 from thaw.diffusion.generation import describe, draw_labels, generate
 from thaw.diffusion.guidance import guided
@@ -60,33 +60,17 @@ def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
     """The class of each image, int64 ``[N]``: ``digit``, else drawn; None where there are none.
 
     Raises:
-        InputError: a digit of an unconditional model.
-        ValueError: no class of this model.
+        InputError, ValueError: what :func:`classes.asked` refuses.
     """
-    restorer = run.experiment.restorer
     if cfg.digit is None:
-        return draw_labels(restorer, cfg.num_samples, cfg.seed)
-    if restorer.num_classes is None:
-        raise InputError(
-            f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} holds none; "
-            "train.py trains one with, for ten classes, model.num_classes=10"
-        )
-    classes = _classes(cfg)
-    for label in classes:
-        check_whole("digit (or label)", label, 0, restorer.num_classes - 1)
-    return torch.tensor(classes)[torch.arange(cfg.num_samples) % len(classes)]
-
-
-def _classes(cfg: DictConfig) -> list[int]:
-    several = isinstance(cfg.digit, ListConfig) and len(cfg.digit) > 0
-    return list(cfg.digit) if several else [cfg.digit]
+        return draw_labels(run.experiment.restorer, cfg.num_samples, cfg.seed)
+    return classes.asked(run, cfg, cfg.num_samples)
 
 
 def _folder(run: LoadedRun, cfg: DictConfig) -> str:
     prior = re.sub(r"[^\w.]+", "-", run.prior)
     name = f"{prior}_seed_{cfg.seed}" if prior else f"seed_{cfg.seed}"
-    digits = "" if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_"
-    return f"generated/{digits}{name}"
+    return f"generated/{classes.folder(cfg)}{name}"
 
 
 def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> None:
@@ -119,8 +103,8 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
     draws = generator(cfg.seed, "animation", device=device)
     with torch.inference_mode():
         count = min(NUM_ANIMATED, cfg.num_samples)
-        x_T, noise = prior.draw(count, restorer.degradation, draws)
         shown = None if labels is None else labels[:count].to(device)
+        x_T, noise = prior.draw(count, restorer.degradation, draws, shown)
         model = guided(restorer, shown, sampler.guidance)
         states = [
             restorer.pixel_range.to_uint8(state.x_t).cpu()

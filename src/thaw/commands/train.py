@@ -37,7 +37,15 @@ from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, newest_good
 from thaw.training.compatibility import check_fits
 from thaw.training.estimate import final_estimate
-from thaw.training.experiment import Experiment, build, check_classes, compile_networks, resolved
+from thaw.training.experiment import (
+    Experiment,
+    build,
+    check_classes,
+    compile_networks,
+    fit_prior,
+    labels_of,
+    resolved,
+)
 from thaw.training.memory import check_memory
 from thaw.training.nodes import check_parts, make, nodes
 from thaw.training.restoration import check_restored, final_restoration
@@ -148,7 +156,7 @@ def prepare(
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)
     restorer.fit_labels(data.train_labels)
-    experiment.module.prior.fit(data.train_images, restorer.degradation)
+    fit_prior(experiment)
     if suite is not None and suite.reference is None:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
@@ -215,7 +223,8 @@ def _make_scores(cfg: DictConfig, experiment: Experiment) -> list[EpochScores]:
     is_noise = isinstance(experiment.restorer.degradation, Gaussian)
     if metrics.num_restored_each_epoch > 0 and not is_noise:
         images = experiment.data.val_images[: metrics.num_restored_each_epoch]
-        scores.append(Restorations(images, sampler, suite, *shared))
+        labels = labels_of(experiment, "val", metrics.num_restored_each_epoch)
+        scores.append(Restorations(images, sampler, suite, *shared, labels))
     return scores
 
 

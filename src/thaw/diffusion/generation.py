@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from thaw.diffusion.guidance import guided
+from thaw.diffusion.guidance import guided, with_guidance
 from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
@@ -26,8 +26,8 @@ def generate(
     """Batches of x_0 ``[b, C, H, W]`` that add up to ``num_samples`` images.
 
     The network is in evaluation mode while a batch is made, and no gradient is kept. What is
-    drawn depends on the seed and on ``batch_size``, never on the global generator; x_T and the
-    sampler's noise do not depend on the labels.
+    drawn depends on the seed and on ``batch_size``, never on the global generator. x_T is of the
+    image's class, where the prior knows classes; the random numbers do not depend on the labels.
 
     Args:
         restorer: the model.
@@ -54,8 +54,8 @@ def generate(
         was_training = restorer.training
         restorer.eval()
         with torch.inference_mode():
-            x_T, noise = prior.draw(size, restorer.degradation, draws)
             given = None if labels is None else labels[start : start + size].to(device)
+            x_T, noise = prior.draw(size, restorer.degradation, draws, given)
             model = guided(restorer, given, sampler.guidance)
             x_0 = sampler.sample(model, x_T, noise, draws)
         restorer.train(was_training)
@@ -76,6 +76,4 @@ def draw_labels(restorer: Restorer, num_samples: int, seed: int) -> Tensor | Non
 
 def describe(restorer: Restorer, sampler: Sampler) -> str:
     """How images are generated, as logged beside every score: ``DDIM, 25 steps, guidance 2``."""
-    how = sampler.describe(restorer.degradation)
-    is_guided = restorer.num_classes is not None and sampler.guidance != 1
-    return f"{how}, guidance {sampler.guidance:g}" if is_guided else how
+    return with_guidance(sampler.describe(restorer.degradation), restorer, sampler.guidance)

@@ -35,6 +35,19 @@ def check_guidance(restorer: Restorer, scale: float) -> None:
         )
 
 
+def with_guidance(how: str, restorer: Restorer, scale: float) -> str:
+    """A sampler's description, with the scale where it is not as usual: ``DDIM, guidance 2``."""
+    is_guided = restorer.num_classes is not None and scale != 1
+    return f"{how}, guidance {scale:g}" if is_guided else how
+
+
+def told(restorer: Restorer, scale: float, labels: str = "their own labels") -> str:
+    """What a model is told of given images, to end a sentence; empty for an unconditional one."""
+    if restorer.num_classes is None:
+        return ""
+    return f" with {labels}" if scale else " without labels"
+
+
 class Guided(Restorer):
     """out = out(x_t, t) + scale (out(x_t, t, y) - out(x_t, t)), decoded as any output is.
 

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from thaw.checks import check_whole
 from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.guidance import guided, told, with_guidance
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
@@ -31,7 +32,8 @@ class Restoration:
     ``direct`` is R(x_t, t); ``algorithm_1`` and ``algorithm_2`` are those of Bansal et al. 2022
     with the sampler's steps, grid and clipping; ``sampled`` is the sampler's own, where it is
     neither of them. Under Gaussian noise, where the two algorithms would have to know the noise,
-    there are ``direct`` and ``sampled`` alone.
+    there are ``direct`` and ``sampled`` alone. A class-conditional model is told the images'
+    labels, or none where the sampler's guidance is 0.
 
     Args:
         restorer: the model.
@@ -74,7 +76,26 @@ class Restoration:
 
     def describe(self) -> str:
         """The sampler and its steps, which the algorithms share: ``Cold, 28 steps``."""
-        return self.sampler.describe(self.restorer.degradation)
+        how = self.sampler.describe(self.restorer.degradation)
+        return with_guidance(how, self.restorer, self.sampler.guidance)
+
+    def told(self, labels: str = "their own labels") -> str:
+        """What the model is told of the images, to end a sentence: `` with their own labels``."""
+        return told(self.restorer, self.sampler.guidance, labels)
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse to restore without labels by a model that is to be told them.
+
+        Raises:
+            ValueError: with the ways out.
+        """
+        if labels is not None or self.restorer.num_classes is None or not self.sampler.guidance:
+            return
+        without = ", or sampler.guidance=0 to go without" if self.restorer.label_dropout else ""
+        raise ValueError(
+            "a class-conditional model restores images by their labels, and these have none: give "
+            f"digit= (one class, or a list of classes that take turns){without}"
+        )
 
     def batches(
         self,
@@ -83,6 +104,7 @@ class Restoration:
         seed: int,
         is_degraded: bool = False,
         place: tuple[int, int] = (0, 1),
+        labels: Tensor | None = None,
     ) -> Iterator[dict[str, Tensor]]:
         """All stages of images, batch by batch.
 
@@ -95,10 +117,15 @@ class Restoration:
             place: the rank of this process and the number of them. Each takes whole batches of
                 those that one process would take, in order; where there are too few, a process gets
                 an empty one, for metrics want a batch of each.
+            labels: the classes, int64 ``[N]``, of a class-conditional model.
 
         Yields:
             By name, in the order of ``stages``, each ``[B, C, H, W]`` in the restorer's range.
+
+        Raises:
+            ValueError: the model is to be told labels, and there are none.
         """
+        self.check_labels(labels)
         device = next(self.restorer.network.parameters()).device
         degradation = self.restorer.degradation
         batches = list(enumerate(images.split(batch_size)))
@@ -111,13 +138,18 @@ class Restoration:
                 steps = torch.full((len(given),), self.t, device=device)
                 x_t = given if is_degraded else degradation(given, steps, noise)
             original = {} if is_degraded else {"original": given}
-            stages = original | {"degraded": x_t} | self.restored(x_t, noise, draws)
+            own = None if labels is None else labels.split(batch_size)[number].to(device)
+            stages = original | {"degraded": x_t} | self.restored(x_t, noise, draws, own)
             yield stages if mine else {name: stage[:0] for name, stage in stages.items()}
 
     def restored(
-        self, x_t: Tensor, noise: Tensor, draws: Generator | None = None
+        self,
+        x_t: Tensor,
+        noise: Tensor,
+        draws: Generator | None = None,
+        labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """``direct`` and the rest of the stages, from x_t ``[B, C, H, W]`` and its noise.
+        """``direct`` and the rest of the stages, from x_t ``[B, C, H, W]``, its noise and labels.
 
         The network is in evaluation mode meanwhile, and no gradient is kept.
         """
@@ -126,10 +158,11 @@ class Restoration:
         restorer.eval()
         with torch.inference_mode():
             steps = torch.full((len(x_t),), self.t, device=x_t.device)
-            made = {"direct": restorer(x_t, steps, noise)}
+            model = guided(restorer, labels, self.sampler.guidance)
+            made = {"direct": model(x_t, steps, noise)}
             for name, sampler in self.ways.items():
-                made[name] = sampler.sample(restorer, x_t, noise, draws, self.t)
+                made[name] = sampler.sample(model, x_t, noise, draws, self.t)
                 if self.refine:
-                    made[f"{name}{REFINED}"] = sampler.restore(restorer, made[name], 1, noise)
+                    made[f"{name}{REFINED}"] = sampler.restore(model, made[name], 1, noise)
         restorer.train(was_training)
         return made

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from thaw.checks import check_count, check_seed, check_whole
 from thaw.data.module import ImageDataModule
@@ -163,6 +163,27 @@ def check_classes(restorer: Restorer, data: ImageDataModule) -> None:
             f"model.num_classes={restorer.num_classes}, but {data.name} has {data.num_classes} "
             f"classes: give model.num_classes={data.num_classes}, or null for no labels"
         )
+
+
+def labels_of(experiment: Experiment, split: str, most: int | None = None) -> Tensor | None:
+    """The labels, int64 ``[N]``, of the first images of a split (train, val, test), once read.
+
+    None of an unconditional model, which is told none.
+    """
+    if experiment.restorer.num_classes is None:
+        return None
+    labels: Tensor = getattr(experiment.data, f"{split}_labels")[:most]
+    return labels
+
+
+def fit_prior(experiment: Experiment) -> None:
+    """Fit the prior to the training images, once they are read: by class, where a model is told it.
+
+    Raises:
+        ValueError: there are more classes than images that it may keep.
+    """
+    images, degradation = experiment.data.train_images, experiment.restorer.degradation
+    experiment.module.prior.fit(images, degradation, labels_of(experiment, "train"))
 
 
 def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:

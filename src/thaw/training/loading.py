@@ -1,5 +1,6 @@
 """From a finished (or running) run directory back to its objects."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from thaw import runs
 from thaw.checks import check_choice
 from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.compatibility import differing_tensors, listed, versions_in_words
-from thaw.training.experiment import Experiment, build
+from thaw.training.experiment import Experiment, build, fit_prior
 from thaw.training.module import DiffusionModule
 from thaw.training.stored_targets import stored_config
 
+log = logging.getLogger(__name__)
 WEIGHTS = ("auto", "ema", "raw")
 
 
@@ -46,7 +48,8 @@ def load_run(
 ) -> LoadedRun:
     """The experiment of a run, its weights and prior read from a checkpoint.
 
-    No data is read, but for a prior that is given here: it is fitted to the training images.
+    No data is read, but for a prior that is given here, or that an earlier version fitted without
+    the labels of its class-conditional model: it is fitted to the training images.
 
     Args:
         run_dir: the run directory.
@@ -76,7 +79,9 @@ def load_run(
     experiment = _build(path, config, contents, data_root)
     module = experiment.module
     _load_state(path, module, contents, with_prior=not prior)
-    if prior:
+    if prior or _knows_no_classes(module):
+        if not prior:
+            log.info("%s: its prior knows no classes; it is fitted again, to each class", path)
         _fit_prior(experiment)
     kind = _choose_weights(module, weights, path)
     module.eval()
@@ -152,12 +157,17 @@ def _fit_prior(experiment: Experiment) -> None:
     Raises:
         ValueError: the training images cannot be read.
     """
-    prior = experiment.module.prior
     try:
         experiment.data.setup()
     except (OSError, ValueError) as error:
         raise ValueError(f"a prior is fitted to training images: {error}") from error
-    prior.fit(experiment.data.train_images, experiment.module.restorer.degradation)
+    fit_prior(experiment)
+
+
+def _knows_no_classes(module: DiffusionModule) -> bool:
+    """Whether the checkpoint's prior lacks the labels that its model draws x_T by."""
+    is_conditional = module.restorer.num_classes is not None
+    return is_conditional and module.prior.depends_on_class and module.prior.labels is None
 
 
 def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:

@@ -114,6 +114,11 @@ class DiffusionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["thaw"] = self.provenance
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # An earlier version fitted priors without labels; the one fitted with them just now stays.
+        if self.prior.labels is not None and "prior.labels" not in checkpoint["state_dict"]:
+            checkpoint["state_dict"] |= self.prior.state_dict(prefix="prior.")
+
     def _part(self, num_images: int) -> slice:
         """Of a batch, the images whose loss this process takes."""
         return part(num_images, *self._place())

@@ -17,7 +17,7 @@ from thaw.metrics.suite import ScoreSuite
 from thaw.reporting.panels import restoration_figure, stage_title
 from thaw.reporting.style import save_figure
 from thaw.training.estimate import affordable
-from thaw.training.experiment import Experiment
+from thaw.training.experiment import Experiment, labels_of
 
 log = logging.getLogger(__name__)
 NUM_SHOWN = 8
@@ -72,12 +72,15 @@ def score_stages(
     return result | {"n": num_images}
 
 
-def described(restoration: Restoration, what: str = "test images") -> dict[str, Any]:
+def described(
+    restoration: Restoration, what: str = "test images", labels: str = "their own labels"
+) -> dict[str, Any]:
     """What was restored and how, as kept beside its scores."""
+    told = restoration.told(labels)
     return {
         "t": restoration.t,
         "sampler": restoration.describe(),
-        "images": f"{what}, degraded to t = {restoration.t}, and restored",
+        "images": f"{what}, degraded to t = {restoration.t}, and restored{told}",
     }
 
 
@@ -88,12 +91,14 @@ def restoration_scores(
     seed: int,
     suite: ScoreSuite | None = None,
     place: tuple[int, int] = (0, 1),
+    labels: Tensor | None = None,
 ) -> dict[str, Any]:
     """The scores of test images, uint8 ``[N, C, H, W]``, and what was measured how.
 
-    Of several processes, by rank and number in ``place``, each restores a share of the images.
+    A class-conditional model is told their labels, int64 ``[N]``. Of several processes, by rank and
+    number in ``place``, each restores a share of the images.
     """
-    batches = restoration.batches(images, batch_size, seed, place=place)
+    batches = restoration.batches(images, batch_size, seed, place=place, labels=labels)
     return score_stages(batches, restoration, len(images), suite) | described(restoration)
 
 
@@ -119,14 +124,16 @@ def final_restoration(
     restorer = experiment.restorer
     restoration = Restoration(restorer, affordable(experiment.sampler, restorer))
     images = experiment.data.test_images[: metrics.num_restored]
+    labels = labels_of(experiment, "test", metrics.num_restored)
     if place[0] == 0:
-        (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed)
+        own = None if labels is None else labels[:NUM_SHOWN]
+        (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed, labels=own)
         shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
         save_stages(shown, run_dir / runs.RESTORATION)
     result: dict[str, Any] = {"epoch": epoch, "sampler": restoration.describe()}
     if not isinstance(restorer.degradation, Gaussian):
         result |= restoration_scores(
-            restoration, images, metrics.batch_size, seed, experiment.suite, place
+            restoration, images, metrics.batch_size, seed, experiment.suite, place, labels
         )
         for line in in_lines(result):
             log.info(line)

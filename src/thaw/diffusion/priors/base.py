@@ -1,7 +1,10 @@
 """What every prior is: a law of x_T, and the noise that belongs to each draw."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -14,6 +17,10 @@ MAX_JITTER = 1000
 class Prior(nn.Module, ABC):
     """p(x_T), with the noise that belongs to each draw; its state travels in the checkpoint.
 
+    Fitted with labels it is p(x_T | y): line means tell most digits apart, so that an x_T of one
+    class and the label of another are nothing that the model has seen. ``labels``, int64 ``[N]``,
+    are those of the images that it was fitted to; None where there were none.
+
     Args:
         jitter: standard deviation, in the units of the images, of Gaussian noise added to each x_T.
             A cold model that starts from many equal pixels has little to tell them apart by; a
@@ -23,10 +30,17 @@ class Prior(nn.Module, ABC):
         ValueError: jitter is not a number from 0 to 1000.
     """
 
+    depends_on_class: bool = True
+    """Whether x_T tells anything of the class, so that a class-conditional model has to be fitted
+    with labels."""
+
+    labels: Tensor | None
+
     def __init__(self, jitter: float = 0.0) -> None:
         super().__init__()
         check_between("prior.jitter", jitter, 0, MAX_JITTER)
         self.jitter = jitter
+        self.register_buffer("labels", None)
 
     def check(self, degradation: Degradation) -> None:
         """Refuse a degradation whose fully degraded images this prior does not describe.
@@ -35,14 +49,42 @@ class Prior(nn.Module, ABC):
             ValueError: naming what is allowed.
         """
 
-    def fit(self, images: Tensor, degradation: Degradation) -> None:
-        """Learn from training images, uint8 ``[N, C, H, W]``, and what the degradation leaves."""
+    def fit(self, images: Tensor, degradation: Degradation, labels: Tensor | None = None) -> None:
+        """Learn from training images, uint8 ``[N, C, H, W]``, and what the degradation leaves.
+
+        Args:
+            images: all training images.
+            degradation: whose x_T is drawn.
+            labels: the images' classes, int64 ``[N]``, for a class-conditional model.
+
+        Raises:
+            ValueError: there are more classes than images to learn from.
+        """
 
     def draw(
-        self, num_samples: int, degradation: Degradation, generator: Generator
+        self,
+        num_samples: int,
+        degradation: Degradation,
+        generator: Generator,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(x_T, float32 ``[n, C, H, W]``, and its noise), on the generator's device."""
-        x_T, noise = self.draw_exactly(num_samples, degradation, generator)
+        """(x_T, float32 ``[n, C, H, W]``, and its noise), on the generator's device.
+
+        Of the classes ``labels``, int64 ``[n]`` on that device; None draws of all classes. How many
+        numbers are drawn does not depend on them.
+
+        Raises:
+            ValueError: there was no image of such a class, or the fit knew no classes.
+        """
+        if not self.depends_on_class:
+            labels = None
+        elif labels is not None:
+            self._check_classes(labels)
+        elif self.labels is not None:
+            size, device = (num_samples,), generator.device
+            index = torch.randint(len(self.labels), size, generator=generator, device=device)
+            labels = self.labels[index]
+        x_T, noise = self.draw_exactly(num_samples, degradation, generator, labels)
         if self.jitter:
             eps = torch.randn(x_T.shape, generator=generator, device=x_T.device)
             x_T = x_T + self.jitter * eps
@@ -50,14 +92,66 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def draw_exactly(
-        self, num_samples: int, degradation: Degradation, generator: Generator
+        self,
+        num_samples: int,
+        degradation: Degradation,
+        generator: Generator,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As :meth:`draw`, before any jitter."""
+        """As :meth:`draw`, before any jitter; labels are None where the fit had none."""
 
     def describe(self) -> str:
-        """What is drawn from, as recorded with every score: ``gmm, 20 components``."""
-        return self.label() + (f", jitter {self.jitter:g}" if self.jitter else "")
+        """What is drawn from, as recorded with every score: ``gmm, 20 components, by class``."""
+        by_class = "" if self.labels is None else ", by class"
+        return self.label() + by_class + (f", jitter {self.jitter:g}" if self.jitter else "")
 
     def label(self) -> str:
         """The choice in conf/prior/ and what matters of it."""
         return type(self).__name__
+
+    def _check_classes(self, labels: Tensor) -> None:
+        if self.labels is None:
+            raise ValueError(
+                f"prior {self.label()} was fitted without labels: fit it again, with them, to draw "
+                "x_T of a class"
+            )
+        missing = sorted(set(labels.tolist()) - set(self.labels.unique().tolist()))
+        if missing:
+            raise ValueError(f"prior {self.label()} was fitted to no image of class {missing[0]}")
+
+    def _of_class(self, labels: Tensor, generator: Generator) -> Tensor:
+        """Of each label an image of that class at random, as its index, int64 ``[n]``."""
+        assert self.labels is not None
+        counts = self.labels.bincount()
+        starts = counts.cumsum(0) - counts
+        draws = torch.randint(2**62, (len(labels),), generator=generator, device=generator.device)
+        return self.labels.argsort(stable=True)[starts[labels] + draws % counts[labels]]
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        # How many labels there are, if any, an object that was not fitted cannot know.
+        stored = state_dict.get(f"{prefix}labels")
+        if stored is not None:
+            self.labels = next(self.buffers()).new_empty(stored.shape, dtype=torch.int64)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def shuffled(num_images: int, seed: int, labels: Tensor | None, most: int) -> Tensor:
+    """The order of training images, int64 ``[N]``, in which a prior takes the first ``most``.
+
+    Random, but with labels it begins with one of each class, so that there is none without.
+
+    Raises:
+        ValueError: there are more classes than that.
+    """
+    order = torch.randperm(num_images, generator=Generator().manual_seed(seed))
+    if labels is None:
+        return order
+    classes, first = np.unique(labels.cpu()[order].numpy(), return_index=True)
+    if len(classes) > most:
+        raise ValueError(
+            f"prior.num_images={most} is less than the {len(classes)} classes of the training "
+            "images; a class-conditional model starts from images of each"
+        )
+    is_later = torch.ones(num_images, dtype=torch.int64)
+    is_later[first] = 0
+    return order[is_later.argsort(stable=True)]

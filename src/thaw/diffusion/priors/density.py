@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from thaw.checks import check_seed, check_whole
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.priors.base import Prior
+from thaw.diffusion.priors.base import Prior, shuffled
 from thaw.pixels import PixelRange
 
 BATCH_SIZE = 1000
@@ -26,7 +26,8 @@ class Density(Prior):
 
     c is the mean of ``degradation.remainder(x_0)`` over training images, B its principal
     directions: those along which it varies, at most ``max_dims``. Fitted in float64 once, drawn
-    in float32; c, B and the density travel in the checkpoint.
+    in float32; c, B and the density travel in the checkpoint. Of a class-conditional model each
+    class has a density of its own, in coordinates that all share.
 
     Args:
         image_shape: (C, H, W).
@@ -71,14 +72,19 @@ class Density(Prior):
             )
         degradation.remainder(torch.zeros(1, *self.image_shape))
 
-    def fit(self, images: Tensor, degradation: Degradation) -> None:
-        order = torch.randperm(len(images), generator=Generator().manual_seed(self.seed))
-        chosen = images[order[: self.num_images].to(images.device)]
+    def fit(self, images: Tensor, degradation: Degradation, labels: Tensor | None = None) -> None:
+        order = shuffled(len(images), self.seed, labels, self.num_images)
+        chosen = order[: self.num_images].to(images.device)
+        self.labels = None if labels is None else labels[chosen].to(self.centre.device)
         remainders = [
             degradation.remainder(self.pixel_range.from_uint8(batch)).flatten(1).cpu()
-            for batch in chosen.split(BATCH_SIZE)
+            for batch in images[chosen].split(BATCH_SIZE)
         ]
-        self.fit_coordinates(self._project(torch.cat(remainders).double()))
+        z = self._project(torch.cat(remainders).double())
+        if self.labels is None:
+            self.fit_coordinates(z)
+        else:
+            self.fit_classes(z, self.labels.cpu().numpy())
 
     def _project(self, remainders: Tensor) -> NDArray[Any]:
         """Fit centre and directions; the coordinates of ``[N, pixels]``, float64 ``[N, d]``."""
@@ -98,15 +104,31 @@ class Density(Prior):
         """
 
     @abstractmethod
-    def draw_coordinates(self, num_samples: int, generator: Generator) -> Tensor:
-        """z, float32 ``[n, d]``, on the generator's device."""
+    def fit_classes(self, z: NDArray[Any], labels: NDArray[Any]) -> None:
+        """As :meth:`fit_coordinates`, a density for each class; labels are int64 ``[N]``.
+
+        Of one class the columns may be correlated, and of any mean.
+        """
+
+    @abstractmethod
+    def draw_coordinates(
+        self, num_samples: int, generator: Generator, labels: Tensor | None
+    ) -> Tensor:
+        """z, float32 ``[n, d]``, on the generator's device; labels are None after no fit by class.
+
+        The same numbers are drawn whatever the labels are.
+        """
 
     def draw_exactly(
-        self, num_samples: int, degradation: Degradation, generator: Generator
+        self,
+        num_samples: int,
+        degradation: Degradation,
+        generator: Generator,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         assert len(self.centre), "fit() comes first"
         with torch.autocast(generator.device.type, enabled=False):
-            z = self.draw_coordinates(num_samples, generator)
+            z = self.draw_coordinates(num_samples, generator, labels)
             remainder = (self.centre + z @ self.directions).view(-1, *self.image_shape)
         noise = degradation.draw_noise(remainder, generator)
         return degradation.complete(remainder, noise), noise

@@ -23,12 +23,13 @@ MAX_COMPONENTS = 1000
 class GaussianMixture(Density):
     """z ~ sum_k w_k N(mu_k, Sigma_k), by expectation maximisation (Dempster et al. 1977).
 
-    With one component a single Gaussian of full covariance. Never more components than images;
+    With one component a single Gaussian of full covariance. Never more components than images, of
+    a class where each has a mixture of its own;
     the arithmetic of the fit is scikit-learn's. Other arguments:
     :class:`~thaw.diffusion.priors.density.Density`.
 
     Args:
-        components: how many, up to 1000.
+        components: how many, up to 1000, for each class.
     """
 
     weights: Tensor
@@ -51,25 +52,48 @@ class GaussianMixture(Density):
         self._register("weights", "means", "factors")
 
     def fit_coordinates(self, z: NDArray[Any]) -> None:
-        if not z.shape[1]:
-            self._keep(weights=np.ones(1), means=np.zeros((1, 0)), factors=np.zeros((1, 0, 0)))
-            return
+        weights, means, factors = self._mixture(z)
+        self._keep(weights=weights, means=means, factors=factors)
+
+    def fit_classes(self, z: NDArray[Any], labels: NDArray[Any]) -> None:
+        fits = [self._mixture(z[labels == y]) for y in range(labels.max() + 1)]
+        weights, means, factors = (_stacked(arrays) for arrays in zip(*fits, strict=True))
+        self._keep(weights=weights, means=means, factors=factors)
+
+    def _mixture(self, z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Weights ``[k]``, means ``[k, d]`` and Cholesky factors ``[k, d, d]``."""
+        num_dims = z.shape[1]
+        if not z.size:  # nothing varies, or no image has this class
+            return np.ones(1), np.zeros((1, num_dims)), np.zeros((1, num_dims, num_dims))
         smallest = SMALLEST_STD * (self.pixel_range.high - self.pixel_range.low)
         fitted = mixture.GaussianMixture(
             min(self.components, len(z)),
             reg_covar=smallest**2,
             max_iter=MAX_ITERATIONS,
             random_state=self.seed,
-        ).fit(z)
-        factors = np.linalg.cholesky(fitted.covariances_)
-        self._keep(weights=fitted.weights_, means=fitted.means_, factors=factors)
+        ).fit(z if len(z) > 1 else np.repeat(z, 2, axis=0))  # it takes no single point
+        return fitted.weights_, fitted.means_, np.linalg.cholesky(fitted.covariances_)
 
-    def draw_coordinates(self, num_samples: int, generator: Generator) -> Tensor:
-        k = torch.multinomial(self.weights, num_samples, replacement=True, generator=generator)
+    def draw_coordinates(
+        self, num_samples: int, generator: Generator, labels: Tensor | None
+    ) -> Tensor:
+        k: Any
+        if labels is None:
+            k = torch.multinomial(self.weights, num_samples, replacement=True, generator=generator)
+        else:
+            k = labels, torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)
         eps = torch.randn(
-            num_samples, self.means.shape[1], 1, generator=generator, device=generator.device
+            num_samples, self.means.shape[-1], 1, generator=generator, device=generator.device
         )
         return self.means[k] + (self.factors[k] @ eps).squeeze(2)
 
     def label(self) -> str:
         return "gaussian" if self.components == 1 else f"gmm, {self.components} components"
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """``[K, k, ...]`` of arrays ``[k_y, ...]``, with zeros where one has fewer than others."""
+    stacked = np.zeros((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]))
+    for y, array in enumerate(arrays):
+        stacked[y, : len(array)] = array
+    return stacked

@@ -11,7 +11,9 @@ from thaw.diffusion.priors.base import Prior
 
 
 class Normal(Prior):
-    """x_T ~ N(0, I), its own noise (Ho et al. 2020, section 2)."""
+    """x_T ~ N(0, I), its own noise, whatever the class (Ho et al. 2020, section 2)."""
+
+    depends_on_class = False
 
     def __init__(self, image_shape: Sequence[int], jitter: float = 0.0) -> None:
         super().__init__(jitter)
@@ -21,7 +23,11 @@ class Normal(Prior):
         require_gaussian(degradation, "prior=normal", "prior=empirical")
 
     def draw_exactly(
-        self, num_samples: int, degradation: Degradation, generator: Generator
+        self,
+        num_samples: int,
+        degradation: Degradation,
+        generator: Generator,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         x_T = torch.randn(
             num_samples, *self.image_shape, generator=generator, device=generator.device

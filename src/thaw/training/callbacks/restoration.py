@@ -27,6 +27,7 @@ class Restorations(EpochScores):
         every_n_epochs: epochs between two; the last is always scored.
         batch_size: images restored at once.
         seed: of the draws.
+        labels: the images' classes, int64 ``[N]``, of a class-conditional model.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Restorations(EpochScores):
         every_n_epochs: int,
         batch_size: int,
         seed: int,
+        labels: Tensor | None = None,
     ) -> None:
         super().__init__(every_n_epochs)
         self.images = images
@@ -44,13 +46,16 @@ class Restorations(EpochScores):
         self.suite = suite
         self.batch_size = batch_size
         self.seed = seed
+        self.labels = labels
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of each stage of all images, which the ranks share."""
         restoration = Restoration(module.evaluated, self.sampler)
         seed = derive_seed(self.seed, "val_restored", 0)
         place = (trainer.global_rank, trainer.world_size)
-        batches = restoration.batches(self.images, self.batch_size, seed, place=place)
+        batches = restoration.batches(
+            self.images, self.batch_size, seed, place=place, labels=self.labels
+        )
         found = score_stages(batches, restoration, len(self.images), self.suite)
         scores = {
             f"{name}_{stage}": value
@@ -61,7 +66,8 @@ class Restorations(EpochScores):
         return scores | {kept[key]: found[key] for key in kept if key in found}
 
     def described(self, module: DiffusionModule) -> dict[str, str]:
-        return {"restored_by": Restoration(module.evaluated, self.sampler).describe()}
+        restoration = Restoration(module.evaluated, self.sampler)
+        return {"restored_by": restoration.describe() + restoration.told()}
 
     def in_words(self) -> list[str]:
         prefix = "val/psnr_"
