@@ -83,7 +83,8 @@ def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     images = experiment.data.test_images[:num_images]
     guidance = experiment.sampler.guidance
     labels = labels_of(experiment, "test", num_images) if guidance else None
-    num_steps, what = restorer.degradation.num_steps, f"test images{told(restorer, guidance)}"
+    num_steps = restorer.degradation.num_steps
+    what = f"test images {told(restorer, guidance)}".rstrip()
     log.info("likelihood of %d %s, %d evaluations each", len(images), what, num_steps)
     result = bits_per_dimension(
         restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels

@@ -157,7 +157,7 @@ def write_restored(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> 
         given.images, cfg.batch_size, cfg.seed, cfg.degraded, labels=given.labels
     )
     batches = _keeping(batches, kept, pixel_range)
-    how = restoration.describe() + restoration.told(given.whose)
+    how = f"{restoration.describe()} {restoration.told(given.whose)}".rstrip()
     log.info("%s: %s (%d), %s", run.run_dir, given.what, len(given.images), how)
     if cfg.degraded:
         for _ in batches:

@@ -42,10 +42,10 @@ def with_guidance(how: str, restorer: Restorer, scale: float) -> str:
 
 
 def told(restorer: Restorer, scale: float, labels: str = "their own labels") -> str:
-    """What a model is told of given images, to end a sentence; empty for an unconditional one."""
+    """What a model is told of given images, in words; empty for an unconditional one."""
     if restorer.num_classes is None:
         return ""
-    return f" with {labels}" if scale else " without labels"
+    return f"with {labels}" if scale else "without labels"
 
 
 class Guided(Restorer):

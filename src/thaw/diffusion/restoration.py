@@ -80,7 +80,7 @@ class Restoration:
         return with_guidance(how, self.restorer, self.sampler.guidance)
 
     def told(self, labels: str = "their own labels") -> str:
-        """What the model is told of the images, to end a sentence: `` with their own labels``."""
+        """What the model is told of the images: ``with their own labels``; perhaps nothing."""
         return told(self.restorer, self.sampler.guidance, labels)
 
     def check_labels(self, labels: Tensor | None) -> None:

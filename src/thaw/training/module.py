@@ -115,7 +115,7 @@ class DiffusionModule(pl.LightningModule):
         checkpoint["thaw"] = self.provenance
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # An earlier version fitted priors without labels; the one fitted with them just now stays.
+        # An earlier version fitted priors without labels: the one fitted with them just now stays.
         if self.prior.labels is not None and "prior.labels" not in checkpoint["state_dict"]:
             checkpoint["state_dict"] |= self.prior.state_dict(prefix="prior.")
 

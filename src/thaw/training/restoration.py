@@ -80,7 +80,7 @@ def described(
     return {
         "t": restoration.t,
         "sampler": restoration.describe(),
-        "images": f"{what}, degraded to t = {restoration.t}, and restored{told}",
+        "images": f"{what}, degraded to t = {restoration.t}, and restored {told}".rstrip(),
     }
 
 
@@ -137,6 +137,8 @@ def final_restoration(
         )
         for line in in_lines(result):
             log.info(line)
+    elif labels is not None:
+        result |= described(restoration)
     runs.update_record(run_dir, {"restoration": result})
 
 

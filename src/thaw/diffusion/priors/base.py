@@ -111,10 +111,7 @@ class Prior(nn.Module, ABC):
 
     def _check_classes(self, labels: Tensor) -> None:
         if self.labels is None:
-            raise ValueError(
-                f"prior {self.label()} was fitted without labels: fit it again, with them, to draw "
-                "x_T of a class"
-            )
+            raise ValueError(f"prior {self.label()} was fitted without labels and knows no classes")
         missing = sorted(set(labels.tolist()) - set(self.labels.unique().tolist()))
         if missing:
             raise ValueError(f"prior {self.label()} was fitted to no image of class {missing[0]}")

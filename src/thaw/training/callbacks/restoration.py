@@ -67,7 +67,8 @@ class Restorations(EpochScores):
 
     def described(self, module: DiffusionModule) -> dict[str, str]:
         restoration = Restoration(module.evaluated, self.sampler)
-        return {"restored_by": restoration.describe() + restoration.told()}
+        how = (restoration.describe(), restoration.told())
+        return {"restored_by": ", ".join(filter(None, how))}
 
     def in_words(self) -> list[str]:
         prefix = "val/psnr_"
