@@ -2,12 +2,20 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from commands_support import TINY, record
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import Tensor
+
+from thaw.commands.classes import asked
+from thaw.data.sources import MNIST5k
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +34,36 @@ def conditional_run(fork_command, tmp_path_factory: pytest.TempPathFactory) -> P
         cwd=run_dir.parent,
     )
     assert finished.returncode == 0, finished.stderr
-    # A model of one epoch hardly minds its labels; these make it mind them.
+    mind_labels(run_dir)
+    return run_dir
+
+
+def mind_labels(run_dir: Path) -> None:
+    """A model of one epoch hardly minds its labels; these make it mind them."""
     path = run_dir / "checkpoints" / "last.ckpt"
     contents = torch.load(path, weights_only=True)
     weights = contents["state_dict"]["restorer.network.label_embedding.weight"]
     weights.copy_(5 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0)))
     del contents["thaw"]["checksum"]  # of what it was
     torch.save(contents, path)
+
+
+@pytest.fixture(scope="module")
+def cold_conditional_run(fork_command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one epoch of row averaging, which never goes without labels."""
+    run_dir = tmp_path_factory.mktemp("cold_conditional") / "run"
+    finished = fork_command(
+        "train",
+        *TINY,
+        "degradation=row_random",
+        "model.num_classes=10",
+        "model.label_dropout=0",
+        "trainer.max_epochs=1",
+        f"hydra.run.dir={run_dir}",
+        cwd=run_dir.parent,
+    )
+    assert finished.returncode == 0, finished.stderr
+    mind_labels(run_dir)
     return run_dir
 
 
@@ -100,11 +131,118 @@ def test_a_digit_s_images_have_a_folder_of_their_own_and_an_animation(
 def test_evaluate_scores_it_at_another_guidance(
     conditional_run: Path, tmp_path: Path, fork_command
 ) -> None:
-    arguments = [f"run={conditional_run}", "num_samples=20", "sampler.guidance=1.5"]
+    arguments = [f"run={conditional_run}", "num_samples=20", "sampler.guidance=1.5",
+                 "num_likelihood_images=2"]  # fmt: skip
     finished = fork_command("evaluate", *arguments, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     (path,) = conditional_run.glob("evaluations/*guidance-1.5*.json")
-    assert json.loads(path.read_text())["generated"]["sampler"] == "DDIM, 5 steps, guidance 1.5"
+    found = json.loads(path.read_text())
+    assert found["generated"]["sampler"] == "DDIM, 5 steps, guidance 1.5"
+    assert found["likelihood"]["images"] == "test images with their own labels"
+
+
+def test_test_images_are_restored_with_their_own_labels_and_it_is_said(
+    cold_conditional_run: Path,
+) -> None:
+    found = record(cold_conditional_run)
+    told = "test images, degraded to t = 28, and restored with their own labels"
+    assert found["restoration"]["images"] == told
+    assert found["last_epoch"]["val/restored_by"] == "Cold, 5 steps, with their own labels"
+    assert told in (cold_conditional_run / "train.log").read_text()
+    drawn = "generated from prior empirical, real training images degraded, by class"
+    assert found["final_scores"]["final/images"] == drawn
+
+
+def test_a_figure_of_noise_restored_says_it_too(conditional_run: Path) -> None:
+    assert record(conditional_run)["restoration"]["images"].endswith("with their own labels")
+
+
+def row_means(images: NDArray) -> Tensor:
+    return torch.from_numpy(images).float().mean(2).flatten(1)
+
+
+def test_a_digit_starts_from_that_digit_by_an_earlier_checkpoint_too(
+    cold_conditional_run: Path, tmp_path: Path, fork_command
+) -> None:
+    """Algorithm 2 keeps the row means of x_T, here those of a training image."""
+    old = tmp_path / "old.ckpt"
+    contents = torch.load(cold_conditional_run / "checkpoints" / "last.ckpt", weights_only=True)
+    del contents["state_dict"]["prior.labels"]
+    torch.save(contents, old)
+    train = MNIST5k().load()[0]
+    known = row_means(train.images.permute(0, 2, 3, 1).numpy())
+    arguments = ["num_samples=40", "animation=null", "digit=[7,2]"]
+    for checkpoint in ("last", str(old)):
+        made = sampled(
+            cold_conditional_run, tmp_path / "out", fork_command, *arguments,
+            f"checkpoint={checkpoint}",
+        )  # fmt: skip
+        nearest = torch.cdist(row_means(made["images"]), known).argmin(1)
+        assert (train.labels[nearest] == torch.from_numpy(made["labels"])).float().mean() > 0.9
+
+
+def restored(run_dir: Path, out: Path, fork_command, *arguments: str) -> dict[str, NDArray]:
+    finished = fork_command(
+        "sample", f"run={run_dir}", "task=restore", f"out={out}", *arguments, cwd=out.parent
+    )
+    assert finished.returncode == 0, finished.stderr
+    return dict(np.load(out / "restoration.npz"))
+
+
+def test_images_are_restored_as_the_classes_that_are_asked_for(
+    cold_conditional_run: Path, tmp_path: Path, fork_command
+) -> None:
+    """In data=mnist_5k the digits take turns, so that their own labels can be written down."""
+    arguments = {
+        "own": [],
+        "turns": ["digit=[0,1,2,3,4,5,6,7,8,9]"],
+        "three": ["label=3"],
+        "files": ["images=own/original", "digit=[0,1,2,3]"],
+    }
+    found = {
+        name: restored(cold_conditional_run, tmp_path / name, fork_command, "num_samples=4", *given)
+        for name, given in arguments.items()
+    }
+    for name in ("direct", "algorithm_1", "algorithm_2"):
+        own = found["own"][name]
+        assert np.array_equal(own, found["turns"][name])
+        assert np.array_equal(own, found["files"][name])
+        apart = np.abs(own.astype(int) - found["three"][name]).max((1, 2, 3))
+        assert (apart[:3] > 1).all()
+        assert apart[3] <= 1
+    scores = json.loads((tmp_path / "three" / "scores.json").read_text())
+    assert scores["images"] == "test images, degraded to t = 28, and restored with digit=3"
+
+
+def test_files_have_no_labels_and_go_without_where_that_was_learnt(
+    cold_conditional_run: Path, conditional_run: Path, tmp_path: Path, fork_command
+) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    task = ["task=restore", "images=a.png", "out=out"]
+    cold, hot = f"run={cold_conditional_run}", f"run={conditional_run}"
+    for arguments, expected in (
+        ([cold], "give digit= (one class, or a list of classes that take turns)\n"),
+        ([cold, "sampler.guidance=0"], "model.label_dropout above 0"),
+        ([cold, "digit=12"], "digit (or label) must be a whole number from 0 to 9, not 12"),
+        ([hot], "or sampler.guidance=0 to go without\n"),
+    ):
+        finished = fork_command("sample", *task, *arguments, cwd=tmp_path)
+        assert finished.returncode == 2, finished.stderr
+        assert expected in finished.stderr
+        assert finished.stderr.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+    finished = fork_command("sample", *task, hot, "sampler.guidance=0", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["images"] == "given images, degraded to t = 20, and restored without labels"
+
+
+def test_a_class_of_no_training_image_is_refused() -> None:
+    restorer = SimpleNamespace(num_classes=3, class_frequencies=torch.tensor([0.5, 0.0, 0.5]))
+    run: Any = SimpleNamespace(experiment=SimpleNamespace(restorer=restorer), run_dir=Path("run"))
+    assert asked(run, OmegaConf.create({"digit": [2, 0]}), 3).tolist() == [2, 0, 2]
+    with pytest.raises(ValueError, match="digit=1: run was trained on no image of that class"):
+        asked(run, OmegaConf.create({"digit": [0, 1]}), 3)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +289,10 @@ def test_labels_of_an_unconditional_run_are_one_line_and_exit_code_2(
             "model.label_dropout above 0",
         ),
         (["model.num_classes=10", "metrics.sampler.guidance=-1"], "sampler.guidance must be"),
+        (
+            ["degradation=row_random", "model.num_classes=10", "prior.num_images=5"],
+            "prior.num_images=5 is less than the 10 classes",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_are_refused_before_training(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -226,3 +226,81 @@ def test_the_description_says_how_many_steps_are_taken(
 ) -> None:
     restoration = Restoration(restorer_of(blend, LINES), Cold(num_steps), t)
     assert restoration.describe() == f"Cold, {expected} steps"
+
+
+class Told(nn.Module):
+    """A class-conditional network whose answer is the label; it notes the labels."""
+
+    num_classes = 3
+
+    def __init__(self, label_dropout: float = 0.1) -> None:
+        super().__init__()
+        self.label_dropout = label_dropout
+        self.anchor = nn.Parameter(torch.zeros(()))
+        self.seen: list[list[int]] = []
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        self.seen.append(labels.tolist())
+        return 0.1 * labels.view(-1, 1, 1, 1).expand(x_t.shape) + self.anchor
+
+
+@pytest.fixture
+def digits() -> tuple[Tensor, Tensor]:
+    images = torch.randint(0, 256, (5, *SHAPE), dtype=torch.uint8)
+    return images, torch.tensor([2, 0, 1, 1, 2])
+
+
+def test_a_conditional_model_is_told_each_image_s_own_label(digits: tuple[Tensor, Tensor]) -> None:
+    images, labels = digits
+    network = Told(label_dropout=0)
+    restorer = Restorer(network, LINES, Clean(), RANGE)
+    restoration = Restoration(restorer, Cold(clip=False), refine=True)
+    batches = list(restoration.batches(images, 2, seed=0, labels=labels))
+    found = {name: torch.cat([batch[name] for batch in batches]) for name in restoration.stages}
+    answer = 0.1 * labels.view(-1, 1, 1, 1).expand(images.shape)
+    for name in ("direct", "algorithm_1", "algorithm_1_refined", "algorithm_2_refined"):
+        torch.testing.assert_close(found[name], answer, rtol=0, atol=1e-6)
+    assert {tuple(seen) for seen in network.seen} == {(2, 0), (1, 1), (2,)}
+    # Of several processes each is told those of its own batches.
+    network.seen.clear()
+    (last,) = restoration.batches(images, 3, seed=0, place=(1, 2), labels=labels)
+    assert len(last["direct"]) == 2
+    assert {tuple(seen) for seen in network.seen} == {(1, 2)}
+    assert (restoration.describe(), restoration.told()) == (
+        "Cold, 6 steps, not clipped", "with their own labels",
+    )  # fmt: skip
+
+
+def test_it_is_guided_as_its_sampler_says_and_at_0_told_no_label(
+    digits: tuple[Tensor, Tensor],
+) -> None:
+    images, labels = digits
+    network = Told()
+    restorer = Restorer(network, LINES, Clean(), RANGE)
+    strong = Restoration(restorer, Cold(clip=False, guidance=2))
+    (found,) = strong.batches(images, 5, seed=0, labels=labels)
+    # -0.1 without a label, so 2 (0.1 y) + 0.1.
+    expected = (0.2 * labels + 0.1).view(-1, 1, 1, 1).expand(images.shape)
+    for name in ("direct", "algorithm_1"):
+        torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-6)
+    assert strong.describe() == "Cold, 6 steps, not clipped, guidance 2"
+    network.seen.clear()
+    without = Restoration(restorer, Cold(guidance=0))
+    for given in (labels, None):
+        list(without.batches(images, 5, seed=0, labels=given))
+    assert {tuple(seen) for seen in network.seen} == {(-1,) * 5}
+    assert without.told() == "without labels"
+
+
+@pytest.mark.parametrize("label_dropout", [0.0, 0.1])
+def test_without_labels_a_conditional_model_is_not_asked(
+    label_dropout: float, digits: tuple[Tensor, Tensor]
+) -> None:
+    restorer = Restorer(Told(label_dropout), LINES, Clean(), RANGE)
+    ways_out = r"give digit=.*" + ("sampler.guidance=0 to go without" if label_dropout else r"\)$")
+    with pytest.raises(ValueError, match=ways_out):
+        next(Restoration(restorer, Cold()).batches(digits[0], 5, seed=0))
+
+
+def test_an_unconditional_model_is_told_nothing(restorer_of: RestorerOf) -> None:
+    assert Restoration(restorer_of(blend, LINES), Cold()).told() == ""

@@ -100,3 +100,9 @@ def test_a_number_of_classes_that_is_none_is_refused(num_classes: object, make: 
 def test_a_label_dropout_that_is_no_share_is_refused(label_dropout: object, make: Make) -> None:
     with pytest.raises(ValueError, match="model.label_dropout must be a number between 0 and 1"):
         make(label_dropout=label_dropout)
+
+
+def test_to_hide_every_label_is_refused_where_there_are_any(make: Make) -> None:
+    make(label_dropout=1)
+    with pytest.raises(ValueError, match="model.label_dropout must be less than 1, not 1"):
+        make(num_classes=5, label_dropout=1)
