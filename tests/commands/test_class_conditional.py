@@ -195,7 +195,6 @@ def test_images_are_restored_as_the_classes_that_are_asked_for(
     """In data=mnist_5k the digits take turns, so that their own labels can be written down."""
     arguments = {
         "own": [],
-        "turns": ["digit=[0,1,2,3,4,5,6,7,8,9]"],
         "three": ["label=3"],
         "files": ["images=own/original", "digit=[0,1,2,3]"],
     }
@@ -205,7 +204,6 @@ def test_images_are_restored_as_the_classes_that_are_asked_for(
     }
     for name in ("direct", "algorithm_1", "algorithm_2"):
         own = found["own"][name]
-        assert np.array_equal(own, found["turns"][name])
         assert np.array_equal(own, found["files"][name])
         apart = np.abs(own.astype(int) - found["three"][name]).max((1, 2, 3))
         assert (apart[:3] > 1).all()
