@@ -54,9 +54,21 @@ class Prior(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`draw`, before any jitter."""
 
-    def describe(self) -> str:
-        """What is drawn from, as recorded with every score: ``gmm, 20 components``."""
-        return self.label() + (f", jitter {self.jitter:g}" if self.jitter else "")
+    def misfit(self, degradation: Degradation) -> str | None:
+        """What x_T has that the draws lack, and what to do, in a line; None where that is little.
+
+        It is warned of, and recorded with every score.
+        """
+        return None
+
+    def describe(self, degradation: Degradation | None = None) -> str:
+        """What is drawn from, as recorded with every score: ``gmm, 20 components``.
+
+        With the degradation it is drawn for, any :meth:`misfit` too.
+        """
+        misfit = None if degradation is None else self.misfit(degradation)
+        jitter = f", jitter {self.jitter:g}" if self.jitter else ""
+        return self.label() + jitter + (f" ({misfit})" if misfit else "")
 
     def label(self) -> str:
         """The choice in conf/prior/ and what matters of it."""
