@@ -196,6 +196,16 @@ def test_a_draw_is_its_generators_in_float32(kind: str, correlated: Tensor) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_double_precision_draws_the_same(kind: str, correlated: Tensor) -> None:
+    prior = prior_of(kind)
+    prior.fit(correlated, COLUMNS)
+    single = prior.draw(9, COLUMNS, seeded(1))[0]
+    model = torch.nn.ModuleList([prior]).double()
+    assert torch.equal(prior.draw(9, COLUMNS, seeded(1))[0], single)
+    assert {buffer.device.type for buffer in model.to("meta").buffers()} == {"meta"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_fit_is_its_seeds(kind: str, correlated: Tensor) -> None:
     def fitted(seed: int) -> Tensor:
         prior = prior_of(kind)

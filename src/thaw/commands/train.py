@@ -154,6 +154,8 @@ def prepare(
     encoder = suite.name if suite else "none"
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
     trainer = _make_trainer(cfg, run_dir, experiment, choices)
+    # Lightning would do so after loading a checkpoint, whose doubles it would round.
+    trainer.precision_plugin.convert_module(experiment.module)
     if cfg.compile:
         accumulates = trainer.accumulate_grad_batches > 1
         compile_networks(experiment, trainer.strategy.root_device, accumulates)

@@ -1,6 +1,8 @@
 """What every prior is: a law of x_T, and the noise that belongs to each draw."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -27,6 +29,11 @@ class Prior(nn.Module, ABC):
         super().__init__()
         check_between("prior.jitter", jitter, 0, MAX_JITTER)
         self.jitter = jitter
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # It moves with the model, but keeps its types whatever that becomes (``module.double()``).
+        super()._apply(lambda x: x.to(fn(x).device), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def check(self, degradation: Degradation) -> None:
         """Refuse a degradation whose fully degraded images this prior does not describe.
