@@ -188,6 +188,40 @@ def test_a_checkpoint_that_would_run_code_is_refused(
     assert not (tmp_path / "created").exists()
 
 
+def test_a_last_pass_can_be_asked_for_and_is_named(
+    cold_run: Path, tmp_path: Path, fork_command
+) -> None:
+    """Of a run whose sampler has none; the same x_T, so other images are the pass's."""
+    arguments = [f"run={cold_run}", "num_samples=4", "animation=png"]
+    for out, more in (("plain", []), ("refined", ["sampler.refine=true"])):
+        finished = fork_command("sample", *arguments, f"out={out}", *more, cwd=tmp_path)
+        assert finished.returncode == 0, finished.stderr
+    assert "Cold, 28 steps, 29 evaluations, refined" in finished.stdout
+    last = {}
+    for out, num_frames in (("plain", 29), ("refined", 30)):
+        images = np.load(tmp_path / out / "samples.npz")["images"]
+        with Image.open(tmp_path / out / "reverse_process.png") as animation:
+            assert animation.n_frames == num_frames
+        last[out] = images
+    assert not np.array_equal(last["plain"], last["refined"])
+
+
+def test_what_a_short_schedule_keeps_can_be_fitted(
+    hot_run: Path, tmp_path: Path, fork_command
+) -> None:
+    arguments = [f"run={hot_run}", "num_samples=4"]
+    own = fork_command("sample", *arguments, "animation=null", "out=out", cwd=tmp_path)
+    assert own.returncode == 0, own.stderr
+    assert "WARNING prior=normal, but x_T keeps 82 % of the image's variance" in own.stdout
+    fitted = ["prior=gaussian", "prior.num_images=300", "prior.max_dims=8"]
+    finished = fork_command("evaluate", *arguments, *fitted, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "x_T keeps" not in finished.stdout
+    (path,) = hot_run.glob("evaluations/last_gaussian_*.json")
+    found = json.loads(path.read_text())["generated"]
+    assert found["images"] == "generated from prior gaussian"
+
+
 def test_another_prior_is_fitted_to_the_training_images_and_named(
     cold_run: Path, tmp_path: Path, fork_command
 ) -> None:

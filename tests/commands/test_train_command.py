@@ -80,6 +80,23 @@ def test_the_gaussian_default_runs_with_its_own_companions(hot_run: Path) -> Non
     assert "__data=mnist_5k__" in hot_run.name
 
 
+def test_a_start_that_x_T_does_not_have_is_said_at_once_and_beside_the_scores(  # noqa: N802
+    hot_run: Path, cold_run: Path
+) -> None:
+    """Twenty steps of the betas that are meant for 1,000 keep most of the image."""
+    misfit = "x_T keeps 82 % of the image's variance: schedule.rescale=true, or prior=gaussian"
+    log = (hot_run / "train.log").read_text()
+    (warning,) = [line for line in log.splitlines() if "WARNING prior" in line]
+    assert warning.endswith(f"prior=normal, but {misfit}")
+    assert log.index(warning) < log.index("epoch 1/1")
+    assert log.count(misfit) == 3  # with an epoch's scores and with the final estimate's
+    assert rows(hot_run)[0]["val/prior"] == f"normal ({misfit})"
+    images = record(hot_run)["final_scores"]["final/images"]
+    assert images == f"generated from prior normal ({misfit})"
+    assert rows(cold_run)[0]["val/prior"] == "empirical, real training images degraded"
+    assert "x_T keeps" not in (cold_run / "train.log").read_text()
+
+
 def test_tensorboard_holds_scalars_images_figures_hparams_and_a_layout(hot_run: Path) -> None:
     everything = {"scalars": 0, "images": 0, "tensors": 0}
     events = EventAccumulator(str(hot_run), size_guidance=everything)

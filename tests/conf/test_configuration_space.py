@@ -211,7 +211,7 @@ MISFITS = [
     ("degradation=zoom prediction=noise", "prediction=clean"),
     ("degradation=snow prediction=velocity", "prediction=clean"),
     ("degradation=inpaint prior=normal", "prior=empirical"),
-    ("degradation=gaussian prior=kde", "prior=normal"),
+    ("degradation=gaussian schedule=cosine prior=kde", "prior=normal"),
     ("degradation=inpaint_random prior=gmm", "prior=empirical"),
     ("degradation=fade objective/weighting=p2", "objective/weighting=uniform"),
     ("degradation=column_noise objective/weighting=min_snr", "objective/weighting=uniform"),

@@ -114,6 +114,10 @@ def test_the_cold_experiments_are_those_of_table_2_1_and_the_appendix(name: str)
     assert (*settings, degradation(cfg).num_steps) == row
     assert (cfg.model.activation, cfg.optimizer.lr) == ("gelu", 2e-4)
     assert (target(cfg.prediction), target(cfg.sampler)) == ("Clean", "Cold")
+    # Its samples and its scores end with a last pass of the network, which others do not.
+    assert cfg.sampler.refine is cfg.metrics.sampler.refine is True
+    assert target(cfg.metrics.sampler) == "Cold"
+    assert experiment("quickstart").sampler.refine is False
 
 
 @pytest.mark.parametrize("name", COLD)

@@ -154,3 +154,48 @@ def test_one_step_is_each_algorithms_line(random_images: Images) -> None:
     arguments = (x_t, x_0_hat, 4, 1, noise, degradation, None)
     assert torch.equal(Naive().step(*arguments), d_1)
     torch.testing.assert_close(Cold().step(*arguments), x_t - d_4 + d_1, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize("num_steps", [None, 2])
+@pytest.mark.parametrize("sampler", [Cold, Naive])
+def test_a_refined_sampler_ends_with_a_pass_at_step_1(
+    sampler: type[Cold | Naive],
+    num_steps: int | None,
+    clip: bool,
+    restorer_of: RestorerOf,
+    random_images: Images,
+) -> None:
+    degradation = LineAverage(SHAPE, "column", "random", condition="mask")
+    x_T, noise = all_the_way(degradation, random_images(3, *SHAPE))
+    asked = []
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        asked.append(t[0].item())
+        return 3 * wrong(x[:, :2], t) + x[:, 2:]
+
+    restorer = restorer_of(network, degradation)
+    plain = list(sampler(num_steps, clip).trajectory(restorer, x_T, noise))
+    num_asked = len(asked)
+    refined = list(sampler(num_steps, clip, refine=True).trajectory(restorer, x_T, noise))
+    assert len(refined) == len(plain) + 1
+    assert all(torch.equal(a.x_t, b.x_t) for a, b in zip(plain, refined[:-1], strict=True))
+    expected = restorer(plain[-1].x_t, torch.ones(3, dtype=torch.int64), noise)
+    expected = expected.clamp(-0.5, 0.5) if clip else expected
+    assert (refined[-1].t, asked[-2]) == (0, 1)
+    assert torch.equal(refined[-1].x_t, expected)
+    assert not torch.equal(expected, plain[-1].x_t)
+    x_0 = sampler(num_steps, clip, refine=True).sample(restorer, x_T, noise)
+    assert torch.equal(x_0, expected)
+    evaluations = sampler(num_steps, refine=True).num_evaluations(degradation)
+    assert evaluations == num_asked + 1
+
+
+def test_a_last_pass_is_named_beside_the_steps() -> None:
+    degradation = LineAverage((1, 28, 28), "column", "random")
+    assert Cold(refine=True).describe(degradation) == "Cold, 28 steps, 29 evaluations, refined"
+    assert Naive(7, refine=True).describe(degradation) == "Naive, 7 steps, 8 evaluations, refined"
+    assert Cold().describe(degradation) == "Cold, 28 steps"
+    for sampler in (Cold, Naive):
+        with pytest.raises(ValueError, match="sampler.refine must be true or false"):
+            sampler(refine="yes")  # type: ignore[arg-type]

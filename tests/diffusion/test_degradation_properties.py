@@ -23,6 +23,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.grids import Trailing
+from thaw.diffusion.schedules import NOTHING_LEFT
 from thaw.pixels import PixelRange
 from thaw.training.experiment import make
 
@@ -127,6 +128,21 @@ def steps_of(data: st.DataObject, case: Case) -> Tensor:
 
 def largest(difference: Tensor) -> float:
     return difference.abs().max().item()
+
+
+@every_name
+def test_what_leaves_nothing_says_so(name: str) -> None:
+    """Of images that differ in brightness, all in the same noise."""
+    for degradation in taken(name):
+        case = new_case(degradation, num_images=2)
+        x_0 = torch.stack([case.x_0[0] - 0.3, case.x_0[0] + 0.3])
+        noise = case.noise[:1].expand_as(case.noise)
+        x_T = degradation(x_0, torch.full((2,), degradation.num_steps), noise)
+        left = ((x_T[1] - x_T[0]) ** 2).sum() / ((x_0[1] - x_0[0]) ** 2).sum()
+        if name == "gaussian":  # whatever the schedule, and here it ends at 0.7
+            assert degradation.leaves_nothing
+        else:
+            assert degradation.leaves_nothing == (left < NOTHING_LEFT)
 
 
 @every_name

@@ -196,6 +196,16 @@ def test_a_draw_is_its_generators_in_float32(kind: str, correlated: Tensor) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_double_precision_draws_the_same(kind: str, correlated: Tensor) -> None:
+    prior = prior_of(kind)
+    prior.fit(correlated, COLUMNS)
+    single = prior.draw(9, COLUMNS, seeded(1))[0]
+    model = torch.nn.ModuleList([prior]).double()
+    assert torch.equal(prior.draw(9, COLUMNS, seeded(1))[0], single)
+    assert {buffer.device.type for buffer in model.to("meta").buffers()} == {"meta"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_fit_is_its_seeds(kind: str, correlated: Tensor) -> None:
     def fitted(seed: int) -> Tensor:
         prior = prior_of(kind)
@@ -248,6 +258,27 @@ def test_what_is_drawn_is_a_fixed_point_of_every_projection(name: str, kind: str
     assert x_T.std(0).max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_noise_that_ends_early_the_draws_have_the_mean_and_covariance_of_x_T(  # noqa: N802
+    kind: str, correlated: Tensor
+) -> None:
+    """N(sqrt(ab_T) mean, ab_T Cov + (1 - ab_T) I) of the data, each with its own noise."""
+    degradation = Gaussian(linear(100))
+    ab = degradation.alpha_bar[-1]
+    assert ab == pytest.approx(0.3636, abs=1e-4)
+    prior = prior_of(kind)
+    prior.fit(correlated, degradation)
+    data = RANGE.from_uint8(correlated).flatten(1).double()
+    wider = 1.04 if kind == "kde" else 1.0  # 1 + bandwidth^2
+    covariance = ab * wider * data.T.cov() + (1 - ab) * torch.eye(12, dtype=torch.float64)
+    x_T, noise = prior.draw(40_000, degradation, seeded(1))
+    assert_moments(x_T.flatten(1).double(), ab**0.5 * data.mean(0), covariance)
+    # x_T = D(x_0, T, noise) of images as smooth as the data: equal in each row.
+    x_0 = (x_T - (1 - ab) ** 0.5 * noise) / ab**0.5
+    columns_of((x_0 * 0.1).float())
+    assert noise.std() == pytest.approx(1, abs=0.01)
+
+
 class Blotch(Degradation):
     """An image in a noise of its own, as no density over x_T describes."""
 
@@ -265,7 +296,8 @@ def test_what_leaves_no_remainder_is_refused_with_what_would_do(kind: str) -> No
     prior = prior_of(kind)
     prior.check(COLUMNS)
     with pytest.raises(ValueError, match="Gaussian noise leaves nothing; use prior=normal"):
-        prior.check(Gaussian(linear(20)))
+        prior.check(Gaussian(linear(1000)))
+    prior.check(Gaussian(linear(100)))
     with pytest.raises(ValueError, match="Blotch .* in a way of its own.*use prior=empirical"):
         prior.check(Blotch())
 

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import AXES, ORDERS, LineAverage
 from thaw.diffusion.degradations.line_noise import LineNoise
+from thaw.diffusion.objectives import L1, MSE, Huber, Objective, trivial_loss
 from thaw.diffusion.predictions import Clean, Velocity
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
@@ -209,6 +210,50 @@ def test_decode_inverts_target(prediction: Clean | Velocity, random_images: Imag
     target = prediction.target(x_0, noise, t, degradation)
     decoded = prediction.decode(target, x_t, t, degradation)
     torch.testing.assert_close(decoded, x_0, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("spread", [0.0, 0.6, 1.0])
+def test_what_is_still_clean_has_no_velocity(
+    axis: str, spread: float, random_images: Images
+) -> None:
+    """x_t is the same whatever noise a clean line would get: so must be what is to be predicted."""
+    degradation = exact(axis, num_steps=20, spread=spread)
+    x_0, t = random_images(20, *SHAPE), torch.arange(1, 21)
+    is_clean = degradation.scales(t)[1] == 0
+    assert is_clean.any()
+    assert not is_clean.all()
+    noise, other = (degradation.draw_noise(x_0, seeded(seed)) for seed in (0, 1))
+    other = torch.where(is_clean, other, noise)
+    x_t = degradation(x_0, t, noise)
+    assert torch.equal(x_t, degradation(x_0, t, other))
+    target = Velocity().target(x_0, noise, t, degradation)
+    assert torch.equal(target, Velocity().target(x_0, other, t, degradation))
+    assert target[is_clean.expand_as(target)].eq(0).all()
+    # There x_0_hat is x_t, whatever the network says.
+    decoded = Velocity().decode(torch.randn_like(x_t), x_t, t, degradation)
+    torch.testing.assert_close(
+        decoded[is_clean.expand_as(x_t)], x_t[is_clean.expand_as(x_t)], rtol=0, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize("objective", [MSE(), L1(), Huber()], ids=["mse", "l1", "huber"])
+@pytest.mark.parametrize("axis", AXES)
+def test_a_network_that_knows_the_images_reaches_a_velocity_loss_of_nothing(
+    axis: str, objective: Objective, random_images: Images, restorer_of: Callable[..., Restorer]
+) -> None:
+    """From x_t and x_0 it works out the noise, where x_t shows any."""
+    degradation, x_0 = exact(axis, num_steps=20, spread=0.8), random_images(40, *SHAPE)
+
+    def perfect(x_t: Tensor, t: Tensor) -> Tensor:
+        a, b = degradation.scales(t)
+        clean = degradation.residual(x_0)
+        noise = (degradation.residual(x_t) - a * clean) / b
+        return torch.where(b > 0, a * noise - b * clean, 0)
+
+    restorer = restorer_of(perfect, degradation, Velocity())
+    assert objective(restorer, x_0, seeded()).item() < 1e-14
+    assert trivial_loss(objective, restorer, x_0, seeded()) > 0.05
 
 
 def test_the_mask_says_how_far_each_line_has_gone() -> None:

@@ -114,6 +114,31 @@ def test_the_restorer_decodes_what_its_network_says(
     assert seen[0][1] is t
 
 
+def test_a_network_of_double_precision_is_asked_in_double_and_heard_in_single() -> None:
+    """What trainer.precision=64-true leaves behind, outside of Lightning's steps."""
+    degradation = LineAverage(SHAPE, "column", "random", condition="mask")
+    network = nn.Conv2d(3, 2, 3, padding=1).double()
+    seen = []
+
+    class Asked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network
+
+        def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+            seen.append(x_t)
+            return self.inner(x_t)
+
+    restorer = Restorer(Asked(), degradation, Clean(), PixelRange(-0.5, 0.5))
+    x_t, t = torch.rand(5, *SHAPE), torch.arange(5)
+    noise = degradation.draw_noise(x_t)
+    x_0_hat = restorer(x_t, t, noise)
+    exact = restorer(x_t.double(), t, noise)
+    assert (x_0_hat.dtype, exact.dtype) == (torch.float32, torch.float64)
+    assert torch.equal(x_0_hat, exact.float())
+    assert torch.equal(*seen)
+
+
 @pytest.mark.parametrize(("prediction", "name"), [(Noise(), "noise"), (Velocity(), "velocity")])
 def test_a_degradation_without_noise_is_refused(prediction: Prediction, name: str) -> None:
     degradation = LineAverage(SHAPE, "row", "random")

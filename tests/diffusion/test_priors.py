@@ -15,7 +15,7 @@ from thaw.diffusion.priors.empirical import Empirical
 from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
 from thaw.diffusion.priors.kernel_density import KernelDensity
 from thaw.diffusion.priors.normal import Normal
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.schedules import cosine, linear, quadratic
 from thaw.pixels import PixelRange
 
 SHAPE = (2, 6, 4)
@@ -130,6 +130,21 @@ def test_normal_for_a_degradation_without_noise_is_refused() -> None:
         match=r"prior=normal needs .*degradation=gaussian.*LineAverage.*use prior=empirical",
     ):
         Normal(SHAPE).check(COLUMNS)
+
+
+def test_normal_says_what_x_T_keeps_that_it_lacks() -> None:  # noqa: N802
+    """The study's 100 steps of the betas for 1,000; what ends in noise goes without a word."""
+    misfit = Normal(SHAPE).misfit(Gaussian(linear(100)))
+    assert misfit is not None
+    assert misfit.startswith("x_T keeps 36 % of the image's variance")
+    assert "schedule.rescale=true, or prior=gaussian" in misfit
+    assert Normal(SHAPE).describe(Gaussian(linear(100))) == f"normal ({misfit})"
+    assert "keeps 100 %" in str(Normal(SHAPE).misfit(Gaussian(linear(1))))
+    for schedule in (linear(1000), linear(100, rescale=True), cosine(20), quadratic(1000)):
+        assert Normal(SHAPE).misfit(Gaussian(schedule)) is None
+        assert Normal(SHAPE).describe(Gaussian(schedule)) == "normal"
+    assert Empirical(SHAPE, RANGE, 1).misfit(Gaussian(linear(100))) is None
+    assert GaussianMixture(SHAPE, RANGE).misfit(Gaussian(linear(100))) is None
 
 
 def test_empirical_fits_every_degradation() -> None:

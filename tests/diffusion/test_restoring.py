@@ -154,6 +154,31 @@ def test_refined_is_a_last_look_of_the_network_at_step_1(
         assert torch.equal(found[f"{stage}_refined"], again.clamp(*RANGE))
 
 
+@pytest.mark.parametrize("algorithm", [Cold, Naive])
+@pytest.mark.parametrize("degradation", [LINES, Gaussian(linear(12))], ids=["lines", "noise"])
+def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
+    algorithm: type[Cold | Naive],
+    degradation: Degradation,
+    images: Tensor,
+    restorer_of: RestorerOf,
+) -> None:
+    restorer = restorer_of(blend, degradation)
+    sampler = algorithm(3, refine=True)
+    of_run = Restoration(restorer, sampler)
+    asked_for = Restoration(restorer, algorithm(3), refine=True)
+    assert of_run.stages == asked_for.stages
+    assert of_run.describe() == asked_for.describe() == f"{algorithm.__name__}, 3 steps"
+    (found,), (expected,) = (each.batches(images, 6, 1) for each in (of_run, asked_for))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    own = "algorithm_2" if algorithm is Cold else "algorithm_1"
+    own = own if degradation is LINES else "sampled"
+    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0))
+    with torch.no_grad():
+        x_0 = sampler.sample(restorer, found["degraded"], noise)
+    assert torch.equal(found[f"{own}_refined"], x_0)
+    assert sampler.is_refined
+
+
 def test_images_that_are_degraded_already_are_restored_as_they_are(
     images: Tensor, restorer_of: RestorerOf
 ) -> None:

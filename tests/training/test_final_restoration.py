@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
+from thaw.diffusion.degradations.animorph import Animorph
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
@@ -21,7 +22,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.schedules import cosine, linear
 from thaw.metrics.encoders import load_encoder
 from thaw.metrics.restoration import ssim
 from thaw.metrics.suite import ScoreSuite
@@ -37,11 +38,22 @@ from thaw.training.restoration import (
 
 RANGE = PixelRange(-0.5, 0.5)
 NUM_IMAGES, BATCH_SIZE = 11, 4
+
+
+def animorph(schedule: Tensor) -> Animorph:
+    """Its bank of other images is black."""
+    partners: Any = SimpleNamespace(load=None)
+    return Animorph((1, 28, 28), RANGE, schedule, partners, num_partners=3)
+
+
 KINDS: dict[str, tuple[Degradation, Sampler]] = {
     "cold": (LineAverage((1, 28, 28), "column", "random", group_size=4), Cold()),
     "naive": (LineAverage((1, 28, 28), "row", "outside_in", group_size=7), Naive(num_steps=2)),
     "hot": (Gaussian(linear(12)), DDIM(num_steps=5)),
     "ancestral": (Gaussian(linear(12)), Ancestral()),
+    # alpha_bar_T is 2e-5 and 0.9.
+    "animorph": (animorph(cosine(12)), Cold()),
+    "animorph in part": (animorph(linear(12)), Cold()),
 }
 
 
@@ -148,6 +160,8 @@ def test_every_line_says_what_it_is_of(images: Tensor, suite: ScoreSuite) -> Non
         ("cold", {"num_restored_each_epoch": 0}, True),
         ("cold", {"num_restored": 0, "num_restored_each_epoch": 0}, False),
         ("hot", {}, False),
+        ("animorph", {}, False),
+        ("animorph in part", {}, True),
     ],
 )
 def test_images_too_small_for_ssim_are_refused_before_training_unless_none_is_restored(
@@ -217,6 +231,17 @@ def test_a_gaussian_run_has_the_figure_but_no_scores(tmp_path: Path, images: Ten
     stored = read_restoration(read_run(tmp_path))
     assert list(stored) == ["original", "degraded", "direct", "sampled"]
     assert len(stored["sampled"]) == NUM_SHOWN
+
+
+def test_where_x_T_is_another_image_there_is_the_figure_but_no_scores(  # noqa: N802
+    tmp_path: Path, images: Tensor
+) -> None:
+    assert finish(tmp_path / "all", "animorph", images) == {"epoch": 2, "sampler": "Cold, 12 steps"}
+    stored = read_restoration(read_run(tmp_path / "all"))
+    assert list(stored) == ["original", "degraded", "direct", "algorithm_1", "algorithm_2"]
+    # Where the schedule leaves something of the image there is something to restore.
+    kept = finish(tmp_path / "in part", "animorph in part", images)
+    assert kept["algorithm_2"]["psnr"] > 0
 
 
 def test_again_at_the_same_epoch_nothing_is_done_and_at_the_next_all_is(

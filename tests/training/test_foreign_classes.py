@@ -10,7 +10,7 @@ from thaw.training.foreign import CHECKS, check_values
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Lightning lists what it takes, and knows best what the machine has.
-LEFT_TO_LIGHTNING = {"precision", "broadcast_buffers"}
+LEFT_TO_LIGHTNING = {"broadcast_buffers"}
 STRATEGY = "pytorch_lightning.strategies.DDPStrategy"
 
 
@@ -80,6 +80,12 @@ def test_every_key_of_conf_is_checked_and_its_value_passes(number: int) -> None:
             "val_check_interval",
             [None, 3, 0.5, "00:01:00:00"],
             [0, "x"],
+        ),
+        (
+            "pytorch_lightning.Trainer",
+            "precision",
+            [None, "32-true", "64-true", "16-mixed", "bf16-mixed", "bf16", 16, 32, 64, "64"],
+            ["16-true", "bf16-true", "transformer-engine", "double", 8, True, [64]],
         ),
         ("pytorch_lightning.Trainer", "callbacks", [], [None, []]),
         ("pytorch_lightning.Trainer", "profiler", [None, "simple"], ["fast", 3]),

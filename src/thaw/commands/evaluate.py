@@ -12,13 +12,12 @@ from thaw import runs
 from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.loaded import load_all
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.guidance import told
 from thaw.diffusion.likelihood import bits_per_dimension
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
-from thaw.training.estimate import affordable, estimate, in_words
+from thaw.training.estimate import affordable, estimate, in_words, warn_of_misfit
 from thaw.training.experiment import labels_of
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
@@ -58,10 +57,11 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     _prepare_suite(run)
     described = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}
     log.info("%s, %s of epoch %d, %s weights", run.run_dir, *described.values())
+    warn_of_misfit(experiment)
     scores = estimate(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
     log.info("generated: %s", in_words(scores))
     result: dict[str, Any] = described | {"generated": scores}
-    if cfg.num_restored and not isinstance(experiment.restorer.degradation, Gaussian):
+    if cfg.num_restored and not experiment.restorer.degradation.leaves_nothing:
         result["restored"] = _restore(run, cfg)
     if cfg.num_likelihood_images:
         result["likelihood"] = _likelihood(run, cfg)

@@ -59,7 +59,10 @@ def check_keys(cfg: DictConfig) -> None:
         if cfg.degraded and cfg.images is None:
             raise InputError("degraded=true needs images=, files that are degraded already")
     elif cfg.images is not None or cfg.t is not None or cfg.degraded or cfg.refine:
-        raise InputError("images=, t=, degraded= and refine= belong to task=restore")
+        raise InputError(
+            "images=, t=, degraded= and refine= belong to task=restore (a last pass over what is "
+            "generated is sampler.refine=true)"
+        )
 
 
 def folder(run: LoadedRun, cfg: DictConfig) -> str:

@@ -20,6 +20,7 @@ from thaw.diffusion.generation import describe, draw_labels, generate
 from thaw.diffusion.guidance import guided
 from thaw.reporting.images import grid, save_animation, save_png
 from thaw.seeding import generator
+from thaw.training.estimate import warn_of_misfit
 from thaw.training.loading import LoadedRun
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictCon
     experiment = run.experiment
     restorer, sampler, prior = experiment.restorer, experiment.sampler, experiment.module.prior
     log.info("%s: %d images, %s", run.run_dir, cfg.num_samples, describe(restorer, sampler))
+    warn_of_misfit(experiment)
     batches = generate(restorer, sampler, prior, cfg.num_samples, cfg.batch_size, cfg.seed, labels)
     images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
     save_png(grid(images[:MAX_IN_GRID]), out / "grid.png")

@@ -25,7 +25,6 @@ from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import processor, tensorboard_command, versions
 from thaw.commands.recording import reason_to_skip, record_origin, recorded
 from thaw.commands.replay import changes_since
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.training.callbacks.checkpoints import Checkpoints, StopAfterStep
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
@@ -36,7 +35,7 @@ from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, newest_good
 from thaw.training.compatibility import check_fits
-from thaw.training.estimate import final_estimate
+from thaw.training.estimate import final_estimate, warn_of_misfit
 from thaw.training.experiment import (
     Experiment,
     build,
@@ -118,6 +117,7 @@ def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path 
     checkpoint = _checkpoint_to_resume(cfg, run_dir)
     pl.seed_everything(cfg.seed, verbose=False)
     experiment, trainer = prepare(cfg, run_dir, choices)
+    warn_of_misfit(experiment)
     if checkpoint is not None:
         check_fits(checkpoint, experiment.module)
     return experiment, trainer, checkpoint
@@ -162,6 +162,8 @@ def prepare(
     encoder = suite.name if suite else "none"
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
     trainer = _make_trainer(cfg, run_dir, experiment, choices)
+    # Lightning would do so after loading a checkpoint, whose doubles it would round.
+    trainer.precision_plugin.convert_module(experiment.module)
     if cfg.compile:
         accumulates = trainer.accumulate_grad_batches > 1
         compile_networks(experiment, trainer.strategy.root_device, accumulates)
@@ -219,9 +221,8 @@ def _make_scores(cfg: DictConfig, experiment: Experiment) -> list[EpochScores]:
     scores: list[EpochScores] = []
     if suite is not None and metrics.num_samples > 0:
         scores.append(Scores(suite, sampler, metrics.num_samples, *shared))
-    # Noise leaves nothing of the image to be restored.
-    is_noise = isinstance(experiment.restorer.degradation, Gaussian)
-    if metrics.num_restored_each_epoch > 0 and not is_noise:
+    is_restored = not experiment.restorer.degradation.leaves_nothing
+    if metrics.num_restored_each_epoch > 0 and is_restored:
         images = experiment.data.val_images[: metrics.num_restored_each_epoch]
         labels = labels_of(experiment, "val", metrics.num_restored_each_epoch)
         scores.append(Restorations(images, sampler, suite, *shared, labels))

@@ -81,6 +81,9 @@ class Velocity(Prediction):
     Salimans and Ho 2022, section 4 and appendix D; x_0_hat = sqrt(alpha_bar_t) x_t -
     sqrt(1 - alpha_bar_t) v, which divides by nothing. Where a part K x_0 of the image is kept, v
     and this equation are of the residual R alone, and x_0_hat has the K x_t that is known.
+
+    Where alpha_bar_t is 1, as in lines that degradation=column_noise has not reached yet, x_t shows
+    x_0 and nothing of eps: there v is 0, and x_0_hat is x_t whatever the network says.
     """
 
     def check(self, degradation: Degradation) -> None:
@@ -89,7 +92,8 @@ class Velocity(Prediction):
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
         noising = require_noising(degradation, "prediction=velocity", "")
         signal, sigma = noising.scales(t)
-        return signal * noising.spread * noising.residual(noise) - sigma * noising.residual(x_0)
+        of_noise = signal * noising.spread * (sigma > 0)
+        return of_noise * noising.residual(noise) - sigma * noising.residual(x_0)
 
     def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
         noising = require_noising(degradation, "prediction=velocity", "")

@@ -39,8 +39,8 @@ class Restoration:
         restorer: the model.
         sampler: the run's, in as many of its steps as t leaves.
         t: the step that images are degraded to, 1..T; None is T.
-        refine: whether each way of many steps has a last pass R(x_0, 1) as a stage of its own:
-            ``algorithm_1_refined``, ...
+        refine: whether each way of many steps has a last pass R(x_0, 1) as a stage of its own,
+            ``algorithm_1_refined``, ...; it has where the run's sampler ends with one.
 
     Raises:
         ValueError: there is no step t.
@@ -55,7 +55,8 @@ class Restoration:
         self.restorer = restorer
         self.sampler = copy.copy(sampler)
         self.sampler.num_steps = min(sampler.num_steps or self.t, self.t)
-        self.refine = refine
+        self.sampler.is_refined = False  # here that is a stage of its own
+        self.refine = refine or sampler.is_refined
         self.ways = self._ways()
 
     def _ways(self) -> dict[str, Sampler]:
@@ -163,6 +164,6 @@ class Restoration:
             for name, sampler in self.ways.items():
                 made[name] = sampler.sample(model, x_t, noise, draws, self.t)
                 if self.refine:
-                    made[f"{name}{REFINED}"] = sampler.restore(model, made[name], 1, noise)
+                    made[f"{name}{REFINED}"] = sampler.last_pass(model, made[name], noise)
         restorer.train(was_training)
         return made

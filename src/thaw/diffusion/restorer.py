@@ -80,7 +80,14 @@ class Restorer(nn.Module):
             t: their steps, int64 ``[B]``.
             labels: int64 ``[B]``, None for -1 throughout; an unconditional network is given none.
             noise: of the degradation, which may tell the network of it; None where it has none.
+
+        A network of double precision (``trainer.precision=64-true``) answers in double precision
+        what it is asked in single; x_t decides what comes back.
         """
+        weights = next((weight.dtype for weight in self.network.parameters()), x_t.dtype)
+        wide = torch.promote_types(x_t.dtype, weights)
+        if wide != x_t.dtype:
+            return self.predict(x_t.to(wide), t, labels, noise).to(x_t.dtype)
         if self.degradation.condition == "mask":
             known = x_t.new_empty(len(x_t), 0) if noise is None else noise
             x_t = torch.cat([x_t, self.degradation.mask(x_t, t, known)], dim=1)

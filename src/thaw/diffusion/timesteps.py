@@ -120,7 +120,8 @@ class LossSecondMoment(UniformTimesteps):
                 f"objective.timesteps.history={self.history} of {num_steps} steps is too much to "
                 f"remember: choose at most {MAX_ELEMENTS // num_steps}"
             )
-        self.losses = torch.zeros(num_steps + 1, self.history, device=device)
+        shape, dtype = (num_steps + 1, self.history), self.losses.dtype
+        self.losses = torch.zeros(shape, device=device, dtype=dtype)
         self.counts = torch.zeros(num_steps + 1, dtype=torch.int64, device=device)
 
     def _make_room(

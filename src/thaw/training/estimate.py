@@ -51,6 +51,13 @@ def final_estimate(
                 writer.add_scalar(key, value, epoch)
 
 
+def warn_of_misfit(experiment: Experiment) -> None:
+    """Say it, before images are made, where the prior lacks what x_T has."""
+    misfit = experiment.module.prior.misfit(experiment.restorer.degradation)
+    if misfit:
+        log.warning("prior=%s, but %s", experiment.module.prior.describe(), misfit)
+
+
 def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
     """The sampler, where it would take all of more than 30 steps on a CPU limited to 30.
 
@@ -90,7 +97,7 @@ def estimate(
         "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.name,
         "sampler": describe(restorer, sampler),
-        "images": f"generated from prior {prior.describe()}",
+        "images": f"generated from prior {prior.describe(restorer.degradation)}",
         "seed": seed,
     }
 

@@ -20,6 +20,8 @@ LARGEST = 1e6
 MAX_PROCESSES = 65_536
 SMALLEST_SHARE = 1e-9
 UNITS = ("weeks", "days", "hours", "minutes", "seconds")
+# The last four are Lightning's short names for the others.
+PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "32", "64", "16", "bf16")
 
 
 def either(check: Check, *others: object) -> Check:
@@ -94,6 +96,19 @@ def check_profiler(name: str, value: object) -> None:
         check_choice(name, value, ("simple", "advanced", "pytorch", "xla"))
 
 
+def check_precision(name: str, value: object) -> None:
+    """Refuse what Lightning lacks, and weights of 16 bits or less.
+
+    In those, which would round everything else too, a thousand time steps are 256, and a step of
+    the optimiser or of an average is often none.
+    """
+    if str(value) not in PRECISIONS:
+        raise ValueError(
+            f"{name} must be one of {', '.join(PRECISIONS[:4])} (weights of 32 or 64 bits), not "
+            f"{shown(value)}"
+        )
+
+
 def check_node(name: str, value: object) -> None:
     """Refuse what describes no object."""
     if not isinstance(value, Mapping) or "_target_" not in value:
@@ -158,6 +173,7 @@ TRAINER: Mapping[str, Check] = {
     "strategy": check_strategy,
     "devices": either(check_devices, "auto", -1, "-1"),
     "num_nodes": partial(check_whole, high=MAX_PROCESSES),
+    "precision": either(check_precision, None),
     "profiler": either(check_profiler, None),
     "callbacks": own("the group callbacks"),
     "logger": own("the group logger"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -135,6 +136,9 @@ def _load_state(
         ValueError: tensors are missing, unknown or of another shape.
     """
     state = contents["state_dict"]
+    weights = [tensor for key, tensor in state.items() if key.startswith("restorer.network.")]
+    if any(tensor.dtype == torch.float64 for tensor in weights):  # trainer.precision=64-true
+        module.double()
     if not with_prior:
         state = {key: value for key, value in state.items() if not key.startswith("prior.")}
         state |= module.prior.state_dict(prefix="prior.")

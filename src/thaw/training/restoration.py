@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from thaw import runs
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restoration import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
@@ -30,7 +29,7 @@ def check_restored(metrics: DictConfig, experiment: Experiment) -> None:
         ValueError: images too small for SSIM; with the way out.
     """
     is_scored = metrics.num_restored or metrics.num_restored_each_epoch
-    if not is_scored or isinstance(experiment.restorer.degradation, Gaussian):
+    if not is_scored or experiment.restorer.degradation.leaves_nothing:
         return
     try:
         check_size(experiment.data.image_shape)
@@ -113,10 +112,10 @@ def final_restoration(
     """Restore the first ``metrics.num_restored`` test images: scores, and eight of them as figure.
 
     The figure goes to ``figures/restoration.png``, its images to ``restoration.npz`` beside it
-    (uint8 ``[N, C, H, W]`` a stage), the scores to run.json and the log. Noise destroys the image,
-    so a Gaussian model has the figure alone. Nothing is done where ``num_restored`` is 0, or where
-    this epoch's restoration is in run.json already. Of several processes, by rank and number in
-    ``place``, each restores a share of the images and the first writes.
+    (uint8 ``[N, C, H, W]`` a stage), the scores to run.json and the log. Where the degradation
+    leaves nothing of the image there is the figure alone. Nothing is done where ``num_restored`` is
+    0, or where this epoch's restoration is in run.json already. Of several processes, by rank and
+    number in ``place``, each restores a share of the images and the first writes.
     """
     done = runs.read_record(run_dir).get("restoration") or {}
     if not metrics.num_restored or done.get("epoch") == epoch:
@@ -131,7 +130,7 @@ def final_restoration(
         shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
         save_stages(shown, run_dir / runs.RESTORATION)
     result: dict[str, Any] = {"epoch": epoch, "sampler": restoration.describe()}
-    if not isinstance(restorer.degradation, Gaussian):
+    if not restorer.degradation.leaves_nothing:
         result |= restoration_scores(
             restoration, images, metrics.batch_size, seed, experiment.suite, place, labels
         )

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from thaw.checks import check_seed, shown
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.schedules import check_schedule
+from thaw.diffusion.schedules import NOTHING_LEFT, check_schedule
 from thaw.pixels import PixelRange, check_bank
 
 # What red, green and blue weigh in grey (ITU-R BT.601).
@@ -34,7 +34,8 @@ class Animorph(Degradation):
 
     Bansal et al. 2022, section 5.3, whose z are photographs of animals; T = 200 and the cosine
     schedule are their code's. Where alpha_bar_T is 0 (and there it is 6e-8), x_T is z alone: then
-    prior=empirical shows the restorer no image of the data that it is to generate.
+    prior=empirical shows the restorer no image of the data that it is to generate, and nothing is
+    restored from x_T and scored.
 
     The images z are drawn from a bank of training images of ``partners``, which is black until
     :meth:`fit` and travels in the checkpoint. The noise is z, ``[B, C, H, W]``.
@@ -73,6 +74,7 @@ class Animorph(Degradation):
                 f"degradation.partners must be a source of images, not {shown(partners)}"
             )
         self.num_steps = len(schedule) - 1
+        self.leaves_nothing = schedule[-1].item() < NOTHING_LEFT
         self.pixel_range = pixel_range
         self.partners = partners
         self.seed = seed

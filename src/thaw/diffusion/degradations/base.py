@@ -32,6 +32,9 @@ class Degradation(nn.Module, ABC):
     is_projection: bool = False
     """Whether each D(., t, noise) is a projection and all are nested: D_s D_t = D_max(s, t)."""
 
+    leaves_nothing: bool = False
+    """Whether x_T is taken to show nothing of x_0: then nothing is restored from it and scored."""
+
     condition: str | None = None
     """What the network is told beside x_t: None is nothing, ``mask`` a channel, :meth:`mask`."""
 

@@ -4,11 +4,14 @@ import torch
 from torch import Tensor
 
 from thaw.diffusion.degradations.noising import Noising
-from thaw.diffusion.schedules import check_schedule
+from thaw.diffusion.schedules import NOTHING_LEFT, check_schedule
 
 
 class Gaussian(Noising):
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, equation 4).
+
+    Every schedule is meant to end in noise, so nothing is restored from x_T and scored, also where
+    one ends early: what it then leaves of x_0 is for the prior to know (:attr:`ends_in_noise`).
 
     Args:
         schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
@@ -16,6 +19,8 @@ class Gaussian(Noising):
     Raises:
         ValueError: schedule is none.
     """
+
+    leaves_nothing = True
 
     signal: Tensor
     sigma: Tensor
@@ -27,6 +32,11 @@ class Gaussian(Noising):
         self.alpha_bar: list[float] = schedule.tolist()
         self.register_buffer("signal", schedule.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - schedule).sqrt().float(), persistent=False)
+
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether alpha_bar_T is so small that x_T is as good as N(0, I)."""
+        return self.alpha_bar[-1] < NOTHING_LEFT
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t)) for int64 ``[B]``, each ``[B, 1, 1, 1]``."""
@@ -41,3 +51,10 @@ class Gaussian(Noising):
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         signal, sigma = self.scales(t)
         return (signal * x_0 + sigma * noise).to(x_0.dtype)
+
+    def remainder(self, x_0: Tensor) -> Tensor:
+        """sqrt(alpha_bar_T) x_0, around which lies the noise."""
+        return self.signal[-1] * x_0
+
+    def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
+        return remainder + self.sigma[-1] * noise

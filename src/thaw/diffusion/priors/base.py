@@ -1,8 +1,8 @@
 """What every prior is: a law of x_T, and the noise that belongs to each draw."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -41,6 +41,11 @@ class Prior(nn.Module, ABC):
         check_between("prior.jitter", jitter, 0, MAX_JITTER)
         self.jitter = jitter
         self.register_buffer("labels", None)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # It moves with the model, but keeps its types whatever that becomes (``module.double()``).
+        super()._apply(lambda x: x.to(fn(x).device), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def check(self, degradation: Degradation) -> None:
         """Refuse a degradation whose fully degraded images this prior does not describe.
@@ -100,10 +105,22 @@ class Prior(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`draw`, before any jitter; labels are None where the fit had none."""
 
-    def describe(self) -> str:
-        """What is drawn from, as recorded with every score: ``gmm, 20 components, by class``."""
+    def misfit(self, degradation: Degradation) -> str | None:
+        """What x_T has that the draws lack, and what to do, in a line; None where that is little.
+
+        It is warned of, and recorded with every score.
+        """
+        return None
+
+    def describe(self, degradation: Degradation | None = None) -> str:
+        """What is drawn from, as recorded with every score: ``gmm, 20 components, by class``.
+
+        With the degradation it is drawn for, any :meth:`misfit` too.
+        """
+        misfit = None if degradation is None else self.misfit(degradation)
         by_class = "" if self.labels is None else ", by class"
-        return self.label() + by_class + (f", jitter {self.jitter:g}" if self.jitter else "")
+        jitter = f", jitter {self.jitter:g}" if self.jitter else ""
+        return self.label() + by_class + jitter + (f" ({misfit})" if misfit else "")
 
     def label(self) -> str:
         """The choice in conf/prior/ and what matters of it."""

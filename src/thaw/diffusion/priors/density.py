@@ -65,7 +65,7 @@ class Density(Prior):
         self._register("centre", "directions")
 
     def check(self, degradation: Degradation) -> None:
-        if isinstance(degradation, Gaussian):
+        if isinstance(degradation, Gaussian) and degradation.ends_in_noise:
             raise ValueError(
                 "prior=gaussian, gmm and kde describe what the degradation leaves of an image, and "
                 "Gaussian noise leaves nothing; use prior=normal"

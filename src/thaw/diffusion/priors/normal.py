@@ -11,7 +11,12 @@ from thaw.diffusion.priors.base import Prior
 
 
 class Normal(Prior):
-    """x_T ~ N(0, I), its own noise, whatever the class (Ho et al. 2020, section 2)."""
+    """x_T ~ N(0, I), its own noise, whatever the class (Ho et al. 2020, section 2).
+
+    So it is where alpha_bar_T is 0. Where a schedule ends early, as 100 steps of the betas meant
+    for 1,000 do, x_T has sqrt(alpha_bar_T) x_0 as well, which the density priors fit to the data:
+    one Gaussian to N(sqrt(alpha_bar_T) mean, alpha_bar_T Cov + (1 - alpha_bar_T) I).
+    """
 
     depends_on_class = False
 
@@ -21,6 +26,16 @@ class Normal(Prior):
 
     def check(self, degradation: Degradation) -> None:
         require_gaussian(degradation, "prior=normal", "prior=empirical")
+
+    def misfit(self, degradation: Degradation) -> str | None:
+        gaussian = require_gaussian(degradation, "prior=normal", "prior=empirical")
+        if gaussian.ends_in_noise:
+            return None
+        kept = float(f"{100 * gaussian.alpha_bar[-1]:.2g}")
+        return (
+            f"x_T keeps {kept:g} % of the image's variance: schedule.rescale=true, or "
+            "prior=gaussian"
+        )
 
     def draw_exactly(
         self,

@@ -50,6 +50,9 @@ class Sampler(ABC):
             not a number from 0 to 1000.
     """
 
+    is_refined: bool = False
+    """Whether R(x, 1), one more pass, follows the last step."""
+
     def __init__(
         self,
         num_steps: int | None = None,
@@ -94,6 +97,7 @@ class Sampler(ABC):
         parts = [type(self).__name__, f"{steps} steps"]
         parts += [f"{evaluations} evaluations"] if evaluations != steps else []
         parts += self.options()
+        parts += ["refined"] if self.is_refined else []
         parts += [] if isinstance(self.grid, Trailing) else [f"{self.grid.name} grid"]
         parts += [] if self.clip else ["not clipped"]
         return ", ".join(parts)
@@ -103,8 +107,8 @@ class Sampler(ABC):
         return []
 
     def num_evaluations(self, degradation: Degradation) -> int:
-        """How often the network is asked for one image: once a step."""
-        return self.num_steps or degradation.num_steps
+        """How often the network is asked for one image: once a step, and in a last pass."""
+        return (self.num_steps or degradation.num_steps) + self.is_refined
 
     def times(self, last: int) -> list[int]:
         """The n + 1 falling times of the grid from ``last``, of which no more than that many."""
@@ -135,7 +139,7 @@ class Sampler(ABC):
         generator: Generator | None = None,
         start: int | None = None,
     ) -> Iterator[State]:
-        """Each state on the way, from (t_0, x_T) to (0, x_0).
+        """Each state on the way, from (t_0, x_T) to (0, x_0), refined where this one does so.
 
         Args:
             restorer: the model.
@@ -161,6 +165,13 @@ class Sampler(ABC):
             x_t = self.step(x_t, x_0_hat, t, s, noise, degradation, generator)
             yield State(s, x_t, now.x_0_hat)
             before = now
+        if self.is_refined:
+            x_0 = self.last_pass(restorer, x_t, noise)
+            yield State(0, x_0, x_0)
+
+    def last_pass(self, restorer: Restorer, x_0: Tensor, noise: Tensor) -> Tensor:
+        """R(x_0, 1) ``[B, C, H, W]``: a finished image taken for one degraded by a single step."""
+        return self.restore(restorer, x_0, 1, noise)
 
     def restore(
         self, restorer: Restorer, x_t: Tensor, t: int, noise: Tensor | None = None

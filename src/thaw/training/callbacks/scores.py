@@ -68,13 +68,18 @@ class Scores(EpochScores):
         return scores
 
     def described(self, module: DiffusionModule) -> dict[str, str]:
-        return {"encoder": self.suite.name, "sampler": describe(module.restorer, self.sampler)}
+        return {
+            "encoder": self.suite.name,
+            "sampler": describe(module.restorer, self.sampler),
+            "prior": module.prior.describe(module.restorer.degradation),
+        }
 
     def in_words(self) -> list[str]:
         row = self.latest
         return [
             f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
             f"IS {row['val/is_mean']:.2f} +- {row['val/is_std']:.2f}",
-            f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}",
+            f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}, "
+            f"prior {row['val/prior']}",
             f"scores {self.seconds:.0f} s",
         ]
