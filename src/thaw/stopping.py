@@ -89,9 +89,15 @@ def on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def defer(is_deferred: bool) -> None:
-    """Whether a signal waits. Whoever defers asks :func:`requested` soon."""
+    """Whether a signal waits. Whoever defers asks :func:`requested` soon.
+
+    Raises:
+        Stopped: one was waiting that is to wait no longer.
+    """
     global _is_deferred
     _is_deferred = is_deferred
+    if not is_deferred and (number := requested()) is not None:
+        raise Stopped(number)
 
 
 def requested() -> int | None:
