@@ -43,6 +43,12 @@ class Checkpoints(Checkpoint):
         # Before this process has opened one: a resumed container's process has the same number.
         self.earlier_events = event_files.names(run_dir)
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Else, with trainer.max_steps, Lightning takes up an epoch again that was finished, without
+        # a batch.
+        loop: Any = trainer.fit_loop
+        loop._iteration_based_training = lambda: False
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.last_step = trainer.global_step
 
