@@ -1,8 +1,10 @@
 """The run directory: names of its files, and the record kept in run.json."""
 
 import errno
+import fcntl
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ MAX_TEXT_BYTES = 100_000_000
 GIT_DIFF = "git.diff"
 REQUIREMENTS = "requirements.txt"
 LOCK = ".lock"
+GONE = "its process is gone"
 STATUSES = ("running", "completed", "failed", "interrupted")
 
 
@@ -95,9 +98,39 @@ def write_if_changed(path: Path, contents: bytes) -> None:
 def read_record(run_dir: Path) -> dict[str, Any]:
     """The contents of run.json, empty where there is none.
 
+    A run whose process is gone is ``interrupted``, though it could not say so itself. Of one on
+    another machine that is not known.
+
     Raises:
         ValueError: the file is no JSON object.
     """
+    record = _stored_record(run_dir)
+    here = platform.node()
+    is_running = record.get("status") == "running" and record.get("host", here) == here
+    if is_running and not is_held(run_dir):
+        record |= {"status": "interrupted", "error": GONE}
+    return record
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether a process has the run directory for itself, or that cannot be known."""
+    try:
+        # A pipe in its place would be waited for.
+        file = os.open(run_dir / LOCK, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _stored_record(run_dir: Path) -> dict[str, Any]:
     path = run_dir / RECORD
     return read_json(path) if path.exists() else {}
 
@@ -130,7 +163,7 @@ def update_record(run_dir: Path, changes: Mapping[str, Any]) -> None:
     """
     if ranks.rank() > 0:
         return
-    record = read_record(run_dir) | dict(changes)
+    record = _stored_record(run_dir) | dict(changes)
     path = run_dir / RECORD
     try:
         write_text_atomically(path, json.dumps(finite(record), indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -19,7 +20,7 @@ _taken_over: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
 
 class Stopped(BaseException):
-    """SIGINT, SIGTERM or a scheduler's signal arrived.
+    """SIGINT, SIGTERM, SIGHUP or a scheduler's signal arrived.
 
     Like KeyboardInterrupt no ``except Exception`` swallows it; unlike it, Lightning lets it pass
     instead of exiting with a code of its own.
@@ -35,7 +36,9 @@ class Stopped(BaseException):
 
 
 def listen() -> None:
-    """Make SIGINT and SIGTERM stop this process, unless a scheduler handles them by itself.
+    """Make SIGINT, SIGTERM and SIGHUP stop this process, unless a scheduler handles them by itself.
+
+    A process that nohup has started does not hear of a closed terminal, which is SIGHUP.
 
     The signal on which a scheduler takes the job back stops it too, so that there is a checkpoint
     first; see :func:`pass_on`. Of processes that train together the first alone stops, and takes
@@ -44,7 +47,10 @@ def listen() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     requeue = getattr(signal, f"SIG{os.environ.get(*REQUEUE)}", None)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    stopped_by = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        stopped_by.append(signal.SIGHUP)
+    for number in stopped_by:
         if ranks.rank() > 0:
             signal.signal(number, signal.SIG_IGN)
         elif not _is_of_others(number):
@@ -54,7 +60,7 @@ def listen() -> None:
         assert callable(handler)
         _taken_over[requeue] = handler
         signal.signal(requeue, on_signal)
-    numbers = (signal.SIGINT, signal.SIGTERM, *_taken_over)
+    numbers = (*stopped_by, *_taken_over)
     _installed.update({number: signal.getsignal(number) for number in numbers})
 
 
@@ -82,16 +88,35 @@ def on_signal(number: int, frame: FrameType | None) -> None:
         Stopped: unless it is deferred.
     """
     global _requested
+    if number == signal.SIGHUP:
+        signal.signal(number, signal.SIG_IGN)  # the shell and the system both send it
+        _leave_closed_terminal()
     if _is_deferred and _requested is None:
         _requested = number
     else:
         raise Stopped(number)
 
 
+def _leave_closed_terminal() -> None:
+    """Write nowhere what would go to a terminal that is gone: to write there is an error."""
+    for number in (1, 2):
+        is_device = stat.S_ISCHR(os.fstat(number).st_mode)
+        if is_device and not os.isatty(number):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+
+
 def defer(is_deferred: bool) -> None:
-    """Whether a signal waits. Whoever defers asks :func:`requested` soon."""
+    """Whether a signal waits. Whoever defers asks :func:`requested` soon.
+
+    Raises:
+        Stopped: one was waiting that is to wait no longer.
+    """
     global _is_deferred
     _is_deferred = is_deferred
+    if not is_deferred and (number := requested()) is not None:
+        raise Stopped(number)
 
 
 def requested() -> int | None:

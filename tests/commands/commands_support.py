@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ def run_forked(
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started the tests
     os.environ.update(variables)
     os.chdir(cwd)
     sys.argv = [str(ROOT / f"{command}.py"), *arguments]

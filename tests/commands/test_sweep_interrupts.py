@@ -15,7 +15,12 @@ Run = Callable[..., Any]
 # The second of three jobs, in the middle of its second epoch of four steps.
 STEP = 6
 SHAPE = ["trainer.limit_train_batches=4", "trainer.max_epochs=2"]
-ENDS = {"ctrl-c": (signal.SIGINT, 130), "preemption": (signal.SIGTERM, 143), "kill": None}
+ENDS = {
+    "ctrl-c": (signal.SIGINT, 130),
+    "preemption": (signal.SIGTERM, 143),
+    "hang-up": (signal.SIGHUP, 129),
+    "kill": None,
+}
 
 
 class Story(NamedTuple):
@@ -38,11 +43,11 @@ def statuses(table: Path) -> dict[str, str]:
         return {row["seed"]: row["status"] for row in csv.DictReader(file)}
 
 
-# The two signals differ in their numbers alone.
-SLOW = pytest.param("preemption", marks=pytest.mark.slow)
+# The signals differ in their numbers alone.
+SLOW = [pytest.param(how, marks=pytest.mark.slow) for how in ("preemption", "hang-up")]
 
 
-@pytest.fixture(scope="module", params=["ctrl-c", SLOW, "kill"])
+@pytest.fixture(scope="module", params=["ctrl-c", *SLOW, "kill"])
 def story(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fork_command: Run
 ) -> Story:

@@ -109,7 +109,9 @@ def test_a_damaged_record_or_table_is_a_problem_and_no_error(
         ({"status": "failed", "error": "out of luck"}, ["status failed: out of luck"]),
         ({"status": "failed"}, ["status failed"]),
         ({"status": "interrupted"}, ["status interrupted"]),
-        ({"status": "running"}, ["status running"]),
+        ({"status": "running"}, ["status interrupted: its process is gone"]),
+        ({"status": "running", "host": "another machine"}, ["status running"]),
+        ({"ended_by": "trainer.max_steps=3"}, ["training ended by trainer.max_steps=3"]),
         ({}, []),
     ],
 )

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import yaml
 from commands_support import record
 from omegaconf import OmegaConf
@@ -13,7 +14,7 @@ from scaling_support import SHORT, arguments, rows
 
 from thaw.commands import jobs
 from thaw.commands.errors import InputError
-from thaw.commands.search import check_metric, result
+from thaw.commands.search import check_metric, check_validated, result
 
 Train = Callable[..., Any]
 
@@ -64,12 +65,57 @@ def test_a_score_that_the_runs_have_is_taken(metric: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("metric", "metrics"),
-    [("fid", {}), ("val/fid", {"num_samples": 0}), ("final/fid", {"suite": None})],
-    ids=["no such score", "no scores of epochs", "no scores at all"],
+    [
+        ("fid", {}),
+        ("val/fidd", {}),
+        ("val/psnr_direct", {}),
+        ("val/fid", {"num_samples": 0}),
+        ("final/fid", {"suite": None}),
+    ],
+    ids=["no such score", "nor this", "not restored", "no scores of epochs", "no scores at all"],
 )
 def test_another_is_not(metric: str, metrics: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="sweep.metric must be a score"):
         check_metric(cfg(metric, **metrics))
+
+
+def test_scores_of_restorations_and_of_own_callbacks_are_taken() -> None:
+    check_metric(cfg("val/psnr_direct", suite=None), ["degraded", "direct"])
+    with pytest.raises(ValueError, match="train/loss, val/loss, val/fid, val/psnr_degraded, final"):
+        check_metric(cfg("val/psnr_sampled"), ["degraded", "direct"])
+    own = {"callbacks": {"own": {"_target_": "mine.Own"}}}
+    check_metric(OmegaConf.merge(cfg("val/mine"), own))
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"max_epochs": 3}, None),
+        ({"max_epochs": 3, "limit_val_batches": 0}, "limit_val_batches=0"),
+        ({"max_epochs": 4, "check_val_every_n_epoch": 2}, None),
+        ({"max_epochs": 3, "check_val_every_n_epoch": 2}, "check_val_every_n_epoch=2"),
+        ({"max_steps": 20}, None),
+        ({"max_steps": 15}, "max_steps=15, inside an epoch of 10 steps"),
+        ({"max_epochs": 1, "max_steps": 15}, None),
+        ({"max_steps": 10, "check_val_every_n_epoch": 2}, "check_val_every_n_epoch=2"),
+        ({"max_steps": 15, "accumulate_grad_batches": 2}, None),
+        ({"max_steps": 15, "limit_train_batches": 5}, None),
+        ({"max_steps": 15, "limit_train_batches": 0.5}, None),
+    ],
+)
+def test_val_loss_is_refused_where_the_last_epoch_has_none(
+    settings: dict[str, Any], problem: str | None
+) -> None:
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        **{"max_epochs": 4} | settings,
+    )  # fmt: skip
+    check_validated(cfg("train/loss"), trainer, 10)
+    if problem is None:
+        check_validated(cfg("val/loss"), trainer, 10)
+        return
+    with pytest.raises(ValueError, match=f"has no val/loss with trainer.{problem}$"):
+        check_validated(cfg("val/loss"), trainer, 10)
 
 
 def test_the_result_is_read_from_the_record(tmp_path: Path) -> None:

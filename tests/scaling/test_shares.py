@@ -1,5 +1,7 @@
 """The parts of a batch: losses of the parts make that of the whole, and all draw alike."""
 
+import os
+
 import pytest
 import torch
 from torch import Generator
@@ -14,7 +16,7 @@ from thaw.diffusion.samplers.gaussian import Ancestral
 from thaw.diffusion.schedules import linear
 from thaw.networks.cnn import CNN
 from thaw.pixels import PixelRange
-from thaw.ranks import part, rank
+from thaw.ranks import OF_NODES, VARIABLES, forget_left_over, part, rank
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,38 @@ def test_a_process_knows_its_rank_from_who_started_it(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert rank() == expected
+
+
+LAUNCHED = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"RANK": "1"}, 0),
+        ({"RANK": "1", "LOCAL_RANK": "1", "NODE_RANK": "1", "WORLD_SIZE": "2"}, 0),
+        ({"RANK": "1", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}, 0),
+        ({"SLURM_PROCID": "3"}, 0),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "1"}, 0),
+        ({"RANK": "", "LOCAL_RANK": "x"}, 0),
+        ({"RANK": "1", "LOCAL_RANK": "1"} | LAUNCHED, 1),
+        ({"LOCAL_RANK": "1"} | LAUNCHED, 1),
+        ({"RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "none"}, 0),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "RANK": "1"}, 3),
+    ],
+)
+def test_a_rank_that_no_launcher_has_set_is_forgotten(
+    variables: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = ("WORLD_SIZE", "MASTER_ADDR", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
+    for name in (*VARIABLES, *OF_NODES, *others):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    forget_left_over()
+    assert rank() == expected
+    is_kept = expected > 0 or "TORCHELASTIC_RUN_ID" in variables
+    assert is_kept == any(name in os.environ for name in (*VARIABLES, *OF_NODES))
 
 
 def test_the_losses_of_the_parts_average_to_that_of_the_batch(restorer: Restorer) -> None:

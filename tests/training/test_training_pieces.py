@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,11 +56,7 @@ def test_grids_are_drawn_after_the_epochs_asked_for(
     at_epochs: Any, expected: list[int], tmp_path: Path
 ) -> None:
     callback = SampleGrid(tmp_path, Cold(), 0, at_epochs)
-    trainers = [
-        SimpleNamespace(current_epoch=epoch, max_epochs=5, should_stop=False) for epoch in range(5)
-    ]
-    due = [trainer.current_epoch + 1 for trainer in trainers if callback._is_due(trainer)]
-    assert due == expected
+    assert [epoch for epoch in range(1, 6) if callback.is_due(epoch, epoch == 5)] == expected
 
 
 @pytest.mark.parametrize("at_epochs", [[0], ["first"], [1.5], [-1], "sometimes"])

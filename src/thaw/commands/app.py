@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import hydra
 
+from thaw import ranks
 from thaw.commands import config, replay
 from thaw.commands.errors import Escaped, InputError, outcome
 from thaw.commands.jobs import Job
@@ -39,6 +40,7 @@ def run(command: str) -> NoReturn:
     Exits with 0 (done), 2 (configuration or input wrong, one line on stderr), 1 (failed on the
     way), 130 / 143 (interrupted). HYDRA_FULL_ERROR=1 shows the traceback behind one line.
     """
+    ranks.forget_left_over()
     config.register()
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting

@@ -24,7 +24,8 @@ def locked(run_dir: Path) -> Iterator[None]:
     Raises:
         InUseError: another process has it.
     """
-    lock = FileLock(run_dir / runs.LOCK, timeout=0)
+    # Whoever asks runs.is_held has it for a moment.
+    lock = FileLock(run_dir / runs.LOCK, timeout=0.2)
     try:
         lock.acquire()
     except Timeout:

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from thaw import runs
+from thaw import ranks, runs
 from thaw.commands.app import CONF
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,11 @@ def check_processes(trainer: pl.Trainer, batch_size: int) -> None:
     """
     world_size = trainer.world_size
     if world_size == 1:
+        if ranks.rank() > 0:
+            raise ValueError(
+                f"the environment says that this is process {ranks.rank()} of several, but this "
+                "run is one process: unset RANK and LOCAL_RANK, or use trainer=ddp"
+            )
         return
     if not isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         raise ValueError("on several devices trainer.strategy must be that of trainer=ddp")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
     had_begun = "dataset" in previous
     changes: dict[str, Any] = {
         "status": "running",
+        "host": platform.node(),
         "start": previous.get("start") or start.isoformat(timespec="seconds"),
         "error": None,
     }

@@ -1,31 +1,85 @@
 """What a search over hyperparameters makes smallest: one score of each run."""
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import InputError
 
 LOSSES = ("train/loss", "val/loss")
+# Of generated images, as metrics/suite.py names them.
+SCORES = r"(fid|kid|precision|recall|class_kl)(_floor)?|is_(mean|std|floor)|num_classes|n"
+# Of restored ones, by stage.
+RESTORED = "psnr|ssim|rmse|fid"
 
 
-def check_metric(cfg: DictConfig) -> None:
+def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
     """Refuse, before training, a ``sweep.metric`` that the run would not have.
+
+    Args:
+        cfg: the run's configuration.
+        stages: of the restorations that each epoch scores.
 
     Raises:
         ValueError: naming what there is.
     """
     metric, metrics = cfg.sweep.metric, cfg.metrics
-    scored = {
-        "val/": bool(metrics.suite) and metrics.num_samples > 0,
-        "final/": bool(metrics.suite) and metrics.final_num_samples > 0,
-    }
-    known = metric is None or metric in LOSSES
-    if not known and not any(is_there and metric.startswith(k) for k, is_there in scored.items()):
-        kinds = [f"{kind}fid" for kind, is_there in scored.items() if is_there]
-        allowed = ", ".join([*LOSSES, *kinds])
+    # What callbacks of other packages log is not known.
+    others = [
+        node
+        for node in (cfg.get("callbacks") or {}).values()
+        if node and not str(node.get("_target_")).startswith("thaw.")
+    ]
+    if metric is None or metric in LOSSES or (others and metric.startswith("val/")):
+        return
+    patterns = {}
+    if metrics.suite and metrics.num_samples > 0:
+        patterns["val/fid"] = f"val/({SCORES})"
+    if stages:
+        first = next(iter(stages))
+        patterns[f"val/psnr_{first}"] = f"val/({RESTORED})_({'|'.join(stages)})"
+    if metrics.suite and metrics.final_num_samples > 0:
+        patterns["final/fid"] = f"final/({SCORES})"
+    if not any(re.fullmatch(pattern, metric) for pattern in patterns.values()):
+        allowed = ", ".join([*LOSSES, *patterns])
         raise ValueError(f"sweep.metric must be a score of the run, such as {allowed}: {metric!r}")
+
+
+def check_validated(cfg: DictConfig, trainer: pl.Trainer, num_batches: int) -> None:
+    """Refuse val/loss as ``sweep.metric`` where the last epoch would have no validation.
+
+    Args:
+        cfg: the run's configuration.
+        trainer: of the run.
+        num_batches: batches of all training images.
+
+    Raises:
+        ValueError: naming the key that leaves validation out.
+    """
+    if cfg.sweep.metric != "val/loss":
+        return
+    limit, every = trainer.limit_train_batches, trainer.check_val_every_n_epoch
+    batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+    steps = -(-batches // trainer.accumulate_grad_batches) or 1
+    epochs, rest = trainer.max_epochs or -1, 0
+    if trainer.max_steps != -1 and (epochs == -1 or trainer.max_steps < epochs * steps):
+        epochs, rest = divmod(trainer.max_steps, steps)
+    problem = None
+    if not trainer.limit_val_batches:
+        problem = f"limit_val_batches={trainer.limit_val_batches}"
+    elif rest:
+        problem = f"max_steps={trainer.max_steps}, inside an epoch of {steps} steps"
+    elif every is None or (epochs != -1 and epochs % every):
+        problem = f"check_val_every_n_epoch={every}"
+    if problem:
+        raise ValueError(
+            "sweep.metric must be a score of the run, and its last epoch has no val/loss with "
+            f"trainer.{problem}"
+        )
 
 
 def result(cfg: DictConfig, run_dir: Path) -> float | None:

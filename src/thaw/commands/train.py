@@ -25,7 +25,9 @@ from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import processor, tensorboard_command, versions
 from thaw.commands.recording import reason_to_skip, record_origin, recorded
 from thaw.commands.replay import changes_since
-from thaw.training.callbacks.checkpoints import Checkpoints, StopAfterStep
+from thaw.diffusion.restoration import Restoration
+from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
+from thaw.training.callbacks.ending import AfterLast, early_end
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
@@ -101,8 +103,10 @@ def _train(cfg: DictConfig, run_dir: Path) -> None:
         # Lightning has moved it to the CPU.
         experiment.module.to(trainer.strategy.root_device).eval()
         training_s = time.perf_counter() - start
-        log.info("trained to epoch %d in %s", trainer.current_epoch, _duration(training_s))
-        runs.update_record(run_dir, {"training_s": round(training_s, 1)})
+        end = early_end(trainer, cfg.trainer)
+        said = f", ended by {end}" if end else ""
+        log.info("trained to epoch %d in %s%s", trainer.current_epoch, _duration(training_s), said)
+        runs.update_record(run_dir, {"training_s": round(training_s, 1), "ended_by": end})
         last = (cfg.seed, trainer.current_epoch, place)
         final_estimate(experiment, cfg.metrics, run_dir, *last)
         final_restoration(experiment, cfg.metrics, run_dir, *last)
@@ -147,8 +151,9 @@ def prepare(
     """Everything that can fail before the first step: objects, data, reference, trainer."""
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
     experiment = build(cfg, provenance)
-    search.check_metric(cfg)
     data, suite = experiment.data, experiment.suite
+    restoration = Restoration(experiment.restorer, experiment.score_sampler)
+    search.check_metric(cfg, restoration.stages[1:] if _is_restored(cfg, experiment) else ())
     check_classes(experiment.module.restorer, data)
     check_restored(cfg.metrics, experiment)
     check_memory(experiment.module.restorer, data)
@@ -164,6 +169,7 @@ def prepare(
     trainer = _make_trainer(cfg, run_dir, experiment, choices)
     # Lightning would do so after loading a checkpoint, whose doubles it would round.
     trainer.precision_plugin.convert_module(experiment.module)
+    search.check_validated(cfg, trainer, len(data.train_labels) // data.batch_size)
     if cfg.compile:
         accumulates = trainer.accumulate_grad_batches > 1
         compile_networks(experiment, trainer.strategy.root_device, accumulates)
@@ -202,11 +208,12 @@ def _make_trainer(
         experiment.suite.name if experiment.suite else "none",
     )
     # Scores before what shows them; RunFiles last of all that read logged values.
-    callbacks = [Guard(run_dir, experiment.data), LossLog(), *scores, pages, *chosen.values()]
+    first = [StepsAreOver(), Guard(run_dir, experiment.data), LossLog(), *scores, pages]
     checkpoints = Checkpoints(run_dir, cfg.checkpoint.every_n_steps)
+    last = [AfterLast(), RunFiles(run_dir, scores), StopAfterStep(checkpoints), checkpoints]
     trainer: pl.Trainer = make(
         cfg.trainer,
-        callbacks=[*callbacks, RunFiles(run_dir, scores), StopAfterStep(checkpoints), checkpoints],
+        callbacks=[*first, *chosen.values(), *last],
         plugins=[CheckpointFiles()],
         logger=loggers or False,
         default_root_dir=run_dir,
@@ -221,12 +228,17 @@ def _make_scores(cfg: DictConfig, experiment: Experiment) -> list[EpochScores]:
     scores: list[EpochScores] = []
     if suite is not None and metrics.num_samples > 0:
         scores.append(Scores(suite, sampler, metrics.num_samples, *shared))
-    is_restored = not experiment.restorer.degradation.leaves_nothing
-    if metrics.num_restored_each_epoch > 0 and is_restored:
+    if _is_restored(cfg, experiment):
         images = experiment.data.val_images[: metrics.num_restored_each_epoch]
         labels = labels_of(experiment, "val", metrics.num_restored_each_epoch)
         scores.append(Restorations(images, sampler, suite, *shared, labels))
     return scores
+
+
+def _is_restored(cfg: DictConfig, experiment: Experiment) -> bool:
+    """Whether epochs score restorations: where x_T shows something of the image."""
+    is_asked = bool(cfg.metrics.num_restored_each_epoch > 0)
+    return is_asked and not experiment.restorer.degradation.leaves_nothing
 
 
 def _choices(cfg: DictConfig) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def read_run(directory: Path) -> FinishedRun:
     if status != "completed":
         reason = run.record.get("error")
         run.problems.append(f"status {status}" + (f": {reason}" if reason else ""))
+    if end := run.record.get("ended_by"):
+        run.problems.append(f"training ended by {end}")
     for path in sorted((directory / runs.EVALUATIONS).glob("*.json")):
         try:
             run.evaluations.append(tidied(runs.read_json(path)))

@@ -1,7 +1,7 @@
 """TensorBoard's event files, cut back to a checkpoint so that a resumed run writes no row twice."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 PATTERN = "events.out.tfevents.*"
@@ -14,14 +14,17 @@ def sizes(run_dir: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in _files(run_dir)}
 
 
-def cut_back(run_dir: Path, kept: Mapping[str, int]) -> None:
-    """Leave of each event file what was there when ``sizes`` said so, of others nothing.
+def names(run_dir: Path) -> set[str]:
+    """The event files of the training that there are now."""
+    return {path.name for path in _files(run_dir)}
 
-    Files that this process has begun stay: they come after the checkpoint.
+
+def cut_back(run_dir: Path, earlier: Collection[str], kept: Mapping[str, int]) -> None:
+    """Leave of each ``earlier`` file what was there when ``sizes`` said so, of others nothing.
+
+    Files that have been begun since then stay: they come after the checkpoint.
     """
-    for path in _files(run_dir):
-        if f".{os.getpid()}." in path.name:
-            continue
+    for path in (run_dir / name for name in earlier):
         if path.name not in kept:
             path.unlink()
         elif path.stat().st_size > kept[path.name]:

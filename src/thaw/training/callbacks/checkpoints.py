@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from thaw import ranks, runs, stopping
 from thaw.checks import check_whole
 from thaw.training import event_files
+from thaw.training.callbacks.ending import ended_by
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.checkpoint_files import replace_by_copy
 
@@ -39,6 +40,14 @@ class Checkpoints(Checkpoint):
         self.monitor = monitor
         self.best: float | None = None
         self.last_step = 0
+        # Before this process has opened one: a resumed container's process has the same number.
+        self.earlier_events = event_files.names(run_dir)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Else, with trainer.max_steps, Lightning takes up an epoch again that was finished, without
+        # a batch.
+        loop: Any = trainer.fit_loop
+        loop._iteration_based_training = lambda: False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.last_step = trainer.global_step
@@ -90,14 +99,26 @@ class Checkpoints(Checkpoint):
         self.best = state_dict["best"]
         # One of before they were kept says nothing of them.
         if "events" in state_dict and ranks.rank() == 0:
-            event_files.cut_back(self.run_dir, state_dict["events"])
+            event_files.cut_back(self.run_dir, self.earlier_events, state_dict["events"])
 
 
-class StopAfterStep(pl.Callback):
-    """Ends training on SIGINT or SIGTERM after the step of the optimiser, with a checkpoint there.
+class StepsAreOver(pl.Callback):
+    """Lets signals end the run at once as soon as an epoch's steps are over, however they ended.
+
+    A limit of steps or of time, or a callback, ends them after any batch. The first of all
+    callbacks: scores take minutes.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        stopping.defer(False)
+
+
+class StopAfterStep(Checkpoint):
+    """Ends training on a signal after the step of the optimiser, with a checkpoint there.
 
     Outside of the steps, in validation or scores, and after an epoch's last step the signal ends
-    the run at once; the steps since the last checkpoint are done again on resume.
+    the run at once; the steps since the last checkpoint are done again on resume. Lightning calls
+    what is called Checkpoint after its timer, which may end training after this step.
 
     Args:
         checkpoints: writes the checkpoint.
@@ -125,7 +146,10 @@ class StopAfterStep(pl.Callback):
         if trainer.global_step == self.step:
             return
         number = stopping.requested()
-        is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        is_last = (
+            trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+            or ended_by(trainer) is not None
+        )
         if is_last or number is not None:
             stopping.defer(False)
         if number is not None:
@@ -137,4 +161,5 @@ class StopAfterStep(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
+        stopping.requested()  # what ends the run is said already
         stopping.defer(False)

@@ -1,19 +1,20 @@
 """What all scores in the course of training share: when they are due, and how they are kept."""
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
 
+from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.module import DiffusionModule
 
 
-class EpochScores(pl.Callback, ABC):
-    """Logs scores of the model every few epochs, and after the last.
+class EpochScores(AfterEpochs):
+    """Logs scores of the model every few epochs, and after the last, whatever ends training.
 
     ``latest``: this epoch's numbers and what they are of, by the names of metrics.csv; empty where
-    none were due. ``names``: all numbers that there have been. ``seconds``: what the latest took.
+    none were due. ``seconds``: what they took.
 
     Args:
         every_n_epochs: epochs between two.
@@ -22,22 +23,21 @@ class EpochScores(pl.Callback, ABC):
     def __init__(self, every_n_epochs: int) -> None:
         self.every_n_epochs = every_n_epochs
         self.latest: dict[str, Any] = {}
-        self.names: set[str] = set()
         self.seconds = 0.0
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, DiffusionModule)
-        epoch = trainer.current_epoch + 1
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.latest = {}
-        if epoch % self.every_n_epochs and epoch != trainer.max_epochs and not trainer.should_stop:
-            return
+
+    def is_due(self, epoch: int, is_last: bool) -> bool:
+        return epoch % self.every_n_epochs == 0 or is_last
+
+    def work(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
         start = time.perf_counter()
-        scores = self.score(pl_module, trainer)
+        scores = self.score(module, trainer)
         self.seconds = time.perf_counter() - start
         self.latest = {f"val/{key}": value for key, value in scores.items()}
-        self.names |= self.latest.keys()
-        pl_module.log_dict(self.latest, logger=False)
-        described = self.described(pl_module)
+        module.log_dict(self.latest, logger=False)
+        described = self.described(module)
         self.latest |= {f"val/{key}": value for key, value in described.items()}
 
     @abstractmethod

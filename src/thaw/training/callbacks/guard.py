@@ -104,7 +104,9 @@ class Guard(pl.Callback):
     def _batch(self, trainer: pl.Trainer, module: DiffusionModule, ago: int) -> str:
         """The batch that came so many before the latest, and what to do about it."""
         batch = trainer.fit_loop.epoch_loop.batch_idx - ago
-        step = trainer.global_step - ago // trainer.accumulate_grad_batches
+        num = trainer.accumulate_grad_batches
+        latest = trainer.global_step + trainer.fit_loop._should_accumulate()
+        step = latest - ((batch + ago) // num - batch // num)
         path = self.run_dir / runs.LAST_CHECKPOINT
         good = f"the last good checkpoint is {path}" if path.is_file() else "no checkpoint was made"
         return (

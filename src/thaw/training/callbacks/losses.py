@@ -11,9 +11,10 @@ from thaw.training.module import DiffusionModule
 
 
 class LossLog(pl.Callback):
-    """Logs ``train/loss_step`` for every step and ``train/loss``, their mean, every epoch.
+    """Logs ``train/loss_step`` for every step of the optimiser and ``train/loss`` every epoch.
 
-    Losses stay on the device until the epoch ends, so that no step waits for one.
+    The first is the mean over the batches whose gradients made the step, the second that over all
+    batches of the epoch. Losses stay on the device until then, so that no step waits for one.
     """
 
     def __init__(self) -> None:
@@ -29,10 +30,14 @@ class LossLog(pl.Callback):
         losses = torch.stack(self.losses).float().cpu()
         self.losses.clear()
         pl_module.log("train/loss", losses.mean(), sync_dist=True, logger=False)
-        first = trainer.fit_loop.epoch_loop.total_batch_idx + 2 - len(losses)
+        of_steps = list(losses.split(trainer.accumulate_grad_batches))
+        # Training may end between two steps; the gradients since the last one are lost.
+        if trainer.fit_loop._should_accumulate():
+            of_steps.pop()
+        first = trainer.global_step + 1 - len(of_steps)
         for writer in writers(trainer):
-            for step, loss in enumerate(losses.tolist(), start=first):
-                writer.add_scalar("train/loss_step", loss, step)
+            for step, of_step in enumerate(of_steps, start=first):
+                writer.add_scalar("train/loss_step", of_step.mean().item(), step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": torch.stack(self.losses) if self.losses else torch.empty(0)}

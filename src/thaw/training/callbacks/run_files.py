@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
 
 from thaw import runs
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.tensorboard import writers
 
 log = logging.getLogger(__name__)
+FIRST = ("epoch", "step", "train/", "val/loss")
 
 
-class RunFiles(pl.Callback):
+class RunFiles(Checkpoint):
     """Writes metrics.csv whole after every epoch; on resume, rows after the checkpoint go.
+
+    A row has what was logged in its epoch, all of it: Lightning calls what is called Checkpoint
+    after the other callbacks.
 
     Args:
         run_dir: the run directory.
@@ -31,6 +37,7 @@ class RunFiles(pl.Callback):
         self.scores = scores
         self.rows: list[dict[str, Any]] = []
         self.epoch_start = 0.0
+        self.before: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.path.is_file():
@@ -40,18 +47,17 @@ class RunFiles(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.epoch_start = time.perf_counter()
+        self.before = dict(trainer.callback_metrics)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         latest = {key: value for each in self.scores for key, value in each.latest.items()}
-        # Lightning keeps a score until the next one; here it belongs to the epoch it was made in.
-        stale = {name for each in self.scores for name in each.names - latest.keys()}
+        # Lightning keeps a number until the next one; here it belongs to the epoch it is of.
         metrics = trainer.callback_metrics.items()
-        values = {key: float(value) for key, value in metrics if key not in stale}
-        ordered = sorted(values, key=lambda key: (not key.startswith("train/"), key != "val/loss"))
+        values = {key: float(each) for key, each in metrics if each is not self.before.get(key)}
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-        row |= {key: values[key] for key in ordered}
+        row |= {key: values[key] for key in sorted(values, key=_place)}
         row |= {key: value for key, value in latest.items() if isinstance(value, str)}
         self.rows.append(row)
         runs.write_text_atomically(self.path, _to_csv(self.rows))
@@ -83,8 +89,13 @@ class RunFiles(pl.Callback):
         log.info("  ".join([*parts, f"epoch {seconds:.0f} s"]))
 
 
+def _place(column: str) -> int:
+    """Of a column among the others: what training is of, the losses, the scores as they come."""
+    return next((k for k, start in enumerate(FIRST) if column.startswith(start)), len(FIRST))
+
+
 def _to_csv(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = sorted(dict.fromkeys(key for row in rows for key in row), key=_place)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -11,13 +11,14 @@ from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
 from thaw.seeding import derive_seed
+from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
 
 MAX_SAMPLES = 10_000
 
 
-class SampleGrid(pl.Callback):
+class SampleGrid(AfterEpochs):
     """Writes ``samples/epoch_0001.png``, ... from fixed noise with the run's full sampler.
 
     Args:
@@ -50,15 +51,18 @@ class SampleGrid(pl.Callback):
         self.at_epochs = epochs
         self.num_samples = num_samples
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, DiffusionModule)
-        if not trainer.is_global_zero or not self._is_due(trainer):
+    def is_due(self, epoch: int, is_last: bool) -> bool:
+        chosen = self.at_epochs
+        return "every" in chosen or epoch in chosen or (is_last and "last" in chosen)
+
+    def work(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        if not trainer.is_global_zero:
             return
-        restorer = pl_module.evaluated
+        restorer = module.evaluated
         (x_0,) = generate(
             restorer,
             self.sampler,
-            pl_module.prior,
+            module.prior,
             self.num_samples,
             self.num_samples,
             self.seed,
@@ -68,12 +72,3 @@ class SampleGrid(pl.Callback):
         save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
         for writer in writers(trainer):
             writer.add_image("samples", image, epoch)
-
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        epoch = trainer.current_epoch + 1
-        is_last = epoch == trainer.max_epochs or trainer.should_stop
-        return (
-            "every" in self.at_epochs
-            or epoch in self.at_epochs
-            or (is_last and "last" in self.at_epochs)
-        )

@@ -1,0 +1,102 @@
+"""What is done after an epoch and after the last one, whatever ends training."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
+
+from thaw.training.module import DiffusionModule
+
+
+def is_cut(trainer: pl.Trainer) -> bool:
+    """Whether training has not come to the last batch of the latest epoch."""
+    return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def ended_by(trainer: pl.Trainer) -> str | None:
+    """What ends training at the latest step, as far as is known there; None where it goes on.
+
+    A key of the trainer, or the name of the callback that asked for it. Lightning's own
+    ``fit_loop.done`` counts an epoch as completed when it is asked.
+    """
+    loop: Any = trainer.fit_loop
+    num_epochs, max_epochs = loop.epoch_progress.current.processed, trainer.max_epochs
+    are_all_done = max_epochs is not None and max_epochs != -1 and num_epochs >= max_epochs
+    if are_all_done and not is_cut(trainer):
+        return "trainer.max_epochs"
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return "trainer.max_steps"
+    if trainer.should_stop and loop._can_stop_early:
+        return _who_stopped(trainer)
+    return "trainer.max_epochs" if are_all_done else None
+
+
+def _who_stopped(trainer: pl.Trainer) -> str:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+            return type(callback).__name__
+        if isinstance(callback, Timer):
+            remaining = callback.time_remaining()
+            if remaining is not None and remaining <= 0:
+                return "trainer.max_time"
+    return "a callback"
+
+
+def early_end(trainer: pl.Trainer, settings: Mapping[str, Any]) -> str | None:
+    """What ended training before the last epoch's last step, and where; None where nothing did.
+
+    Args:
+        trainer: after training.
+        settings: the trainer's configuration.
+    """
+    end = ended_by(trainer)
+    if end is None or end == "trainer.max_epochs":
+        return None
+    key = end.removeprefix("trainer.")
+    what = end if key == end else f"{end}={settings[key]}"
+    epoch = f"epoch {trainer.current_epoch}"
+    if trainer.max_epochs not in (None, -1):
+        epoch = f"{epoch} of {trainer.max_epochs}"
+    return f"{what} {'in' if is_cut(trainer) else 'after'} {epoch}, step {trainer.global_step}"
+
+
+class AfterEpochs(pl.Callback, ABC):
+    """Works after some epochs, in its turn among the callbacks.
+
+    Where one whose turn comes later ends training, :class:`AfterLast` has done what is due after
+    the last epoch alone.
+    """
+
+    done_after: int | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, DiffusionModule)
+        epoch = trainer.current_epoch + 1
+        is_last = ended_by(trainer) is not None
+        if self.done_after != epoch and self.is_due(epoch, is_last):
+            self.done_after = epoch
+            self.work(trainer, pl_module)
+
+    @abstractmethod
+    def is_due(self, epoch: int, is_last: bool) -> bool:
+        """Whether there is work after this epoch, counted from 1."""
+
+    @abstractmethod
+    def work(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
+        """Do it."""
+
+
+class AfterLast(Checkpoint):
+    """Has the callbacks do what is due after the last epoch, where that was not known before.
+
+    Lightning gives EarlyStopping its turn after all other callbacks, and those that are called
+    Checkpoint theirs after that.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if ended_by(trainer) is not None:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, AfterEpochs):
+                    callback.on_train_epoch_end(trainer, pl_module)
