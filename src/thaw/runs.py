@@ -28,6 +28,8 @@ MAX_TEXT_BYTES = 100_000_000
 GIT_DIFF = "git.diff"
 REQUIREMENTS = "requirements.txt"
 LOCK = ".lock"
+SIGNAL = "ended_by_signal"
+"""In the record of a run that failed because a signal ended a process of its: the number."""
 STATUSES = ("running", "completed", "failed", "interrupted")
 
 

@@ -15,16 +15,16 @@ class InUseError(InputError):
 
 
 @contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path, wait_s: float = 0) -> Iterator[None]:
     """Have a run directory for this process alone.
 
     The operating system holds the lock: it ends with the process, however that ends, and the file
     that stays behind locks nothing.
 
     Raises:
-        InUseError: another process has it.
+        InUseError: another process has it, and still after ``wait_s`` seconds.
     """
-    lock = FileLock(run_dir / runs.LOCK, timeout=0)
+    lock = FileLock(run_dir / runs.LOCK, timeout=wait_s)
     try:
         lock.acquire()
     except Timeout:

@@ -36,6 +36,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         "status": "running",
         "start": previous.get("start") or start.isoformat(timespec="seconds"),
         "error": None,
+        runs.SIGNAL: None,
     }
     status, error = "failed", None
     try:
@@ -110,7 +111,7 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
 def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:
     """Why the run in this directory is not run again by this very configuration, if so.
 
-    One that is finished is not; one that failed is not in a sweep, unless it is asked for.
+    One that is finished is not; one that failed by itself is not in a sweep, unless it is asked for.
     """
     if cfg.resume != "auto":
         return None
@@ -120,7 +121,7 @@ def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None
         return None
     if status == "completed":
         return "finished already, not run again"
-    if is_sweep and not cfg.sweep.retry_failed:
+    if is_sweep and not cfg.sweep.retry_failed and not record.get(runs.SIGNAL):
         return f"failed before ({record.get('error')}), sweep.retry_failed=true runs it again"
     return None
 
