@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.errors import InputError, ProcessEnded, as_input_errors, one_line
 from thaw.commands.provenance import git_state, requirements, versions
 from thaw.commands.replay import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
@@ -38,7 +38,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         "error": None,
         runs.SIGNAL: None,
     }
-    status, error = "failed", None
+    status, error, ended_by = "failed", None, None
     try:
         runs.update_record(run_dir, changes)
         if not had_begun:
@@ -58,12 +58,18 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         raise
     except BaseException as problem:
         error = one_line(problem)
+        if isinstance(problem, ProcessEnded):
+            ended_by = problem.signal_number
         log.exception("the run failed")
         raise
     finally:
         end = datetime.now(UTC)
         wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
-        changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
+        changes = {
+            "end": end.isoformat(timespec="seconds"),
+            "wall_time_s": round(wall, 1),
+            runs.SIGNAL: ended_by,
+        }
         try:
             runs.update_record(run_dir, {"status": status, "error": error} | changes)
         except runs.WriteError:
