@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from thaw.runs import WriteError
+from thaw.runs import GoneError, WriteError
 from thaw.stopping import Stopped
 
 MAX_GIVEN = 500
@@ -55,7 +55,7 @@ def as_input_errors() -> Iterator[None]:
     """Whatever fails before training starts is the configuration's or an input's fault."""
     try:
         yield
-    except InputError:
+    except (InputError, GoneError):
         raise
     except Exception as error:
         raise InputError(one_line(error)) from error
@@ -77,7 +77,7 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
         if isinstance(error, NONSENSE) or line.startswith("invalid literal for int()"):
             line = "no configuration can be made of this"
         return 2, f"{line} {_given(arguments)}"
-    if isinstance(error, ProcessEnded):
+    if isinstance(error, ProcessEnded | GoneError):
         return 1, f"failed: {line}"
     return 1, f"failed: {line} (the traceback is in the run's log)"
 

@@ -56,6 +56,8 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if had_begun:
             status, error = previous.get("status", status), previous.get("error")
         raise
+    except runs.GoneError:
+        raise
     except BaseException as problem:
         error = one_line(problem)
         if isinstance(problem, ProcessEnded):
@@ -72,11 +74,12 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         }
         try:
             runs.update_record(run_dir, {"status": status, "error": error} | changes)
-        except runs.WriteError:
+        except (runs.WriteError, runs.GoneError) as problem:
             # What ended the run is said first.
             if status == "completed":
                 raise
-            log.exception("run.json could only be marked")
+            if isinstance(problem, runs.WriteError):
+                log.exception("run.json could only be marked")
 
 
 def record_origin(run_dir: Path, cfg: DictConfig) -> None:

@@ -41,7 +41,7 @@ class CheckpointFiles(TorchCheckpointIO):
         path = Path(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            runs.make_folder(path.parent)
             _remove_unfinished(path)
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
@@ -50,6 +50,8 @@ class CheckpointFiles(TorchCheckpointIO):
             if path.is_file():
                 replace_by_copy(path, path.with_name(runs.PREVIOUS_CHECKPOINT.name))
             os.replace(temporary, path)
+        except runs.GoneError:
+            raise
         except (OSError, RuntimeError) as error:
             # torch's writer, where a signal ends it, complains of what is not written.
             if isinstance(error.__context__, stopping.Stopped):
