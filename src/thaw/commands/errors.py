@@ -20,7 +20,7 @@ class InputError(ValueError):
     """The configuration or an input is wrong: one line for the user, exit code 2."""
 
 
-class ProcessEnded(RuntimeError):
+class ProcessEndedError(RuntimeError):
     """A process that a run needs has ended before it should.
 
     Args:
@@ -77,7 +77,7 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
         if isinstance(error, NONSENSE) or line.startswith("invalid literal for int()"):
             line = "no configuration can be made of this"
         return 2, f"{line} {_given(arguments)}"
-    if isinstance(error, ProcessEnded | GoneError):
+    if isinstance(error, ProcessEndedError | GoneError):
         return 1, f"failed: {line}"
     return 1, f"failed: {line} (the traceback is in the run's log)"
 

@@ -21,7 +21,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import ProcessEnded
+from thaw.commands.errors import ProcessEndedError
 
 log = logging.getLogger(__name__)
 GRACE_S = 10.0
@@ -126,12 +126,17 @@ def same_arguments(overrides: Sequence[str], run_dir: Path) -> list[str]:
     """
     hydra = HydraConfig.get()
     folders = {source.provider: source.path for source in hydra.runtime.config_sources}
-    options = [f"--config-path={folders['main']}", f"--config-name={hydra.job.config_name}"]
+    options: list[str] = [
+        f"--config-path={folders['main']}",
+        f"--config-name={hydra.job.config_name}",
+    ]
     if "command-line" in folders:
         options.append(f"--config-dir={folders['command-line']}")
     # Which runs a sweep has, and where they run, has led to this one.
     of_sweeps = re.compile(r"[+~]*hydra([./](sweep|launcher|sweeper|job_logging)|\.mode)\b")
-    kept = [override for override in hydra.overrides.hydra if not of_sweeps.match(override)]
+    kept: list[str] = [
+        override for override in hydra.overrides.hydra if not of_sweeps.match(override)
+    ]
     return [*options, *overrides, *kept, f"hydra.run.dir={run_dir}", "hydra/job_logging=none"]
 
 
@@ -162,14 +167,15 @@ class _Process:
             text = "\n".join(self._last_lines())
             log.error("process %d ended with %d:\n%s", self.rank, self.process.returncode, text)
 
-    def end(self) -> ProcessEnded:
+    def end(self) -> ProcessEndedError:
         """How it failed."""
         lines = self._last_lines() or [""]
-        return ProcessEnded(f"process {self.rank}", self.process.returncode, lines[-1])
+        return ProcessEndedError(f"process {self.rank}", self.process.returncode, lines[-1])
 
     def _last_lines(self) -> list[str]:
         self.output.seek(0)
-        return self.output.read().decode(errors="replace").splitlines()[-LAST_LINES:]
+        text: str = self.output.read().decode(errors="replace")
+        return text.splitlines()[-LAST_LINES:]
 
     def join(self) -> None:
         """Wait for its end, a while: it has nothing left to do."""

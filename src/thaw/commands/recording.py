@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, ProcessEnded, as_input_errors, one_line
+from thaw.commands.errors import InputError, ProcessEndedError, as_input_errors, one_line
 from thaw.commands.provenance import git_state, requirements, versions
 from thaw.commands.replay import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
@@ -60,7 +60,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         raise
     except BaseException as problem:
         error = one_line(problem)
-        if isinstance(problem, ProcessEnded):
+        if isinstance(problem, ProcessEndedError):
             ended_by = problem.signal_number
         log.exception("the run failed")
         raise
@@ -120,7 +120,8 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
 def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:
     """Why the run in this directory is not run again by this very configuration, if so.
 
-    One that is finished is not; one that failed by itself is not in a sweep, unless it is asked for.
+    One that is finished is not; in a sweep one that failed by itself is not, unless it is asked
+    for.
     """
     if cfg.resume != "auto":
         return None

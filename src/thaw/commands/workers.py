@@ -23,7 +23,7 @@ from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from omegaconf import DictConfig, open_dict
 
 from thaw import runs
-from thaw.commands.errors import ProcessEnded
+from thaw.commands.errors import ProcessEndedError
 from thaw.commands.locks import InUseError, locked
 from thaw.stopping import Stopped
 
@@ -76,7 +76,9 @@ class Workers:
         """
         hydra = self.context[1].hydra
         configure_log(hydra.hydra_logging, hydra.verbose)
-        log.info("%d runs, %d at a time, in %s", len(job_overrides), self.num_processes, hydra.sweep.dir)
+        log.info(
+            "%d runs, %d at a time, in %s", len(job_overrides), self.num_processes, hydra.sweep.dir
+        )
         for number, overrides in enumerate(job_overrides, first):
             log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
         state = Singleton.get_state()
@@ -127,6 +129,7 @@ class Workers:
                 time.sleep(0.05)
         finally:
             for process in multiprocessing.active_children() if self._is_at_work() else ():
+                assert process.pid is not None
                 os.kill(process.pid, signal.SIGKILL)
 
     def _is_at_work(self) -> bool:
@@ -139,7 +142,7 @@ class Workers:
             return error
         with self.composing:
             run_dir = self._run_dir(number, overrides)
-        problem = ProcessEnded(f"{run_dir}: {PROCESS}", int(code[1]))
+        problem = ProcessEndedError(f"{run_dir}: {PROCESS}", int(code[1]))
         log.error("%s", problem)
         try:
             if (run_dir / runs.RECORD).is_file():
@@ -160,10 +163,10 @@ class Workers:
 
 
 def _follow(command: int) -> None:
-    """In a process, at its start: hear of signals from the command alone, and stop where it is gone.
+    """In a process, at its start: hear of Ctrl-C from the command alone, stop where it is gone.
 
-    Ctrl-C reaches all of a terminal's group, and a process that is told twice stops at once, without
-    a checkpoint.
+    Ctrl-C reaches all processes of a terminal's group, and one that is told twice stops at once,
+    without a checkpoint.
     """
     os.setpgrp()
 
@@ -183,8 +186,12 @@ def _failed(overrides: Sequence[str], error: BaseException) -> JobReturn:
     return result
 
 
-def _mark(run_dir: Path, problem: ProcessEnded) -> None:
+def _mark(run_dir: Path, problem: ProcessEndedError) -> None:
     if runs.read_record(run_dir).get("status") == "running":
         end = datetime.now(UTC).isoformat(timespec="seconds")
-        changes = {"error": f"{PROCESS} {problem.how}", runs.SIGNAL: problem.signal_number, "end": end}
+        changes = {
+            "error": f"{PROCESS} {problem.how}",
+            runs.SIGNAL: problem.signal_number,
+            "end": end,
+        }
         runs.update_record(run_dir, {"status": "failed"} | changes)
