@@ -31,11 +31,60 @@ GIT_DIFF = "git.diff"
 REQUIREMENTS = "requirements.txt"
 LOCK = ".lock"
 GONE = "its process is gone"
+SIGNAL = "ended_by_signal"
+"""In the record of a run that failed because a signal ended a process of its: the number."""
 STATUSES = ("running", "completed", "failed", "interrupted")
 
 
 class WriteError(OSError):
     """A file could not be written: one line that names it and says why."""
+
+
+class GoneError(OSError):
+    """The run directory that this process trains in is not there any more."""
+
+
+_trained_in: Path | None = None
+
+
+@contextmanager
+def trained_in(run_dir: Path) -> Iterator[None]:
+    """Write nothing any more, :func:`make_folder`, once this run directory is gone.
+
+    Raises:
+        GoneError: in place of whatever fails because of that.
+    """
+    global _trained_in
+    _trained_in = run_dir
+    try:
+        yield
+    except Exception:
+        check_there()
+        raise
+    finally:
+        _trained_in = None
+
+
+def check_there() -> None:
+    """Refuse to go on where the directory that this process trains in was moved or removed.
+
+    A folder of the same name that was made since has no lock in it.
+
+    Raises:
+        GoneError: it was.
+    """
+    if _trained_in is not None and not (_trained_in / LOCK).exists():
+        raise GoneError(f"{_trained_in} is gone: it was moved or removed while the run was at work")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder to write into, and those above it, where they are missing.
+
+    Raises:
+        GoneError: see :func:`trained_in`.
+    """
+    check_there()
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def reason(error: BaseException) -> str:
@@ -74,8 +123,9 @@ def write_atomically(path: Path, contents: bytes) -> None:
 
     Raises:
         WriteError: the disk is full; what was there before is whole.
+        GoneError: see :func:`trained_in`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with writing(path), os.fdopen(handle, "wb") as file:

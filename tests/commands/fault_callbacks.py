@@ -136,3 +136,20 @@ class EndOnce(pl.Callback):
         if trainer.global_step == self.step and not self.marker.exists():
             self.marker.touch()
             os.kill(os.getpid(), self.signal_number)
+
+
+class Moves(pl.Callback):
+    """Moves the run's directory after the first step of the second epoch.
+
+    Args:
+        run_dir: the run directory.
+        to: where to.
+    """
+
+    def __init__(self, run_dir: Path, to: str) -> None:
+        self.run_dir = run_dir
+        self.to = to
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.current_epoch == 1 and self.run_dir.exists():
+            self.run_dir.rename(self.to)

@@ -3,14 +3,19 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from commands_support import record
+from omegaconf import OmegaConf
 from scaling_support import COLD, arguments, fault, files, numbers, rows, weights
+
+from thaw.commands import processes
+from thaw.commands.processes import _lost, _Process
 
 Train = Callable[..., Any]
 TWO = ["trainer=ddp", "trainer.devices=2"]
@@ -35,7 +40,20 @@ def story(tmp_path_factory: pytest.TempPathFactory, train: Train) -> Story:
     done = train(*arguments(COLD), f"hydra.run.dir={alone}", cwd=folder)
     assert done.returncode == 0, done.stderr
     sweep = folder / "multirun" / "two"
-    command = ["-m", *arguments(COLD), *TWO, "hydra.sweep.dir=multirun/two", "name=both", "seed=0"]
+    # What is chosen here changes nothing, but is found in a folder of the user's alone.
+    own = folder / "own" / "experiment" / "own.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package _global_\nmodel:\n  kernel_size: 3\n")
+    command = [
+        "-m",
+        "--config-dir=own",
+        "experiment=own",
+        *arguments(COLD),
+        *TWO,
+        "hydra.sweep.dir=multirun/two",
+        "name=both",
+        "seed=0",
+    ]
     stopped = train(*command, *fault(signal.SIGTERM, 9), cwd=folder)
     (together,) = (path for path in sweep.iterdir() if path.is_dir())
     state = torch.load(together / "checkpoints" / "last.ckpt", weights_only=True)
@@ -96,6 +114,46 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused_before_training(
     assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.fixture
+def killed() -> Iterator[_Process]:
+    """One of the others, when it was killed."""
+    process = _Process.__new__(_Process)
+    process.rank, process.output = 1, TemporaryFile()  # noqa: SIM115 (kill closes it)
+    process.output.write(b"a warning\n")
+    process.process = subprocess.Popen(["sleep", "60"])
+    process.process.send_signal(signal.SIGKILL)
+    yield process
+    process.kill()
+
+
+def test_an_error_of_talking_is_that_of_the_process_that_is_gone(killed: _Process) -> None:
+    found = _lost([killed], RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer"))
+    assert found is killed
+    assert str(found.end()) == "process 1 was ended by signal 9 (SIGKILL), out of memory?"
+    killed.process.returncode = 3
+    assert str(killed.end()) == "process 1 ended with exit code 3: a warning"
+    assert _lost([killed], ValueError("the loss is not finite")) is None
+
+
+def test_the_others_get_what_hydra_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [("hydra", "pkg://hydra.conf"), ("main", "/conf"), ("command-line", "/own")]
+    told = [
+        "hydra.searchpath=[file:///more]", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+        "hydra.sweep.dir=x", "hydra.mode=MULTIRUN", "hydra.job.chdir=true",
+    ]  # fmt: skip
+    hydra = {
+        "runtime": {"config_sources": [{"provider": key, "path": path} for key, path in sources]},
+        "job": {"config_name": "mine"},
+        "overrides": {"hydra": told},
+    }
+    monkeypatch.setattr(processes.HydraConfig, "get", lambda: OmegaConf.create(hydra))
+    assert processes.same_arguments(["seed=1"], Path("/run")) == [
+        "--config-path=/conf", "--config-name=mine", "--config-dir=/own", "seed=1",
+        "hydra.searchpath=[file:///more]", "hydra.job.chdir=true", "hydra.run.dir=/run",
+        "hydra/job_logging=none",
+    ]  # fmt: skip
+
+
 def others_of(run_dir: Path) -> list[str]:
     """The processes that still work for a run, some time after its end."""
     time.sleep(5)
@@ -113,6 +171,9 @@ def test_the_end_of_one_process_is_the_end_of_both(rank: int, train: Train, tmp_
         assert ended.returncode == -signal.SIGKILL
     else:
         assert ended.returncode == 1
-        assert record(tmp_path / "run")["status"] == "failed"
+        how = "process 1 was ended by signal 9 (SIGKILL), out of memory?"
+        failed = record(tmp_path / "run")
+        assert (failed["status"], failed["error"]) == ("failed", how)
+        assert ended.stderr == f"thaw: failed: {how}\n"
         assert "process 1 ended with -9" in (tmp_path / "run" / "train.log").read_text()
     assert not others_of(tmp_path / "run")

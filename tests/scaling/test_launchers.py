@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands_support import ROOT, record
+from commands_support import LEAST, ROOT, record
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -58,6 +58,57 @@ def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
         if record(path.parent)["status"] == "completed":
             assert record(path.parent)["num_threads"] == threads
     assert "2 seeds" in finished.stdout
+
+
+def test_a_process_that_is_killed_takes_no_other_run_with_it(train: Train, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
+    fault = {
+        "_target_": "fault_callbacks.EndOnce", "marker": tmp_path / "sent", "of_seed": 1, "step": 3,
+        "signal_number": int(signal.SIGKILL),
+    }  # fmt: skip
+    command = [
+        "-m", *LEAST, "trainer.max_epochs=2", "seed=1,2,3", "hydra/launcher=joblib",
+        "sweep.name=sweep", *(f"+callbacks.fault.{key}={value}" for key, value in fault.items()),
+    ]  # fmt: skip
+    first = train(*command, cwd=tmp_path)
+    sweep = tmp_path / "multirun" / "sweep"
+    found = {record(path.parent)["seed"]: record(path.parent) for path in sweep.glob("*/run.json")}
+    how = "the run's process was ended by signal 9 (SIGKILL), out of memory?"
+    assert {seed: (each["status"], each["error"]) for seed, each in found.items()} == {
+        1: ("failed", how), 2: ("completed", None), 3: ("completed", None),
+    }  # fmt: skip
+    assert first.returncode == 1
+    assert any(line.startswith("thaw: failed:") and line.endswith(how) for line in lines_of(first))
+    second = train(*command, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.count("continuing from") == 1
+    assert {row["status"] for row in rows(sweep / "sweep.csv")} == {"completed"}
+
+
+def test_ctrl_c_lets_every_run_save_what_it_has(train: Train, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
+    fault = {
+        "_target_": "scaling_faults.EndCommand", "folder": tmp_path, "of_seed": 1, "other_seed": 2,
+        "signal_number": int(signal.SIGINT),
+    }  # fmt: skip
+    stopped = train(
+        "-m", *LEAST, "trainer.max_epochs=1000", "seed=1,2,3", "hydra/launcher=joblib",
+        "sweep.name=sweep", *(f"+callbacks.fault.{key}={value}" for key, value in fault.items()),
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert stopped.returncode == 130, stopped.stderr
+    assert "thaw: stopped by signal 2" in lines_of(stopped)
+    found = [path.parent for path in (tmp_path / "multirun" / "sweep").glob("*/run.json")]
+    states = {record(run_dir)["seed"]: record(run_dir)["status"] for run_dir in found}
+    assert states == {1: "interrupted", 2: "interrupted"}
+    for run_dir in found:
+        state = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+        assert state["global_step"] >= 2
+
+
+def lines_of(command: Any) -> list[str]:
+    lines: list[str] = command.stderr.splitlines()
+    return lines
 
 
 def test_a_preempted_job_is_queued_again_and_ends_as_one_never_disturbed(

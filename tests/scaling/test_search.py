@@ -26,7 +26,7 @@ def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
     finished = train(
         "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=6",
         "sweep.metric=val/fid", "optimizer.lr=choice(-1,0.01)", "sweep.name=search",
-        cwd=tmp_path,
+        "hydra.sweeper.storage=sqlite:///search.db", cwd=tmp_path,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     sweep = tmp_path / "multirun" / "search"

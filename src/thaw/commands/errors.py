@@ -1,5 +1,6 @@
 """What can go wrong, and how it is said in one line."""
 
+import signal
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from thaw.runs import WriteError
+from thaw.runs import GoneError, WriteError
 from thaw.stopping import Stopped
 
 MAX_GIVEN = 500
@@ -17,6 +18,28 @@ NONSENSE = (TypeError, AttributeError, LookupError, AssertionError)
 
 class InputError(ValueError):
     """The configuration or an input is wrong: one line for the user, exit code 2."""
+
+
+class ProcessEndedError(RuntimeError):
+    """A process that a run needs has ended before it should.
+
+    Args:
+        name: which one.
+        code: its exit code; that of a signal is negative.
+        words: what it said last.
+    """
+
+    def __init__(self, name: str, code: int, words: str = "") -> None:
+        super().__init__(name, code, words)
+        self.name = name
+        self.signal_number = -code if code < 0 else None
+        self.how = f"ended with exit code {code}{words and f': {words}'}"
+        if code < 0:
+            hint = ", out of memory?" if -code == signal.SIGKILL else ""
+            self.how = f"was ended by signal {-code} ({signal.Signals(-code).name}){hint}"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.how}"
 
 
 class Escaped(BaseException):
@@ -32,7 +55,7 @@ def as_input_errors() -> Iterator[None]:
     """Whatever fails before training starts is the configuration's or an input's fault."""
     try:
         yield
-    except InputError:
+    except (InputError, GoneError):
         raise
     except Exception as error:
         raise InputError(one_line(error)) from error
@@ -54,6 +77,8 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
         if isinstance(error, NONSENSE) or line.startswith("invalid literal for int()"):
             line = "no configuration can be made of this"
         return 2, f"{line} {_given(arguments)}"
+    if isinstance(error, ProcessEndedError | GoneError):
+        return 1, f"failed: {line}"
     return 1, f"failed: {line} (the traceback is in the run's log)"
 
 

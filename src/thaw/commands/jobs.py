@@ -60,9 +60,11 @@ def check_plugins(hydra: DictConfig) -> None:
         InputError: with the way to install it.
     """
     for node in (hydra.launcher, hydra.sweeper):
-        package = node._target_.split(".")[1]
+        # thaw's own plugins are named after those that they use.
+        needed = [part for part in node._target_.split(".") if part in EXTRAS]
         try:
-            importlib.import_module(f"hydra_plugins.{package}" if package in EXTRAS else "hydra")
+            for package in needed:
+                importlib.import_module(f"hydra_plugins.{package}")
         except ImportError:
             extra = EXTRAS[package]
             raise InputError(f"{package} is not installed: pip install 'thaw[{extra}]'") from None

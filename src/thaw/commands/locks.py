@@ -9,23 +9,25 @@ from filelock import FileLock, Timeout
 from thaw import runs
 from thaw.commands.errors import InputError
 
+# Whoever asks runs.is_held has the lock for a moment.
+MOMENT_S = 0.2
+
 
 class InUseError(InputError):
     """Another process is at work in the run directory."""
 
 
 @contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path, wait_s: float = MOMENT_S) -> Iterator[None]:
     """Have a run directory for this process alone.
 
     The operating system holds the lock: it ends with the process, however that ends, and the file
     that stays behind locks nothing.
 
     Raises:
-        InUseError: another process has it.
+        InUseError: another process has it, and still after ``wait_s`` seconds.
     """
-    # Whoever asks runs.is_held has it for a moment.
-    lock = FileLock(run_dir / runs.LOCK, timeout=0.2)
+    lock = FileLock(run_dir / runs.LOCK, timeout=wait_s)
     try:
         lock.acquire()
     except Timeout:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,13 @@ from typing import IO, Any
 
 import pytorch_lightning as pl
 import torch.distributed as dist
+from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from thaw import ranks, runs
 from thaw.commands.app import CONF
+from thaw.commands.errors import ProcessEndedError
 
 log = logging.getLogger(__name__)
 GRACE_S = 10.0
@@ -78,10 +81,13 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
         _part_company()
         for other in others:
             other.join()
-    except BaseException:
+    except BaseException as error:
+        lost = _lost(others, error)
         for other in others:
             other.tell()
-        raise
+        if lost is None:
+            raise
+        raise lost.end() from None
     finally:
         is_over.set()
         for other in others:
@@ -89,6 +95,18 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
         for name in (*shared, *_own(0)):
             os.environ.pop(name, None)
         _part_company()
+
+
+def _lost(others: "Sequence[_Process]", error: BaseException) -> "_Process | None":
+    """The process that has failed, where the error is that it does not answer."""
+    is_of_talking = isinstance(error, dist.DistError) or re.search("gloo|nccl", str(error), re.I)
+    end = time.monotonic() + GRACE_S
+    while is_of_talking and time.monotonic() < end:
+        for other in others:
+            if other.has_failed():
+                return other
+        time.sleep(0.05)
+    return None
 
 
 def _part_company() -> None:
@@ -106,6 +124,27 @@ def _own(rank: int) -> dict[str, str]:
     return {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
+def same_arguments(overrides: Sequence[str], run_dir: Path) -> list[str]:
+    """Those of a command that composes for one run what this job has, wherever the job runs.
+
+    Beside its overrides: Hydra's own, and where Hydra looks for configuration (``--config-dir``).
+    """
+    hydra = HydraConfig.get()
+    folders = {source.provider: source.path for source in hydra.runtime.config_sources}
+    options: list[str] = [
+        f"--config-path={folders['main']}",
+        f"--config-name={hydra.job.config_name}",
+    ]
+    if "command-line" in folders:
+        options.append(f"--config-dir={folders['command-line']}")
+    # Which runs a sweep has, and where they run, has led to this one.
+    of_sweeps = re.compile(r"[+~]*hydra([./](sweep|launcher|sweeper|job_logging)|\.mode)\b")
+    kept: list[str] = [
+        override for override in hydra.overrides.hydra if not of_sweeps.match(override)
+    ]
+    return [*options, *overrides, *kept, f"hydra.run.dir={run_dir}", "hydra/job_logging=none"]
+
+
 class _Process:
     """One of the others, with what it writes on its screen."""
 
@@ -114,9 +153,10 @@ class _Process:
     ) -> None:
         self.rank = rank
         self.output: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
-        arguments = [*overrides, f"hydra.run.dir={run_dir}"]
+        arguments = same_arguments(overrides, run_dir)
         self.process = subprocess.Popen(
-            [sys.executable, str(CONF.parent / "train.py"), *arguments, "hydra/job_logging=none"],
+            [sys.executable, str(CONF.parent / "train.py"), *arguments],
+            cwd=HydraConfig.get().runtime.cwd,
             env=os.environ | shared | _own(rank),
             stdin=subprocess.DEVNULL,
             stdout=self.output,
@@ -129,10 +169,18 @@ class _Process:
     def tell(self) -> None:
         """Log the end of what a process wrote that failed by itself."""
         if self.has_failed():
-            self.output.seek(0)
-            lines = self.output.read().decode(errors="replace").splitlines()[-LAST_LINES:]
-            code = self.process.returncode
-            log.error("process %d ended with %d:\n%s", self.rank, code, "\n".join(lines))
+            text = "\n".join(self._last_lines())
+            log.error("process %d ended with %d:\n%s", self.rank, self.process.returncode, text)
+
+    def end(self) -> ProcessEndedError:
+        """How it failed."""
+        lines = self._last_lines() or [""]
+        return ProcessEndedError(f"process {self.rank}", self.process.returncode, lines[-1])
+
+    def _last_lines(self) -> list[str]:
+        self.output.seek(0)
+        text: str = self.output.read().decode(errors="replace")
+        return text.splitlines()[-LAST_LINES:]
 
     def join(self) -> None:
         """Wait for its end, a while: it has nothing left to do."""
@@ -152,8 +200,10 @@ def _watch(others: Sequence[_Process], run_dir: Path, is_over: threading.Event) 
         if failed and not is_over.wait(GRACE_S):
             for other in failed:
                 other.tell()
-            error = f"process {failed[0].rank} ended with {failed[0].process.returncode}"
-            runs.update_record(run_dir, {"status": "failed", "error": error})
+            end = failed[0].end()
+            changes = {"error": str(end), runs.SIGNAL: end.signal_number}
+            runs.update_record(run_dir, {"status": "failed"} | changes)
+            print(f"thaw: failed: {end}", file=sys.stderr)
             for other in others:
                 other.process.kill()
             os._exit(1)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.errors import InputError, ProcessEndedError, as_input_errors, one_line
 from thaw.commands.provenance import git_state, requirements, versions
 from thaw.commands.replay import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
@@ -38,8 +38,9 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         "host": platform.node(),
         "start": previous.get("start") or start.isoformat(timespec="seconds"),
         "error": None,
+        runs.SIGNAL: None,
     }
-    status, error = "failed", None
+    status, error, ended_by = "failed", None, None
     try:
         runs.update_record(run_dir, changes)
         if not had_begun:
@@ -57,21 +58,30 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if had_begun:
             status, error = previous.get("status", status), previous.get("error")
         raise
+    except runs.GoneError:
+        raise
     except BaseException as problem:
         error = one_line(problem)
+        if isinstance(problem, ProcessEndedError):
+            ended_by = problem.signal_number
         log.exception("the run failed")
         raise
     finally:
         end = datetime.now(UTC)
         wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
-        changes = {"end": end.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
+        changes = {
+            "end": end.isoformat(timespec="seconds"),
+            "wall_time_s": round(wall, 1),
+            runs.SIGNAL: ended_by,
+        }
         try:
             runs.update_record(run_dir, {"status": status, "error": error} | changes)
-        except runs.WriteError:
+        except (runs.WriteError, runs.GoneError) as problem:
             # What ended the run is said first.
             if status == "completed":
                 raise
-            log.exception("run.json could only be marked")
+            if isinstance(problem, runs.WriteError):
+                log.exception("run.json could only be marked")
 
 
 def record_origin(run_dir: Path, cfg: DictConfig) -> None:
@@ -112,7 +122,8 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
 def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:
     """Why the run in this directory is not run again by this very configuration, if so.
 
-    One that is finished is not; one that failed is not in a sweep, unless it is asked for.
+    One that is finished is not; in a sweep one that failed by itself is not, unless it is asked
+    for.
     """
     if cfg.resume != "auto":
         return None
@@ -122,7 +133,7 @@ def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None
         return None
     if status == "completed":
         return "finished already, not run again"
-    if is_sweep and not cfg.sweep.retry_failed:
+    if is_sweep and not cfg.sweep.retry_failed and not record.get(runs.SIGNAL):
         return f"failed before ({record.get('error')}), sweep.retry_failed=true runs it again"
     return None
 

@@ -56,6 +56,8 @@ def write_summaries() -> None:
 
 def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
     """Write sweep.csv from the run.json of every job, and return its rows."""
+    if not sweep_dir.is_dir():  # moved or removed by now
+        return []
     rows = [_row(path.parent) for path in sorted(sweep_dir.glob(f"*/{runs.RECORD}"), key=_number)]
     add_statistics_over_seeds(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))

@@ -72,7 +72,7 @@ def main(cfg: DictConfig) -> float | None:
         _train(cfg, run_dir)
         return None
     try:
-        with locked(run_dir):
+        with locked(run_dir), runs.trained_in(run_dir):
             with as_input_errors():
                 reason = reason_to_skip(cfg, run_dir, is_sweep)
             if reason is None:

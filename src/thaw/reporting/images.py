@@ -35,14 +35,14 @@ def to_pil(image: Tensor) -> Image.Image:
 
 def save_png(image: Tensor, path: Path) -> None:
     """Write uint8 ``[C, H, W]``, making the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    runs.make_folder(path.parent)
     with runs.writing(path):
         to_pil(image).save(path)
 
 
 def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> None:
     """Write uint8 ``[C, H, W]`` frames as a GIF (or APNG, by suffix) that rests on its last."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    runs.make_folder(path.parent)
     pictures = [to_pil(frame) for frame in frames]
     durations = [frame_ms] * (len(pictures) - 1) + [frame_ms * 20]
     with runs.writing(path):

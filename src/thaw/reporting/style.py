@@ -105,7 +105,7 @@ def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, its format by suffix, making the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    runs.make_folder(path.parent)
     metadata = {"Date": None} if path.suffix == ".svg" else None
     with rc_context(SVG), runs.writing(path):
         figure.savefig(path, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.05)

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from thaw import __version__, runs
+from thaw import __version__, runs, stopping
 
 CHECKSUM = "checksum"
 FORMAT = 1
@@ -41,7 +41,7 @@ class CheckpointFiles(TorchCheckpointIO):
         path = Path(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            runs.make_folder(path.parent)
             _remove_unfinished(path)
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
@@ -50,7 +50,12 @@ class CheckpointFiles(TorchCheckpointIO):
             if path.is_file():
                 replace_by_copy(path, path.with_name(runs.PREVIOUS_CHECKPOINT.name))
             os.replace(temporary, path)
+        except runs.GoneError:
+            raise
         except (OSError, RuntimeError) as error:
+            # torch's writer, where a signal ends it, complains of what is not written.
+            if isinstance(error.__context__, stopping.Stopped):
+                raise error.__context__ from None
             kept = "the one before is whole" if path.is_file() else "there was none before"
             raise runs.WriteError(
                 f"the checkpoint {path} could not be written ({kept}): {runs.reason(error)}"

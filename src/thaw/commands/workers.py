@@ -1,0 +1,197 @@
+"""The processes of hydra/launcher=joblib: told when the command is to stop, and each on its own."""
+
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides
+from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.hydra_joblib_launcher._core import execute_job, process_joblib_cfg
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
+from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+from omegaconf import DictConfig, open_dict
+
+from thaw import runs
+from thaw.commands.errors import ProcessEndedError
+from thaw.commands.locks import InUseError, locked
+from thaw.stopping import Stopped
+
+log = logging.getLogger(__name__)
+GRACE_S = 60.0
+PROCESS = "the run's process"
+
+
+class Workers:
+    """Runs the jobs of a sweep, several at a time.
+
+    joblib by itself has one pool, which kills all of its processes where one has died or the
+    command is interrupted. Here it shares the jobs out among threads, each with a pool of one
+    process, which goes on to the next job as long as it lives.
+
+    Args:
+        settings: those of joblib.Parallel.
+        hydra_context: Hydra's.
+        task_function: what a job calls.
+        config: the sweep's configuration.
+
+    Raises:
+        ValueError: n_jobs is 0.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+    ) -> None:
+        self.settings = settings | {"backend": "threading"}
+        process_joblib_cfg(self.settings)
+        self.context = (hydra_context, config, task_function)
+        self.num_processes = effective_n_jobs(settings["n_jobs"])
+        # One for each thread; None where its process is still to be started.
+        self.free: SimpleQueue[ProcessPoolExecutor | None] = SimpleQueue()
+        for _ in range(self.num_processes):
+            self.free.put(None)
+        self.at_work: set[Future[JobReturn]] = set()
+        self.is_stopping = False
+        self.composing = threading.Lock()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
+        """What became of each job; they are numbered from ``first``.
+
+        Raises:
+            Stopped: the command is to stop; so were its jobs.
+        """
+        hydra = self.context[1].hydra
+        configure_log(hydra.hydra_logging, hydra.verbose)
+        log.info(
+            "%d runs, %d at a time, in %s", len(job_overrides), self.num_processes, hydra.sweep.dir
+        )
+        for number, overrides in enumerate(job_overrides, first):
+            log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
+        state = Singleton.get_state()
+        try:
+            results: list[JobReturn] = Parallel(**self.settings)(
+                delayed(self._run)(number, overrides, state)
+                for number, overrides in enumerate(job_overrides, first)
+            )
+        except BaseException:
+            self._stop()
+            raise
+        return results
+
+    def _run(self, number: int, overrides: Sequence[str], state: Any) -> JobReturn | None:
+        """In a thread: a job in a process, however either ends."""
+        executor = self.free.get() or self._start()
+        try:
+            if self.is_stopping:
+                return None
+            future = executor.submit(execute_job, number, overrides, *self.context, state)
+            self.at_work.add(future)
+            result: JobReturn = future.result()
+            return result
+        except BrokenProcessPool as error:
+            executor = None
+            return _failed(overrides, self._after_its_end(number, overrides, error))
+        except (Exception, Stopped) as error:
+            return _failed(overrides, error)
+        finally:
+            self.free.put(executor)
+
+    def _start(self) -> ProcessPoolExecutor:
+        threads = os.environ.get("OMP_NUM_THREADS", max(cpu_count() // self.num_processes, 1))
+        environment = {"OMP_NUM_THREADS": str(threads)}
+        return ProcessPoolExecutor(1, env=environment, initializer=_follow, initargs=(os.getpid(),))
+
+    def _stop(self) -> None:
+        """Tell the processes to stop, and let them, for a while: they save what they have."""
+        self.is_stopping = True
+        log.info("waiting for the runs to stop; a second signal ends them at once")
+        end, told = time.monotonic() + GRACE_S, set()
+        try:
+            while time.monotonic() < end and self._is_at_work():
+                for process in multiprocessing.active_children():
+                    if process.pid not in told:
+                        process.terminate()
+                        told.add(process.pid)
+                time.sleep(0.05)
+        finally:
+            for process in multiprocessing.active_children() if self._is_at_work() else ():
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGKILL)
+
+    def _is_at_work(self) -> bool:
+        return not all(future.done() for future in self.at_work)
+
+    def _after_its_end(self, number: int, overrides: Sequence[str], error: Exception) -> Exception:
+        """Make the record of a run true whose process has died, and say how it did."""
+        code = re.search(r"\((-?\d+)\)", str(error))
+        if self.is_stopping or code is None:
+            return error
+        with self.composing:
+            run_dir = self._run_dir(number, overrides)
+        problem = ProcessEndedError(f"{run_dir}: {PROCESS}", int(code[1]))
+        log.error("%s", problem)
+        try:
+            if (run_dir / runs.RECORD).is_file():
+                with locked(run_dir, wait_s=10):
+                    _mark(run_dir, problem)
+        except (InUseError, ValueError) as reason:  # another process's, or damaged
+            log.error("%s", reason)
+        return problem
+
+    def _run_dir(self, number: int, overrides: Sequence[str]) -> Path:
+        """As the process had it."""
+        hydra_context, config, _ = self.context
+        cfg = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(cfg):
+            cfg.hydra.job.id = f"{cfg.hydra.job.name}_{number}"
+            cfg.hydra.job.num = number
+        return Path(cfg.hydra.sweep.dir) / str(cfg.hydra.sweep.subdir)
+
+
+def _follow(command: int) -> None:
+    """In a process, at its start: hear of Ctrl-C from the command alone, stop where it is gone.
+
+    Ctrl-C reaches all processes of a terminal's group, and one that is told twice stops at once,
+    without a checkpoint.
+    """
+    os.setpgrp()
+
+    def watch() -> None:
+        while os.getppid() == command:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _failed(overrides: Sequence[str], error: BaseException) -> JobReturn:
+    result = JobReturn(overrides=list(overrides), status=JobStatus.FAILED)
+    result.return_value = error
+    return result
+
+
+def _mark(run_dir: Path, problem: ProcessEndedError) -> None:
+    if runs.read_record(run_dir).get("status") == "running":
+        end = datetime.now(UTC).isoformat(timespec="seconds")
+        changes = {
+            "error": f"{PROCESS} {problem.how}",
+            runs.SIGNAL: problem.signal_number,
+            "end": end,
+        }
+        runs.update_record(run_dir, {"status": "failed"} | changes)

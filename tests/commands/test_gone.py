@@ -1,0 +1,71 @@
+"""A run whose directory is moved or removed while it trains says so and makes no new one."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands_support import LEAST, record
+from matplotlib.figure import Figure
+
+from thaw import runs
+from thaw.reporting.images import save_png
+from thaw.reporting.style import save_figure
+from thaw.training.checkpoint_files import CheckpointFiles
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "record": lambda run_dir: runs.update_record(run_dir, {"status": "completed"}),
+    "table": lambda run_dir: runs.write_text_atomically(run_dir / runs.METRICS, "epoch\n"),
+    "image": lambda run_dir: save_png(
+        torch.zeros(1, 2, 2, dtype=torch.uint8), run_dir / "samples" / "1.png"
+    ),
+    "figure": lambda run_dir: save_figure(Figure(), run_dir / "figures" / "1.png"),
+    "checkpoint": lambda run_dir: CheckpointFiles().save_checkpoint(
+        {"thaw": {}, "state_dict": {}}, run_dir / runs.LAST_CHECKPOINT
+    ),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=list(WRITERS))
+@pytest.mark.parametrize("how", ["removed", "moved", "made again"])
+def test_nothing_is_written_where_a_run_was(
+    write: Callable[[Path], object], how: str, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "outputs" / "run"
+    run_dir.mkdir(parents=True)
+    (run_dir / runs.LOCK).touch()
+    with runs.trained_in(run_dir):
+        write(run_dir)
+        if how == "removed":
+            shutil.rmtree(tmp_path / "outputs")
+        else:
+            run_dir.rename(tmp_path / "elsewhere")
+        if how == "made again":
+            run_dir.mkdir()
+        with pytest.raises(runs.GoneError, match="run is gone: it was moved or removed"):
+            write(run_dir)
+    assert not run_dir.exists() or list(run_dir.iterdir()) == []
+
+
+def test_an_error_because_of_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(runs.GoneError), runs.trained_in(tmp_path / "run"):
+        (tmp_path / "run" / "events").open("ab")
+    (tmp_path / runs.LOCK).touch()
+    with pytest.raises(ZeroDivisionError), runs.trained_in(tmp_path):
+        _ = 1 / 0
+
+
+def test_a_run_ends_in_one_line(fork_command: Any, tmp_path: Path) -> None:
+    run_dir = tmp_path / "outputs" / "run"
+    fault = ["+callbacks.fault._target_=fault_callbacks.Moves", f"+callbacks.fault.to={tmp_path}/x"]
+    ended = fork_command(
+        "train", *LEAST, "trainer.max_epochs=3", *fault, f"hydra.run.dir={run_dir}", cwd=tmp_path
+    )
+    assert ended.returncode == 1
+    line = "is gone: it was moved or removed while the run was at work"
+    assert ended.stderr == f"thaw: failed: {run_dir} {line}\n"
+    assert list((tmp_path / "outputs").iterdir()) == []
+    # What it had until then is whole.
+    assert record(tmp_path / "x")["epochs"] == 1
