@@ -17,7 +17,7 @@ from torch import Tensor
 from thaw import runs
 from thaw.checks import check_choice
 from thaw.commands.errors import InputError
-from thaw.data.pixel_cache import read_image
+from thaw.data.pixel_cache import read_images
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restoration import check_size
 from thaw.metrics.suite import ScoreSuite
@@ -83,7 +83,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
         images, what, files = split[: cfg.num_samples], SPLITS[cfg.split], []
     else:
         files = list(dict.fromkeys(find_files(cfg.images)))
-        images = torch.from_numpy(np.stack([read_image(path, image_shape) for path in files]))
+        images = torch.from_numpy(np.stack(list(read_images(files, image_shape))))
         what = "given images"
     suite = None if cfg.degraded else _suite_with_reference(run)
     return Given(images, what, files, restoration, suite)
