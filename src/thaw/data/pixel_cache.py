@@ -18,6 +18,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
+from thaw import runs
+
 log = logging.getLogger(__name__)
 
 VERSION = 1
@@ -60,8 +62,7 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 def cache_folder() -> Path:
     """Where pixels are kept between runs; whatever is in it may be deleted at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "thaw" / "images"
+    return runs.cache_folder("images")
 
 
 def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -> str:
@@ -75,8 +76,8 @@ def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -
 
 def _write(paths: Sequence[Path], path: Path, image_shape: tuple[int, int, int]) -> None:
     """Write every image's pixels, one after the other; the file appears only once it is whole."""
+    runs.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
     log.info("reading %d images, once, into %s", len(paths), path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
         unfinished = Path(folder, path.name)
         # Not through a mapping: on a full disk that kills the process without a word.
