@@ -44,7 +44,7 @@ class Job:
         main = importlib.import_module(f"thaw.commands.{self.command}").main
         stopping.listen()
         if HydraConfig.get().job.chdir:
-            # Paths start where the command was typed, also where Hydra has gone to the run's folder.
+            # Relative paths start where the command was typed, not in the run's folder.
             os.chdir(HydraConfig.get().runtime.cwd)
         try:
             return main(cfg)

@@ -95,8 +95,8 @@ class ImageDataModule(pl.LightningDataModule):
     @property
     def class_names(self) -> list[str]:
         """The name of each class by its number, which stands for it where a source has no names."""
-        names = getattr(self.source, "class_names", None)
-        return list(names) if names else [str(number) for number in range(self.num_classes)]
+        names = getattr(self.source, "class_names", None) or range(self.num_classes)
+        return list(map(str, names))
 
     @property
     def identity(self) -> dict[str, Any]:
