@@ -87,13 +87,14 @@ def test_going_on_with_other_images_is_said_and_both_are_recorded(
     picture(folder / "pictures" / "train" / "cat" / "new.png", 200)
     metrics = (run_dir / "metrics.csv").read_text().replace(",", ";").replace(".", ",")
     (run_dir / "metrics.csv").write_text(metrics, encoding="utf-8-sig", newline="\r\n")
+    older = before | {"versions": before["versions"] | {"torch": "0.1"}}
+    (run_dir / "run.json").write_text(json.dumps(older))
     for name in ("run.json", ".hydra/overrides.yaml"):
         (run_dir / name).write_text((run_dir / name).read_text(), encoding="utf-8-sig")
     finished = in_folder(folder, "train", f"resume={run_dir}", "trainer.max_epochs=2")
     assert finished.returncode == 0, finished.stderr
-    (warning,) = (
-        line for line in finished.stdout.splitlines() if "data" in line and "WARN" in line
-    )
+    versions, warning = (line for line in finished.stdout.splitlines() if "WARNING" in line)
+    assert f"other versions than in {run_dir}: torch 0.1 (now " in versions
     after = record(run_dir)
     assert "going on from last.ckpt with other data" in warning
     for each in (before, after):
