@@ -180,7 +180,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     found = [row for row in found if any(row.values())]
     if not found:
         raise ValueError("it has no rows")
-    if not text.endswith(("\n", "\r")) and "\r" not in text:  # some spreadsheets write no last one
+    if not text.endswith(("\n", "\r")):
         raise ValueError("its last row is cut off")
     return found
 

@@ -129,7 +129,7 @@ ROWS = [
     [
         'epoch,train/loss,by\n1,0.5,"DDIM, 5"\n2,1e-05,\n',
         "\ufeffepoch;train/loss;by\r\n1;0,5;DDIM, 5\r\n2;1,E-05;\r\n;;\r\n".replace("1,E", "1,0E"),
-        '"epoch"\t"train/loss"\t"by"\r\n"1"\t"0,5"\t"DDIM, 5"\r\n"2"\t"1e-05"\t""',
+        '"epoch"\t"train/loss"\t"by"\r\n"1"\t"0,5"\t"DDIM, 5"\r\n"2"\t"1e-05"\t""\r\n',
         'by,epoch,train/loss\r"DDIM, 5",1,"0,5"\r,2,1e-05\r',
     ],
     ids=["own", "semicolons", "tabs", "another order"],
