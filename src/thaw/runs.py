@@ -1,10 +1,13 @@
 """The run directory: names of its files, and the record kept in run.json."""
 
+import csv
 import errno
 import fcntl
+import io
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,6 +116,33 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(f"{path} could not be written: {reason(error)}") from error
 
 
+def cache_folder(what: str) -> Path:
+    """Where ``what`` is kept between runs; whatever is in it may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "thaw" / what
+
+
+def make_cache(folder: Path, otherwise: str) -> None:
+    """Make a folder to keep something in between runs.
+
+    Args:
+        folder: it may be there.
+        otherwise: the names of what may be set to another one.
+
+    Raises:
+        OSError: it cannot be made or written to; one line with the way out.
+    """
+    try:
+        if folder.parts[:1] == ("~",):
+            raise OSError(errno.ENOENT, "there is no HOME")
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            f"{folder} cannot be written to ({reason(error)}): set {otherwise} to a folder that can"
+        ) from None
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a whole file or none, in UTF-8; otherwise as :func:`write_atomically`."""
     write_atomically(path, text.encode())
@@ -194,12 +224,54 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file() or path.stat().st_size > MAX_TEXT_BYTES:
         raise ValueError(f"{path} is damaged: no file of at most {MAX_TEXT_BYTES:,} bytes")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} is damaged: not a JSON object")
     return value
+
+
+def read_text(path: Path) -> str:
+    """A text in UTF-8, without the byte-order mark that some editors put before it."""
+    return path.read_text(encoding="utf-8-sig")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file of thaw, also where a spreadsheet has written it anew.
+
+    Then it may have semicolons or tabs between its cells, decimal commas, columns in another order,
+    and rows of empty cells, which are left out.
+
+    Raises:
+        ValueError: it is damaged, in words that go on after the name of the file.
+    """
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise ValueError(f"it has more than {MAX_TEXT_BYTES:,} bytes")
+    text = path.read_bytes().decode("utf-8-sig")
+    try:
+        lines = io.StringIO(text, newline=None)
+        header = lines.readline()
+        lines.seek(0)
+        rows = list(csv.DictReader(lines, delimiter=max(",;\t", key=header.count)))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    # What DictReader makes of too many cells or too few.
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError("a row is cut off or too long")
+    found = [{key: _with_point(cell) for key, cell in row.items()} for row in rows]
+    found = [row for row in found if any(row.values())]
+    if not found:
+        raise ValueError("it has no rows")
+    if not text.endswith(("\n", "\r")):
+        raise ValueError("its last row is cut off")
+    return found
+
+
+def _with_point(cell: str) -> str:
+    """The cell, with a point where it is a number with a decimal comma."""
+    is_number = re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", cell)
+    return cell.replace(",", ".") if is_number else cell
 
 
 def update_record(run_dir: Path, changes: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from thaw import runs
+from thaw.commands import provenance
 from thaw.commands.provenance import git_state, requirements
 
 
@@ -63,16 +64,51 @@ def test_the_patch_gives_back_what_was_changed_and_what_is_new(
     assert not (other / "note").exists()
 
 
-def test_only_thaw_s_own_repository_counts(checkout: Path, tmp_path: Path) -> None:
+def test_only_thaw_s_own_repository_counts(
+    checkout: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert git_state(checkout / "src") == (None, b"")
     assert git_state(tmp_path) == (None, b"")
+    assert not caplog.messages
 
 
 def test_without_git_nothing_is_known_and_nothing_fails(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", "")
     assert git_state(checkout) == (None, b"")
+    assert not caplog.messages
+
+
+def test_where_git_refuses_it_is_said_once_with_git_s_words(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert git_state(checkout) == git_state(checkout) == (None, b"")
+    (warning,) = caplog.messages
+    assert warning.startswith(f"the commit and the changes of {checkout} are not recorded")
+    assert "dubious ownership" in warning
+    assert f"git config --global --add safe.directory '{checkout}'" in warning
+
+
+@pytest.mark.parametrize("damage", ["no HEAD", "no index", "too slow"])
+def test_where_git_fails_nothing_is_claimed(
+    damage: str, checkout: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``dirty`` is not False where nobody could look."""
+    commit = git(checkout, "rev-parse", "HEAD").strip()
+    if damage == "no HEAD":
+        (checkout / ".git" / "HEAD").unlink()
+    elif damage == "no index":
+        (checkout / ".git" / "index").write_bytes(b"no index")
+    else:
+        monkeypatch.setattr(provenance, "GIT_TIMEOUT_S", 0)
+    known = {"commit": commit, "dirty": None} if damage == "no index" else None
+    assert git_state(checkout) == (known, b"")
+    (warning,) = caplog.messages
+    said = {"no HEAD": "not a git repository", "no index": "index file", "too slow": "timed out"}
+    assert said[damage] in warning
+    assert "\n" not in warning
 
 
 def test_every_installed_package_is_listed_as_pip_takes_it() -> None:

@@ -1,13 +1,20 @@
 """run.json, kept whole and readable, and the rows made from it."""
 
 import json
+import signal
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hostile_files import checkpoint, write
+from omegaconf import OmegaConf
 
 from thaw import runs
+from thaw.commands import recording, train
+from thaw.commands.errors import InputError
 from thaw.commands.sweeps import add_statistics_over_seeds, write_summary
+from thaw.stopping import Stopped
 
 
 def test_an_update_keeps_what_was_there_and_writes_strict_json(tmp_path: Path) -> None:
@@ -50,3 +57,122 @@ def test_jobs_are_listed_in_their_own_order(tmp_path: Path) -> None:
     for number in (10, 2, 0):
         runs.update_record(tmp_path / f"{number}_x", {"status": "completed", "overrides": []})
     assert [row["job"] for row in write_summary(tmp_path)] == ["0_x", "2_x", "10_x"]
+
+
+@pytest.mark.parametrize(
+    ("error", "accepted", "expected"),
+    [
+        (Stopped(signal.SIGINT), False, "completed"),
+        (InputError("refused"), False, "completed"),
+        (RuntimeError("a fault"), False, "completed"),
+        (InputError("the first step fails"), True, "completed"),
+        (Stopped(signal.SIGINT), True, "interrupted"),
+        (RuntimeError("a fault"), True, "failed"),
+    ],
+)
+def test_a_finished_run_stays_so_until_it_goes_on(
+    error: BaseException,
+    accepted: bool,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        recording,
+        "record_origin",
+        lambda run_dir, cfg: runs.update_record(run_dir, {"config": "new", "git": "new"}),
+    )
+    runs.update_record(tmp_path, {"status": "completed", "dataset": {}, "config": "old"})
+    before = runs.read_record(tmp_path)
+
+    def command() -> None:
+        with recording.recorded(tmp_path, OmegaConf.create()) as accept:
+            runs.update_record(tmp_path, {"dataset": {"name": "another"}})
+            if accepted:
+                accept()
+            raise error
+
+    with pytest.raises(type(error)):
+        command()
+    after = runs.read_record(tmp_path)
+    assert after["status"] == expected
+    assert (after == before) == (expected == "completed")
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(0, InputError), (1, RuntimeError)])
+def test_what_fails_before_a_step_of_its_own_has_trained_nothing(
+    steps: int, expected: type[Exception], tmp_path: Path
+) -> None:
+    """The batches that the checkpoint has counted are none of this command's."""
+    contents = checkpoint() | {"global_step": 7}
+    path = write(tmp_path, contents) / "checkpoints" / "last.ckpt"
+
+    def fit(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    progress = SimpleNamespace(total=SimpleNamespace(completed=7 + steps))
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
+    trainer = SimpleNamespace(fit=fit, global_step=7 + steps, fit_loop=loop)
+    experiment = SimpleNamespace(module=None, data=None)
+    with pytest.raises(expected):
+        train.fit(experiment, trainer, path)  # type: ignore[arg-type]
+
+
+ROWS = [
+    {"epoch": "1", "train/loss": "0.5", "by": "DDIM, 5"},
+    {"epoch": "2", "train/loss": "1e-05", "by": ""},
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'epoch,train/loss,by\n1,0.5,"DDIM, 5"\n2,1e-05,\n',
+        "\ufeffepoch;train/loss;by\r\n1;0,5;DDIM, 5\r\n2;1,E-05;\r\n;;\r\n".replace("1,E", "1,0E"),
+        '"epoch"\t"train/loss"\t"by"\r\n"1"\t"0,5"\t"DDIM, 5"\r\n"2"\t"1e-05"\t""\r\n',
+        'by,epoch,train/loss\r"DDIM, 5",1,"0,5"\r,2,1e-05\r',
+    ],
+    ids=["own", "semicolons", "tabs", "another order"],
+)
+def test_rows_that_a_spreadsheet_has_written_anew_are_read(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(text.encode())
+    rows = runs.read_rows(path)
+    assert [row | {"train/loss": float(row["train/loss"])} for row in rows] == [
+        row | {"train/loss": float(row["train/loss"])} for row in ROWS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"", "no rows"),
+        (b"epoch;step\r\n", "no rows"),
+        (b"epoch,step\n1\n", "cut off or too long"),
+        (b"epoch,step\n1,2,3\n", "cut off or too long"),
+        (b"epoch,step\n1,2", "its last row is cut off"),
+        (b"\xff\xfee\x00p\x00", "decode"),
+    ],
+)
+def test_rows_that_are_none_are_refused(contents: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(contents)
+    with pytest.raises(ValueError, match=reason):
+        runs.read_rows(path)
+
+
+@pytest.mark.parametrize("home", ["/dev/null/home", None])
+def test_a_cache_below_a_home_that_cannot_be_used_is_named(
+    home: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if home:
+        monkeypatch.setenv("HOME", home)
+    else:  # as for a user of a container whom the system does not know
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(
+        OSError, match=r"thaw/images cannot be written to .*: set data.cache or HOME"
+    ):
+        runs.make_cache(runs.cache_folder("images"), "data.cache or HOME")
+    assert not list(tmp_path.iterdir())

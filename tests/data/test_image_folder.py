@@ -65,18 +65,115 @@ def test_a_flat_folder_has_one_class_and_hidden_names_are_passed_over(folder: Pa
 
 def test_given_splits_are_kept_and_share_their_classes(folder: Path) -> None:
     for number in range(12):
-        paint(folder / "train" / "b" / f"{number}.png", 1, number, 0)
+        paint(folder / "train" / "a" / f"{number}.png", 1, number, 0)
         paint(folder / "train" / "c" / f"{number}.png", 2, number, 0)
-        paint(folder / "test" / "a" / f"{number}.png", 10, number, 0)
+        paint(folder / "train" / "b" / f"{number}.png", 3, number, 0)
         paint(folder / "test" / "c" / f"{number}.png", 12, number, 0)
     (folder / "README").write_text("what else is there is not read")
     source = Source(folder, image_size=8)
     train, test = source.load()
-    assert source.num_classes == 3
-    assert colours(train) == {(c, n, 0) for c in (1, 2) for n in range(12)}
-    assert colours(test) == {(c, n, 0) for c in (10, 12) for n in range(12)}
-    assert set(train.labels.tolist()) == {1, 2}
-    assert set(test.labels.tolist()) == {0, 2}
+    assert source.class_names == ["a", "b", "c"]
+    assert colours(train) == {(c, n, 0) for c in (1, 2, 3) for n in range(12)}
+    assert colours(test) == {(12, n, 0) for n in range(12)}
+    assert set(train.labels.tolist()) == {0, 1, 2}
+    assert set(test.labels.tolist()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "left_out"),
+    [
+        ("Train", "Test", ""),
+        ("training", "testing", ""),
+        ("TRAIN", "val", ""),
+        ("train2017", "val2017", ""),
+        ("train_set", "Validation-Set", ""),
+        ("train", "test", "val"),
+        ("Training", "test", "valid"),
+        ("train", "test", "unlabelled"),
+    ],
+)
+def test_folders_called_nearly_train_and_test_are_the_splits(
+    train: str, test: str, left_out: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    numbers = {train: 1, test: 2} | ({left_out: 3} if left_out else {})
+    for name, number in numbers.items():
+        for class_name in ("cat", "dog")[: max(1, 3 - number)]:
+            paint(folder / name / class_name / "a.png", number, 0, 0)
+    source = Source(folder, image_size=8)
+    assert [colours(split) for split in source.load()] == [{(1, 0, 0)}, {(2, 0, 0)}]
+    assert source.class_names == ["cat", "dog"]
+    assert caplog.messages[0] == (
+        f"{folder}: 2 training images in {train}/, 1 test images in {test}/, 2 classes: "
+        "0 is cat (1 + 1), 1 is dog (1 + 0)"
+    )
+    not_read = [message for message in caplog.messages if "not read" in message]
+    assert not_read == ([f"{folder}: not read: {left_out}/"] if left_out else [])
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        (["Test/cat/a", "cat/a"], "holds Test/ but not train and test"),
+        (["val/cat/a", "test/cat/a"], "holds test/ and val/ but not train and test"),
+        (["train/a", "Train/a", "test/a"], "holds Train/ and test/ and train/, two for the same"),
+        (["train/cat/a", "train/dog/a", "test/a"], r"test holds images without .*/train folders"),
+        (["train/a", "test/cat/a"], r"train holds images without classes, .*/test folders"),
+        (["train/cat/a", "test/cat/a", "test/10/a", "test/9/a"], "has no image: 9, 10; take"),
+        (["train/cat/a", "train/dog/.a", "train/cow/", "test/cat/a"], "without an image: cow, dog"),
+        (["cat/a", "dog/b", "cow/"], "without an image: cow"),
+        (["pictures/train/cat/a", "pictures/test/cat/a"], "pictures holds test/ and train/, which"),
+        (
+            ["cat/Train/a", "cat/val/a", "dog/Train/a", "dog/val/a"],
+            "(cat|dog) holds Train/ and val/",
+        ),
+        (["train/train/cat/a", "test/test/cat/a"], "train in .*/train is called like a split"),
+        (["cat/a", "b"], "b lies beside the folders of classes"),
+    ],
+)
+def test_what_would_mix_splits_or_shift_classes_is_refused(
+    files: list[str], complaint: str, folder: Path
+) -> None:
+    for name in files:
+        if name.endswith("/"):
+            (folder / name).mkdir(parents=True)
+        else:
+            paint((folder / name).with_suffix(".png"), 1, 1, 1)
+            (folder / name).with_suffix(".png").rename(folder / name)
+    with pytest.raises(ValueError, match=complaint) as error:
+        Source(folder).load()
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_only_starts_like_a_split_is_a_class(folder: Path) -> None:
+    for name in ("trainer", "testament", "valley", "device"):
+        numbered(folder / name, 20)
+    assert Source(folder).num_classes == 4
+
+
+def test_numbers_are_sorted_by_their_value(folder: Path) -> None:
+    names = ["0", "2", "10", "class 2", "class 10", "1b", "07"]
+    for name in names:
+        numbered(folder / name, 12)
+    assert Source(folder).class_names == ["0", "1b", "2", "07", "10", "class 2", "class 10"]
+
+
+def test_a_file_of_both_splits_or_of_two_classes_through_a_link_is_named(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for split in ("train", "test"):
+        paint(folder / split / "cat" / "a.png", 1, 1, 1)
+        paint(folder / split / "dog" / "b.png", 2, 2, 2)
+    (folder / "train" / "cat" / "same.png").symlink_to(folder / "train" / "cat" / "a.png")
+    Source(folder).load()
+    assert not caplog.messages
+    (folder / "test" / "cat" / "both.png").symlink_to(folder / "train" / "cat" / "a.png")
+    (folder / "train" / "dogs").symlink_to(folder / "train" / "dog")
+    Source(folder).load()
+    (warning,) = caplog.messages
+    assert "in both splits or in two classes" in warning
+    assert "test/cat/both.png" in warning
+    assert "train/dogs/b.png" in warning
 
 
 def test_more_images_make_none_change_sides(folder: Path) -> None:

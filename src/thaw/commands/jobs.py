@@ -1,6 +1,7 @@
 """A job: what Hydra calls for a run, in this process or in one that a launcher has started."""
 
 import importlib
+import os
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -42,6 +43,9 @@ class Job:
         # Imported here so that --help and --cfg need neither torch nor Lightning.
         main = importlib.import_module(f"thaw.commands.{self.command}").main
         stopping.listen()
+        if HydraConfig.get().job.chdir:
+            # Relative paths start where the command was typed, not in the run's folder.
+            os.chdir(HydraConfig.get().runtime.cwd)
         try:
             return main(cfg)
         except stopping.Stopped as stop:

@@ -1,15 +1,18 @@
 """Where a run comes from: versions, git commit, machine. Needs neither torch nor Lightning."""
 
 import functools
+import logging
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger(__name__)
 PACKAGES = (
     "thaw",
     "torch",
@@ -45,29 +48,49 @@ def requirements() -> str:
     return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
 
 
+class _GitError(Exception):
+    """git is there but gives no answer; its text is what git says."""
+
+
 @functools.cache
 def git_state(checkout: Path) -> tuple[dict[str, Any] | None, bytes]:
     """The commit of a checkout, whether it was changed since, and the changes as a patch.
 
     New files in ``src`` and ``conf`` are among the changes. Asked again, the answer is the same,
-    for the code that a process runs is that of its start.
+    for the code that a process runs is that of its start. Where git refuses to answer, such as for
+    a folder of another owner, what it says is logged as a warning, once.
 
     Args:
         checkout: the root of its working tree; a repository around it is none of it.
 
     Returns:
-        ``{"commit": ..., "dirty": ...}``, None without git or a repository; and the patch.
+        ``{"commit": ..., "dirty": ...}``, None without git or a repository, ``dirty`` None where
+        git tells the commit alone; and the patch.
     """
-    lines = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").decode(errors="replace")
-    root, _, commit = lines.strip().partition("\n")
-    if not commit or Path(root).resolve() != checkout.resolve():
+    if not (checkout / ".git").exists() or shutil.which("git") is None:
         return None, b""
+    commit = None
+    try:
+        answer = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").decode(errors="replace")
+        root, _, commit = answer.strip().partition("\n")
+        if Path(root).resolve() != checkout.resolve():
+            raise _GitError(f"{root} is the working tree")
+        patch = _changes(checkout)
+    except _GitError as error:
+        missing = "the changes since" if commit else "the commit and the changes"
+        log.warning("%s of %s are not recorded, git says: %s", missing, checkout, error)
+        return ({"commit": commit, "dirty": None} if commit else None), b""
+    return {"commit": commit, "dirty": bool(patch)}, patch
+
+
+def _changes(checkout: Path) -> bytes:
+    """The patch from the commit to the working tree, new files in ``src`` and ``conf`` included."""
     plain = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--binary")
     patch = _git(checkout, *plain, "HEAD")
     new = _git(checkout, "ls-files", "--others", "--exclude-standard", "-z", "--", "src", "conf")
     for name in filter(None, new.split(b"\0")):
         patch += _git(checkout, *plain, "--no-index", "--", os.devnull, os.fsdecode(name))
-    return {"commit": commit, "dirty": bool(patch)}, patch
+    return patch
 
 
 def processor() -> str:
@@ -91,12 +114,19 @@ def tensorboard_command(logdir: Path) -> str:
 
 
 def _git(checkout: Path, *arguments: str) -> bytes:
-    """What git writes, as it is; nothing where there is no git, or no answer in time."""
+    """What git writes, as it is.
+
+    Raises:
+        _GitError: it failed, or there was no answer in time.
+    """
     try:
         result = subprocess.run(
             ["git", *arguments], cwd=checkout, capture_output=True, timeout=GIT_TIMEOUT_S
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return b""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _GitError(str(error)) from error
     # 1 is a difference; with an error there may be half an answer.
-    return result.stdout if result.returncode in (0, 1) else b""
+    if result.returncode not in (0, 1):
+        said = " ".join(result.stderr.decode(errors="replace").split())
+        raise _GitError(said or f"nothing, and ends with {result.returncode}")
+    return result.stdout

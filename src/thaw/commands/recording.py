@@ -3,7 +3,7 @@
 import json
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +25,23 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
+def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[Callable[[], None]]:
     """Keep run.json true, however the run ends.
 
-    A run that had begun before is left as it was where this command's input is refused.
+    What it yields is to be called when the input is accepted, before training begins. A run that
+    had begun before is left as it was where it is not, or where the first step is refused.
     """
     start = datetime.now(UTC)
     previous = runs.read_record(run_dir)
     had_begun = "dataset" in previous
+    before = {path: path.read_bytes() if path.is_file() else b"" for path in _origin(run_dir)}
+    accepted = False
+
+    def accept() -> None:
+        nonlocal accepted
+        record_origin(run_dir, cfg)
+        accepted = True
+
     changes: dict[str, Any] = {
         "status": "running",
         "host": platform.node(),
@@ -47,7 +56,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
             with as_input_errors():
                 record_origin(run_dir, cfg)
         write_summaries()
-        yield
+        yield accept
         status = "completed"
     except Stopped:
         status = "interrupted"
@@ -55,8 +64,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
     except InputError as problem:
         error = one_line(problem)
         _log_to_files(error)
-        if had_begun:
-            status, error = previous.get("status", status), previous.get("error")
+        accepted = False
         raise
     except runs.GoneError:
         raise
@@ -75,13 +83,25 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
             runs.SIGNAL: ended_by,
         }
         try:
-            runs.update_record(run_dir, {"status": status, "error": error} | changes)
+            if had_begun and not accepted:
+                for path, contents in before.items():
+                    runs.write_if_changed(path, contents)
+            else:
+                runs.update_record(run_dir, {"status": status, "error": error} | changes)
         except (runs.WriteError, runs.GoneError) as problem:
             # What ended the run is said first.
             if status == "completed":
                 raise
             if isinstance(problem, runs.WriteError):
                 log.exception("run.json could only be marked")
+
+
+def _origin(run_dir: Path) -> list[Path]:
+    """The files that :func:`record_origin` writes."""
+    names = (
+        runs.RECORD, runs.CONFIG, runs.HYDRA, runs.OVERRIDES, runs.GIT_DIFF, runs.REQUIREMENTS
+    )  # fmt: skip
+    return [run_dir / name for name in names]
 
 
 def record_origin(run_dir: Path, cfg: DictConfig) -> None:

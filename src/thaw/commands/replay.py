@@ -79,7 +79,7 @@ def stored_config(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"replay={run_dir}: no run there ({path} is missing)")
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored = yaml.safe_load(runs.read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(stored, dict):
@@ -90,6 +90,8 @@ def stored_config(run_dir: Path) -> dict[str, Any]:
 def changes_since(run_dir: Path, checkout: Path) -> Iterator[str]:
     """A line for the versions and one for the code, where a run's are not those of now."""
     record = runs.read_record(run_dir)
+    if not record:  # nothing is known of it
+        return
     now, then = versions(), record.get("versions") or {}
     differing = [
         f"{name} {then.get(name)} (now {now.get(name)})"
@@ -102,7 +104,8 @@ def changes_since(run_dir: Path, checkout: Path) -> Iterator[str]:
     stored_patch = run_dir / runs.GIT_DIFF
     commit, commit_then = (each.get("commit") for each in (git or {}, record.get("git") or {}))
     if commit != commit_then:
-        yield f"another commit than in {run_dir}: {commit_then} (now {commit})"
+        now_, then_ = commit or "unknown", commit_then or "unknown"
+        yield f"another commit than in {run_dir}: {then_} (now {now_})"
     elif patch != (stored_patch.read_bytes() if stored_patch.is_file() else b""):
         yield f"other uncommitted changes than in {stored_patch}"
 

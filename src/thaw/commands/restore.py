@@ -18,7 +18,7 @@ from thaw import runs
 from thaw.checks import check_choice
 from thaw.commands import classes
 from thaw.commands.errors import InputError
-from thaw.data.pixel_cache import read_image
+from thaw.data.pixel_cache import read_images
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restoration import check_size
 from thaw.metrics.suite import ScoreSuite
@@ -93,7 +93,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
         labels, whose = labels_of(experiment, cfg.split, cfg.num_samples), "their own labels"
     else:
         files = list(dict.fromkeys(find_files(cfg.images)))
-        images = torch.from_numpy(np.stack([read_image(path, image_shape) for path in files]))
+        images = torch.from_numpy(np.stack(list(read_images(files, image_shape))))
         what, labels, whose = "given images", None, ""
     if cfg.digit is not None:
         labels, whose = classes.asked(run, cfg, len(images)), f"digit={cfg.digit}"

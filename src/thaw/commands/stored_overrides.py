@@ -39,7 +39,7 @@ def _read(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes")
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        found = yaml.safe_load(runs.read_text(path)) or []
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):

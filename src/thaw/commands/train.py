@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from thaw import ranks, runs
 from thaw.checks import check_seed
 from thaw.commands import search
 from thaw.commands.app import CONF
+from thaw.commands.comparison import check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors, one_line
 from thaw.commands.locks import InUseError, locked
 from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import processor, tensorboard_command, versions
-from thaw.commands.recording import reason_to_skip, record_origin, recorded
+from thaw.commands.recording import reason_to_skip, recorded
 from thaw.commands.replay import changes_since
 from thaw.diffusion.restoration import Restoration
 from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
@@ -32,10 +33,10 @@ from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
 from thaw.training.callbacks.restoration import Restorations
-from thaw.training.callbacks.run_files import RunFiles
+from thaw.training.callbacks.run_files import RunFiles, read_metrics
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
-from thaw.training.checkpoint_files import CheckpointFiles, newest_good
+from thaw.training.checkpoint_files import CheckpointFiles, newest_good, read_checkpoint
 from thaw.training.compatibility import check_fits
 from thaw.training.estimate import final_estimate, warn_of_misfit
 from thaw.training.experiment import (
@@ -76,11 +77,13 @@ def main(cfg: DictConfig) -> float | None:
             with as_input_errors():
                 reason = reason_to_skip(cfg, run_dir, is_sweep)
             if reason is None:
-                with recorded(run_dir, cfg):
-                    _train(cfg, run_dir)
+                with recorded(run_dir, cfg) as accepted:
+                    _train(cfg, run_dir, accepted)
                     _say_where(run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)
+                with as_input_errors():
+                    check_same(cfg, run_dir)
     except InUseError as error:
         if not is_sweep:
             raise
@@ -88,13 +91,12 @@ def main(cfg: DictConfig) -> float | None:
     return search.result(cfg, run_dir)
 
 
-def _train(cfg: DictConfig, run_dir: Path) -> None:
+def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None = None) -> None:
     """From the checkpoint, if there is one, to the last score."""
     with as_input_errors():
         experiment, trainer, checkpoint = ready(cfg, run_dir)
-        if trainer.is_global_zero:
-            record_origin(run_dir, cfg)
-    _warn_of_other_data(cfg, run_dir)
+        if accepted is not None:
+            accepted()
     place = (trainer.global_rank, trainer.world_size)
     with together(trainer, HydraConfig.get().overrides.task, run_dir):
         start = time.perf_counter()
@@ -120,10 +122,8 @@ def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path 
     _warn_of_what_has_no_effect(cfg)
     checkpoint = _checkpoint_to_resume(cfg, run_dir)
     pl.seed_everything(cfg.seed, verbose=False)
-    experiment, trainer = prepare(cfg, run_dir, choices)
+    experiment, trainer = prepare(cfg, run_dir, choices, checkpoint)
     warn_of_misfit(experiment)
-    if checkpoint is not None:
-        check_fits(checkpoint, experiment.module)
     return experiment, trainer, checkpoint
 
 
@@ -133,6 +133,7 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
     Raises:
         InputError: it failed before the end of the very first step: nothing was trained.
     """
+    steps_before = read_checkpoint(checkpoint).get("global_step", 0) if checkpoint else 0
     try:
         trainer.fit(
             experiment.module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True
@@ -140,15 +141,21 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
     except OSError:
         raise
     except Exception as error:
-        if trainer.fit_loop.epoch_loop.batch_progress.total.completed:
+        # Those of the checkpoint count as completed.
+        batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed
+        if trainer.global_step > steps_before or (checkpoint is None and batches):
             raise
         raise InputError(f"the first step fails: {one_line(error)}") from error
 
 
 def prepare(
-    cfg: DictConfig, run_dir: Path, choices: Mapping[str, str]
+    cfg: DictConfig, run_dir: Path, choices: Mapping[str, str], checkpoint: Path | None = None
 ) -> tuple[Experiment, pl.Trainer]:
-    """Everything that can fail before the first step: objects, data, reference, trainer."""
+    """Everything that can fail before the first step: objects, data, reference, trainer.
+
+    Raises:
+        ValueError: a part of it fails, or does not fit the checkpoint to go on from.
+    """
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
     experiment = build(cfg, provenance)
     data, suite = experiment.data, experiment.suite
@@ -161,11 +168,15 @@ def prepare(
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)
     restorer.fit_labels(data.train_labels)
+    provenance["dataset"] = data.identity
+    if checkpoint is not None and (earlier := check_fits(checkpoint, experiment.module)):
+        provenance["dataset"]["earlier"] = earlier
+    warn_of_other_data(cfg, data.identity)
     fit_prior(experiment)
     if suite is not None and suite.reference is None:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
-    provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
+    provenance["encoder"] = encoder
     trainer = _make_trainer(cfg, run_dir, experiment, choices)
     # Lightning would do so after loading a checkpoint, whose doubles it would round.
     trainer.precision_plugin.convert_module(experiment.module)
@@ -257,13 +268,6 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
     return choices
 
 
-def _warn_of_other_data(cfg: DictConfig, run_dir: Path) -> None:
-    if cfg.replay is not None:
-        then, now = (runs.read_record(each).get("dataset") for each in (Path(cfg.replay), run_dir))
-        if then != now:
-            log.warning("other data than in %s: %s (now %s)", cfg.replay, then, now)
-
-
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
     if cfg.resume not in RESUME:
         raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
@@ -282,7 +286,10 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
         raise InputError(
             f"{path} holds {had} of the weights: go on with the same ema=, or resume=never"
         )
+    read_metrics(run_dir)
     log.info("continuing from %s", path)
+    for line in changes_since(run_dir, CONF.parent):
+        log.warning("%s", line)
     return path
 
 

@@ -1,7 +1,11 @@
 """Any folder of images: which files it holds, their classes, and which of them are for testing."""
 
+import logging
 import os
-from collections.abc import Iterator
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -12,29 +16,37 @@ from torch import Tensor
 from thaw.checks import check_between, check_whole, shown
 from thaw.data.pixel_cache import cache_folder, cached_pixels
 from thaw.data.sources import ImageSet, Source, data_root
+from thaw.data.splits import check_not_within, given_splits, split_of, subfolders
 from thaw.seeding import derive_seed
 
-SPLITS = ("train", "test")
+log = logging.getLogger(__name__)
+MAX_NAMED = 10
 CHANNELS = (1, 3)
 LARGEST_SIZE = 4096
 
 
 class Listed(NamedTuple):
-    """A file: its place in the shuffled order, in [0, 1), and its class ("" without classes)."""
+    """A file: its place in the shuffled order, in [0, 1), and its class ("" without classes).
+
+    ``identity`` is the same for two links to one file.
+    """
 
     place: float
     path: Path
     class_name: str
+    identity: tuple[int, int]
 
 
 class ImageFolder(Source):
     """The images in a folder and in its subfolders, resized, cropped and kept in one file.
 
-    Where the folder holds ``train/`` and ``test/``, they are the two splits and all that is read.
-    Else an image is a test image where the hash of its path inside the folder, a number in [0, 1),
-    is below ``test_share``: more images make none change sides. The first subfolder on an image's
-    path is its class, classes are numbered by name; without subfolders all images are of class 0.
-    Names that start with a dot are passed over.
+    Where the folder holds ``train/`` and ``test/``, or folders called nearly so (see
+    :mod:`thaw.data.splits`), they are the two splits and all that is read. Else an image is a test
+    image where the hash of its path inside the folder, a number in [0, 1), is below
+    ``test_share``: more images make none change sides. The first subfolder on an image's path is
+    its class; without subfolders all images are of class 0. Classes are numbered by name, numbers
+    in a name by their value, so that 2 comes before 10. Names that start with a dot are passed
+    over.
     """
 
     name = "image_folder"
@@ -86,6 +98,7 @@ class ImageFolder(Source):
             OSError: the file of pixels cannot be written.
         """
         train, test = self._splits
+        self._say(train, test)
         pixels = cached_pixels(
             [file.path for file in (*train, *test)], self.root, self.image_shape, self.cache
         )
@@ -99,29 +112,32 @@ class ImageFolder(Source):
     @property
     def num_classes(self) -> int:
         """How many classes the folder's images have; the folder is listed, no image is read."""
-        return len(self._classes)
+        return len(self.class_names)
 
     @cached_property
-    def _classes(self) -> list[str]:
-        return sorted({file.class_name for split in self._splits for file in split})
+    def class_names(self) -> list[str]:
+        """The folder of each class, by its number; "" where there are no classes."""
+        names = {file.class_name for split in self._splits for file in split}
+        return sorted(names, key=_with_numbers)
 
     def _labels(self, files: list[Listed]) -> Tensor:
-        numbers = {class_name: number for number, class_name in enumerate(self._classes)}
+        numbers = {class_name: number for number, class_name in enumerate(self.class_names)}
         return torch.tensor([numbers[file.class_name] for file in files])
+
+    @cached_property
+    def _given(self) -> dict[str, Path]:
+        return given_splits(self.root) if self.root.is_dir() else {}
 
     @cached_property
     def _splits(self) -> tuple[list[Listed], list[Listed]]:
         """The training and the test files, shuffled."""
-        given = [split for split in SPLITS if (self.root / split).is_dir()]
-        if len(given) == 1:
-            raise ValueError(
-                f"{self.root} holds {given[0]}/ but not {' and '.join(SPLITS)}: add the other, "
-                f"or read {given[0]}/ alone with data.folder={self.root / given[0]}"
-            )
-        if given:
-            train, test = (self._list_images(self.root / split) for split in SPLITS)
+        if self._given:
+            train, test = (self._list_images(self._given[split]) for split in ("train", "test"))
+            self._check_alike(train, test)
+            _check_none_empty(self._given["train"], train)
             return train, test
         files = self._list_images(self.root)
+        _check_none_empty(self.root, files)
         train = [file for file in files if file.place >= self.test_share]
         test = [file for file in files if file.place < self.test_share]
         if not train or not test:
@@ -132,6 +148,41 @@ class ImageFolder(Source):
             )
         return train, test
 
+    def _check_alike(self, train: Sequence[Listed], test: Sequence[Listed]) -> None:
+        """Refuse classes in one split alone, but that test images of one may be missing."""
+        known, tested = ({file.class_name for file in files} for files in (train, test))
+        if (known == {""}) != (tested == {""}):
+            flat, other = ("train", "test") if known == {""} else ("test", "train")
+            raise ValueError(
+                f"{self._given[flat]} holds images without classes, {self._given[other]} folders "
+                "of classes: make them alike"
+            )
+        if unknown := tested - known:
+            names = sorted(unknown, key=_with_numbers)
+            raise ValueError(
+                f"{self._given['test']} holds classes of which {self._given['train']} has no "
+                f"image: {_enumerated(names)}; take them out, or add some"
+            )
+
+    def _say(self, train: Sequence[Listed], test: Sequence[Listed]) -> None:
+        """Log what there is in the folder, and what is there twice."""
+        places = [f" in {path.name}/" for path in self._given.values()] or ["", ""]
+        counts = [Counter(file.class_name for file in files) for files in (train, test)]
+        names = "" if self.class_names == [""] else _enumerated([
+            f"{number} is {name} ({counts[0][name]} + {counts[1][name]})"
+            for number, name in enumerate(self.class_names)
+        ])  # fmt: skip
+        log.info(
+            "%s: %d training images%s, %d test images%s, %s",
+            self.root, len(train), places[0], len(test), places[1],
+            f"{self.num_classes} classes: {names}" if names else "no classes",
+        )  # fmt: skip
+        used = self._given.values()
+        left_out = [f"{path.name}/" for path in subfolders(self.root) if path not in used]
+        if used and left_out:
+            log.warning("%s: not read: %s", self.root, _enumerated(left_out))
+        _warn_of_links(train, test)
+
     def _list_images(self, folder: Path) -> list[Listed]:
         """Every file in and below ``folder``, shuffled."""
         if not folder.is_dir():
@@ -139,31 +190,104 @@ class ImageFolder(Source):
                 f"no folder {folder}: set data.root, or data.folder inside it, to one of images"
             )
         paths = list(_files(folder))
-        odd = [path for path in paths if not path.is_file()]
+        stats = {path: _stat(path) for path in paths}
+        odd = sorted(path for path, found in stats.items() if found is None)
         if odd:
-            raise ValueError(f"{min(odd)} is no file that can be read: take it out of the folder")
+            raise ValueError(
+                f"{_enumerated(odd)} is no file that can be read: take it out of the folder"
+            )
         if not paths:
             raise FileNotFoundError(f"no image in {folder}")
-        loose = [path for path in paths if path.parent == folder]
-        if loose and len(loose) < len(paths):
-            raise ValueError(
-                f"{min(loose)} lies beside the folders of classes: put it into one, or take it out"
-            )
-        return sorted(self._listed(path, folder) for path in paths)
+        files = [self._listed(path, folder, found) for path, found in stats.items() if found]
+        _check_classes(folder, files)
+        return sorted(files)
 
-    def _listed(self, path: Path, folder: Path) -> Listed:
+    def _listed(self, path: Path, folder: Path, found: os.stat_result) -> Listed:
         place = derive_seed(0, path.relative_to(self.root).as_posix()) / 2**63
         class_name = "" if path.parent == folder else path.relative_to(folder).parts[0]
-        return Listed(place, path, class_name)
+        return Listed(place, path, class_name, (found.st_dev, found.st_ino))
+
+
+def _check_classes(folder: Path, files: Sequence[Listed]) -> None:
+    """Refuse images beside the folders of classes, and folders that are no classes.
+
+    Raises:
+        ValueError: naming them.
+    """
+    names = {file.class_name for file in files}
+    if names == {""}:
+        return
+    if "" in names:
+        loose = min(file.path for file in files if not file.class_name)
+        raise ValueError(
+            f"{loose} lies beside the folders of classes: put it into one, or take it out"
+        )
+    if all(map(split_of, names)):
+        raise ValueError(
+            f"{_enumerated(sorted(names))} in {folder} is called like a split, and would be a "
+            f"class: read it alone with data.folder={folder / min(names)}, or give it another name"
+        )
+
+
+def _check_none_empty(folder: Path, files: Sequence[Listed]) -> None:
+    """Refuse folders of classes without an image: the classes after it would be others.
+
+    Raises:
+        ValueError: naming them.
+    """
+    names = {file.class_name for file in files}
+    empty = [path.name for path in subfolders(folder) if path.name not in names]
+    if empty and names != {""}:
+        raise ValueError(
+            f"{folder} holds folders of classes without an image: {_enumerated(empty)}; take them "
+            "out, or put some in"
+        )
+
+
+def _warn_of_links(train: Sequence[Listed], test: Sequence[Listed]) -> None:
+    """Warn where one file is to be trained and tested on, or of two classes, through links."""
+    first: dict[tuple[int, int], tuple[str, Listed]] = {}
+    double = []
+    for split, files in (("train", train), ("test", test)):
+        for file in files:
+            known_split, known = first.setdefault(file.identity, (split, file))
+            if file.identity[1] and (known_split, known.class_name) != (split, file.class_name):
+                double.append(f"{known.path} and {file.path}")
+    if double:
+        log.warning(
+            "the same file, linked, in both splits or in two classes: %s", _enumerated(double)
+        )
+
+
+def _with_numbers(name: str) -> tuple[list[str | int], str]:
+    """The key to sort names by: each number in one counts by its value."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)], name
+
+
+def _enumerated(names: Sequence[object]) -> str:
+    """The first ten, and how many more there are."""
+    more = len(names) - MAX_NAMED
+    return ", ".join(map(str, names[:MAX_NAMED])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """What the system says of a file; None where it is none, or a link that leads nowhere."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def _files(folder: Path) -> Iterator[Path]:
     # Linked folders too: a folder of images is often put together from links.
-    for parent, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in subfolders:
+    for parent, inner, names in os.walk(folder, onerror=_raise, followlinks=True):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        for name in inner:
             if Path(parent).resolve().is_relative_to(Path(parent, name).resolve()):
                 raise ValueError(f"{Path(parent, name)} is a link to a folder that it lies in")
+        check_not_within(Path(parent), inner)
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 

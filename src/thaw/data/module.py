@@ -1,8 +1,10 @@
 """The data module: a source's images, split, checked and handed out in batches on the device."""
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -10,11 +12,13 @@ from torch import Tensor
 
 from thaw.checks import check_seed, check_whole, shown
 from thaw.data.augment import Augmentation
+from thaw.data.identity import changes
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
 from thaw.pixels import PixelRange
 from thaw.seeding import generator
 
+log = logging.getLogger(__name__)
 HOLD_OUT_SEED = 0
 SHARE_OF_DEVICE = 0.5
 
@@ -80,11 +84,28 @@ class ImageDataModule(pl.LightningDataModule):
         self.seed = seed
         self.augment = None if augment is None else Augmentation(augment, source.image_shape)
         self._is_set_up = False
+        self._expected: Any = None
+        self._expected_by: object = None
 
     @property
     def num_classes(self) -> int:
         """Of the source's labels, which count from 0."""
         return self.source.num_classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """The name of each class by its number, which stands for it where a source has no names."""
+        names = getattr(self.source, "class_names", None) or range(self.num_classes)
+        return list(map(str, names))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """After ``setup()``, what tells these data from others: plain containers."""
+        return {"name": self.name, "checksum": self.checksum, "classes": self.class_names}
+
+    def expect(self, identity: Any, whose: object) -> None:
+        """Have ``setup()`` warn where the data are not those of an earlier ``identity``."""
+        self._expected, self._expected_by = identity, whose
 
     def prepare_data(self) -> None:
         """Load in one process first: with DDP, only that one may have to download."""
@@ -101,6 +122,8 @@ class ImageDataModule(pl.LightningDataModule):
             return
         train, test = self.source.load()
         self.checksum = _checksum(train, test)
+        if words := changes(self._expected, self.identity):
+            log.warning("other data than that of %s: %s", self._expected_by, words)
         train, held_out = self._hold_out(train)
         self._check_batch_size(len(train.labels))
         val = held_out if self.val_size else test

@@ -18,10 +18,15 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
+from thaw import runs
+
 log = logging.getLogger(__name__)
 
 VERSION = 1
 AT_ONCE = 1024
+MAX_NAMED = 10
+# Of half the largest size that is read, Pillow warns.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def cached_pixels(
@@ -34,7 +39,7 @@ def cached_pixels(
     memory has no room for.
 
     Raises:
-        ValueError: one of the files is no image that can be read; one line that names it.
+        ValueError: files are no images that can be read; one line that names them.
         OSError: the file cannot be written.
     """
     path = cache / f"{root.name}-{_key(paths, root, image_shape)}.uint8"
@@ -57,8 +62,7 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 def cache_folder() -> Path:
     """Where pixels are kept between runs; whatever is in it may be deleted at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "thaw" / "images"
+    return runs.cache_folder("images")
 
 
 def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -> str:
@@ -72,27 +76,46 @@ def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -
 
 def _write(paths: Sequence[Path], path: Path, image_shape: tuple[int, int, int]) -> None:
     """Write every image's pixels, one after the other; the file appears only once it is whole."""
+    runs.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
     log.info("reading %d images, once, into %s", len(paths), path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
         unfinished = Path(folder, path.name)
         # Not through a mapping: on a full disk that kills the process without a word.
         with unfinished.open("wb") as file:
-            for pixels in tqdm(
-                _read_all(paths, image_shape), "images", len(paths), unit="image", disable=None
-            ):
+            read = read_images(paths, image_shape)
+            for pixels in tqdm(read, "images", len(paths), unit="image", disable=None):
                 file.write(pixels.tobytes())
         os.replace(unfinished, path)
 
 
-def _read_all(
+def read_images(
     paths: Sequence[Path], image_shape: tuple[int, int, int]
 ) -> Iterator[NDArray[np.uint8]]:
-    """The images in order, several decoded at a time, a bounded number held."""
+    """The images in order, several decoded at a time, a bounded number held.
+
+    Raises:
+        ValueError: after all of them, naming the first ten that cannot be read; see
+            :func:`read_image`.
+    """
+    problems: list[str] = []
     with ThreadPoolExecutor() as threads:
         for start in range(0, len(paths), AT_ONCE):
             part = paths[start : start + AT_ONCE]
-            yield from threads.map(lambda path: read_image(path, image_shape), part)
+            for result in threads.map(lambda path: _tried(path, image_shape), part):
+                if isinstance(result, str):
+                    problems.append(result)
+                else:
+                    yield result
+    if problems:
+        all_ = f"{len(problems):,} of {len(paths):,} files cannot be read, among them: "
+        raise ValueError((all_ if problems[1:] else "") + "; ".join(problems[:MAX_NAMED]))
+
+
+def _tried(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint8] | str:
+    try:
+        return read_image(path, image_shape)
+    except ValueError as error:
+        return str(error)
 
 
 def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -105,13 +128,19 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
         image_shape: (C, H, W), C 1 (luma) or 3 (RGB).
 
     Raises:
-        ValueError: it is damaged, no image, or of more than 8 bits a channel.
+        ValueError: it is damaged, no image, too large, or of more than 8 bits a channel.
     """
     channels, height, width = image_shape
     try:
         with Image.open(path, formats=_formats()) as stored:
             image = _plain(ImageOps.exif_transpose(stored), "L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    except Image.DecompressionBombError as error:
+        size = str(error).partition(",")[0]  # what follows suspects a bomb
+        raise ValueError(
+            f"{path} is no image that can be read ({size}): scale it down or take it out of the "
+            "folder"
+        ) from error
     # Pillow's decoders raise nearly anything on a damaged file.
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__

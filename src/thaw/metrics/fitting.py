@@ -2,13 +2,13 @@
 
 import hashlib
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from thaw import runs
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fid import moments
 from thaw.metrics.kid import within_mean
@@ -109,11 +109,14 @@ def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor
     if path.is_file():
         return Reference.load(path)
     reference = fit_reference(encoder, train_images, test_images)
-    reference.save(path)
+    try:
+        runs.make_cache(path.parent, "XDG_CACHE_HOME or HOME")
+        reference.save(path)
+    except OSError as error:
+        log.warning("the reference is not kept for other runs: %s", error)
     return reference
 
 
 def cache_folder() -> Path:
     """Where fitted references are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "thaw" / "references"
+    return runs.cache_folder("references")

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import torch
 from torch import Tensor, nn
 
+from thaw import runs
 from thaw.checks import check_text
 from thaw.metrics.encoders import Encoder
 
@@ -114,6 +115,7 @@ def _downloaded() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if path.is_file():
         return path
+    runs.make_cache(path.parent, "TORCH_HOME or HOME")
     log.info("downloading %s to %s", URL, path)
     try:
         with urlopen(URL, timeout=TIMEOUT_SECONDS) as response:
@@ -126,7 +128,6 @@ def _downloaded() -> Path:
         ) from error
     if not hashlib.sha256(weights).hexdigest().startswith(DIGEST):
         raise ValueError(f"what {URL} sent is not {FILE}: set metrics.weights_path to a copy")
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_bytes(weights)
     unfinished.replace(path)

@@ -1,7 +1,5 @@
 """Runs as a report sees them: plain data read from their directories, nothing instantiated."""
 
-import csv
-import io
 import logging
 import math
 import re
@@ -116,8 +114,8 @@ def read_run(directory: Path) -> FinishedRun:
         run.problems.append("no metrics.csv: no epoch was finished")
         return run
     try:
-        run.epochs = _read_epochs(path)
-    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+        run.epochs = [_numbers(row) for row in runs.read_rows(path)]
+    except ValueError as error:
         run.problems.append(f"metrics.csv is damaged: {error}")
     return run
 
@@ -238,31 +236,19 @@ def read_alpha_bar(run: FinishedRun) -> Tensor | None:
     if not path.is_file():
         return None
     try:
-        values = [float(row["alpha_t"]) for row in csv.DictReader(io.StringIO(_text(path)))]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        values = [float(row["alpha_t"]) for row in runs.read_rows(path)]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{path.name} cannot be read: {error!r}") from error
     if len(values) < 2 or not all(0 <= value <= 1 for value in values):
         raise ValueError(f"{path.name} does not hold a table of alpha_t from 0 to 1")
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _read_epochs(path: Path) -> list[dict[str, float]]:
-    text = _text(path)
-    rows = [_numbers(row) for row in csv.DictReader(io.StringIO(text))]
-    if not rows:
-        raise ValueError("it has no rows")
-    if not text.endswith("\n"):
-        raise ValueError("its last row is cut off")
-    return rows
-
-
-def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
-    if None in row or None in row.values():  # what DictReader makes of too many cells or too few
-        raise ValueError("a row is cut off or too long")
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
     found = {}
     for name, text in row.items():
         try:
-            found[str(name)] = _drawable(float(text))
+            found[name] = _drawable(float(text))
         except ValueError:  # a name, such as the sampler's, or an empty cell
             continue
     if not 0 <= found.get("epoch", -1) <= MAX_EPOCH:
@@ -277,12 +263,6 @@ def _drawable(value: float) -> float:
     if abs(value) > MOST:
         return math.copysign(math.inf, value)
     return 0.0 if abs(value) < LEAST else value
-
-
-def _text(path: Path) -> str:
-    if path.stat().st_size > runs.MAX_TEXT_BYTES:
-        raise ValueError(f"it has more than {runs.MAX_TEXT_BYTES:,} bytes")
-    return path.read_text(encoding="utf-8")
 
 
 def tidied(value: Any, depth: int = 0) -> Any:

@@ -101,7 +101,9 @@ def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
             yield key.replace("_", " "), str(record[key])
     for name, entries in (("data", record.get("dataset")), ("git", record.get("git"))):
         if isinstance(entries, Mapping):
-            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in entries.items())
+            # Of classes there may be a thousand.
+            shown = [(key, value) for key, value in entries.items() if key != "classes"]
+            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown)
     versions = record.get("versions")
     if isinstance(versions, Mapping):
         yield from ((str(name), _plain(version)) for name, version in versions.items())

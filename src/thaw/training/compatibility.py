@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from thaw import __version__
+from thaw.data.identity import changes, class_changes
 from thaw.training.checkpoint_files import read_checkpoint, written_by
 from thaw.training.module import DiffusionModule
 
@@ -38,16 +39,22 @@ FREE = (
 MAX_NAMED = 3
 
 
-def check_fits(path: Path, module: DiffusionModule) -> None:
+def check_fits(path: Path, module: DiffusionModule) -> list[dict[str, Any]]:
     """Refuse to go on from a checkpoint of another model; warn where other settings differ.
 
+    Other classes are refused too, other images warned of.
+
+    Returns:
+        The data of the epochs before, where they were others: their identities, each with the
+        ``epochs`` after which it was left.
+
     Raises:
-        ValueError: naming the keys of the configuration and the tensors that differ.
+        ValueError: naming the keys of the configuration, the tensors or the classes that differ.
     """
     contents = read_checkpoint(path)
     stored, current = contents["thaw"].get("config") or {}, module.provenance["config"]
-    changes = differing(stored, current)
-    kept = {key: value for key, value in changes.items() if not key.startswith(FREE)}
+    changed = differing(stored, current)
+    kept = {key: value for key, value in changed.items() if not key.startswith(FREE)}
     tensors = differing_tensors(contents["state_dict"], module.state_dict())
     classes = [key for key in kept if key.removesuffix("._target_") in STATEFUL]
     if tensors or classes:
@@ -57,6 +64,26 @@ def check_fits(path: Path, module: DiffusionModule) -> None:
         )
     if kept:
         log.warning("going on from %s with other settings: %s", path.name, _listed(kept))
+    return _earlier_data(path, contents, module.provenance.get("dataset"))
+
+
+def _earlier_data(
+    path: Path, contents: Mapping[str, Any], now: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    then = contents["thaw"].get("dataset")
+    if now is None or not isinstance(then, dict):
+        return []
+    if classes := class_changes(then, now):
+        raise ValueError(
+            f"{path} was trained on other classes: {classes}; go on with those, or start again "
+            "with resume=never"
+        )
+    earlier = list(then.get("earlier") or [])
+    if words := changes(then, now):
+        log.warning("going on from %s with other data: %s", path.name, words)
+        left = {key: value for key, value in then.items() if key != "earlier"}
+        earlier.append(left | {"epochs": int(contents["epoch"]) + 1})
+    return earlier
 
 
 def differing(stored: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, str]:

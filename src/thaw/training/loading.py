@@ -124,6 +124,7 @@ def _build(
         reason = " ".join(str(cause).split()) or type(cause).__name__
         raise ValueError(f"{path}{versions_in_words(contents)}: {reason}") from error
     experiment.data.source.may_fetch = data_root is not None
+    experiment.data.expect(contents["thaw"].get("dataset"), path)
     return experiment
 
 

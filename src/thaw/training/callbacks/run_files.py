@@ -20,6 +20,30 @@ log = logging.getLogger(__name__)
 FIRST = ("epoch", "step", "train/", "val/loss")
 
 
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.csv by their epoch, whole numbers in ``epoch`` and ``step``.
+
+    Empty where there is no such file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    path = run_dir / runs.METRICS
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in runs.read_rows(path):
+            rows.append(row | {key: int(float(row[key])) for key in ("epoch", "step")})
+            float(row["train/loss"])
+    except (ValueError, KeyError, OverflowError) as error:
+        reason = f"no column {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{path} is damaged: {reason}; put it right, or move it away to go on without it"
+        ) from error
+    return sorted(rows, key=lambda row: int(row["epoch"]))
+
+
 class RunFiles(Checkpoint):
     """Writes metrics.csv whole after every epoch; on resume, rows after the checkpoint go.
 
@@ -40,10 +64,9 @@ class RunFiles(Checkpoint):
         self.before: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            self.rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+        if trainer.current_epoch:  # what a run that starts afresh finds there is of no use to it
+            rows = read_metrics(self.run_dir)
+            self.rows = [row for row in rows if row["epoch"] <= trainer.current_epoch]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.epoch_start = time.perf_counter()
