@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from thaw.commands.keys import in_place_of_hydras
 from thaw.runs import WriteError
 from thaw.stopping import Stopped
 
@@ -38,7 +39,9 @@ def as_input_errors() -> Iterator[None]:
         raise InputError(one_line(error)) from error
 
 
-def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, str]:
+def outcome(
+    error: BaseException, arguments: Sequence[str] = (), command: str = "train"
+) -> tuple[int, str]:
     """The exit code that a command with these arguments ends with, and the line that says why."""
     if isinstance(error, Stopped):
         return error.exit_code, str(error)
@@ -46,6 +49,8 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
     if isinstance(error, InputError | OmegaConfBaseException):
         return 2, line
     if isinstance(error, HydraException):
+        if instead := in_place_of_hydras(error, command):
+            return 2, instead
         keys = [argument.lstrip("+~").partition("=")[0] for argument in arguments]
         is_named = any(key in line for key in keys)
         return 2, line if is_named or not keys else f"{line} {_given(arguments)}"

@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from thaw.commands.errors import InputError
+from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
 from thaw.training.loading import LoadedRun, load_run
@@ -20,6 +21,7 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
         InputError: none could be loaded, or there is no such device.
         ValueError: compile=true, and nothing can be compiled here.
     """
+    check_read(cfg)
     where = device(cfg.device)
     directories = selected_runs(cfg)
     loaded = []

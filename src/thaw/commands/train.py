@@ -20,6 +20,7 @@ from thaw.checks import check_seed
 from thaw.commands import search
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.keys import check_read
 from thaw.commands.locks import InUseError, locked
 from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import processor, tensorboard_command, versions
@@ -103,6 +104,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> None:
 
 def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path | None]:
     """What the first step needs: objects, data, trainer, and the checkpoint to go on from."""
+    check_read(cfg)
     choices = _choices(cfg)
     check_parts(cfg)
     check_seed("seed", cfg.seed)
