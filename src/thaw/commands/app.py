@@ -1,14 +1,20 @@
 """Runs a command under Hydra: prepares its arguments, and turns errors into one line and a code."""
 
+import logging
 import os
+import select
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import hydra
+from hydra.errors import MissingConfigException
 
 from thaw.commands import config, replay
-from thaw.commands.arguments import prepare_arguments
-from thaw.commands.errors import Escaped, outcome
+from thaw.commands.arguments import folders_of, prepare_arguments, resumed
+from thaw.commands.errors import Escaped, InputError, one_line, outcome
 from thaw.commands.jobs import Job
 from thaw.commands.sweeps import print_summary
 from thaw.stopping import Stopped, listen
@@ -25,12 +31,14 @@ def run(command: str) -> NoReturn:
     config.register()
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
+    logging.raiseExceptions = False  # on a full disk, or where nobody reads, once a line
     listen()
     try:
-        try:
-            _run_hydra(command)
-        finally:
-            print_summary()
+        with _written():
+            try:
+                _run_hydra(command)
+            finally:
+                print_summary()
     except (Exception, Stopped) as error:
         if show_traceback and not isinstance(error, Stopped):
             raise
@@ -39,14 +47,40 @@ def run(command: str) -> NoReturn:
 
 
 def _run_hydra(command: str) -> None:
-    sys.argv[1:] = prepare_arguments(sys.argv[1:], command)
+    given = sys.argv[1:]
+    sys.argv[1:] = prepare_arguments(given, command)
     stored = replay.replayed(sys.argv[1:]) if command == "train" else None
     name = replay.compose_from(stored, sys.argv[1:], CONF) if stored else command
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
     try:
         main(Job(command))()
+    except MissingConfigException as error:
+        run_dir = resumed(given) if command == "train" else None
+        if run_dir is not None and (folders := folders_of(run_dir)):
+            raise InputError(
+                f"{one_line(error)}; {run_dir} was started with {' '.join(folders)}: give it too"
+            ) from None
+        raise
     except Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Have all that was printed read; where nobody reads it, as after ``| head``, end quietly."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        out = sys.stdout.fileno()
+        poll = select.poll()
+        poll.register(out, 0)
+        if not any(event & select.POLLERR for _, event in poll.poll(0)):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out)  # or it would be tried again at the exit
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _exit(code: int, line: str) -> NoReturn:

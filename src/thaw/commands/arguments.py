@@ -7,12 +7,14 @@ from os.path import exists
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Sweep
 from hydra.errors import HydraException
 
+from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.stored_overrides import stored_overrides
@@ -31,6 +33,7 @@ TEXT_IN_GROUPS = (
 )
 # Paths, of which there may be a list.
 TEXT_OR_LIST = ("runs", "images")
+PLAIN = r"[\w./*?~@:+-]*"
 # A value of a sweep: quoted, or without a comma that is not within brackets.
 QUOTED = r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 VALUE = re.compile(
@@ -79,6 +82,21 @@ def resumed(overrides: Sequence[str]) -> Path | None:
     return Path(str(_value(_readable(f"resume={given[-1]}", {"resume"}))))
 
 
+def folders_of(run_dir: Path) -> list[str]:
+    """The arguments by which a run found configuration outside of conf/, as its files say."""
+    try:
+        stored = yaml.safe_load((run_dir / runs.HYDRA).read_text(encoding="utf-8"))
+        sources = [
+            (str(source["provider"]), str(source["path"]))
+            for source in stored["hydra"]["runtime"]["config_sources"]
+        ]
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, RecursionError):
+        return []
+    own = [f"--config-dir={path}" for provider, path in sources if provider == "command-line"]
+    places = [f"file://{path}" for provider, path in sources if "searchpath in command" in provider]
+    return [*own, *([f"hydra.searchpath=[{','.join(places)}]"] if places else [])]
+
+
 def text_keys(command: str) -> set[str]:
     """The keys of a command that hold text, such as a path or a name."""
     schema = config.text_keys(config.SCHEMAS[command])
@@ -115,7 +133,13 @@ def _resume_overrides(run_dir: Path, overrides: Sequence[str]) -> list[str]:
     lists = [override for override in overrides if override.startswith("trusted=")]
     trusted = re.findall(r"[\w.]+", lists[-1].removeprefix("trusted=")) if lists else []
     changes = [override for override in overrides if not override.startswith("resume=")]
-    return [*stored_overrides(run_dir, trusted), *changes, f"hydra.run.dir={run_dir}"]
+    # What was wished and trusted then is no wish of now.
+    stored = [
+        override
+        for override in stored_overrides(run_dir, trusted)
+        if not override.startswith(("resume=", "trusted="))
+    ]
+    return [*stored, *changes, f"hydra.run.dir={run_dir}"]
 
 
 def _added_where_absent(override: str) -> str:
@@ -179,8 +203,9 @@ def _is_understood(override: str, is_text: bool, is_list: bool, is_sweep: bool =
         return is_sweep and re.match(r"\w+\(", typed) is not None
     if isinstance(value, list):
         return is_list
-    is_quoted = isinstance(value, str) and re.fullmatch(QUOTED, typed, re.DOTALL) is not None
-    return value is None or value == typed or is_quoted
+    if isinstance(value, str) and (re.fullmatch(QUOTED, typed, re.DOTALL) or "${" in typed):
+        return True
+    return value is None or (value == typed and re.fullmatch(PLAIN, typed, re.ASCII) is not None)
 
 
 def _first(override: str) -> str:

@@ -12,6 +12,9 @@ from thaw.runs import WriteError
 from thaw.stopping import Stopped
 
 MAX_GIVEN = 500
+# A note on an error.
+LOGGED = "the traceback is in the run's log"
+NOT_LOGGED = "HYDRA_FULL_ERROR=1 shows the traceback"
 # What Hydra ends with over an argument that it did not reckon with, in Python's words.
 NONSENSE = (TypeError, AttributeError, LookupError, AssertionError)
 
@@ -59,7 +62,8 @@ def outcome(
         if isinstance(error, NONSENSE) or line.startswith("invalid literal for int()"):
             line = "no configuration can be made of this"
         return 2, f"{line} {_given(arguments)}"
-    return 1, f"failed: {line} (the traceback is in the run's log)"
+    where = LOGGED if LOGGED in getattr(error, "__notes__", ()) else NOT_LOGGED
+    return 1, f"failed: {line} ({where})"
 
 
 def _given(arguments: Sequence[str]) -> str:
@@ -92,6 +96,7 @@ def one_line(error: BaseException) -> str:
     # These have told what they wrap.
     if isinstance(cause, InstantiationException) or isinstance(error, WriteError):
         return message
-    if cause is not None and str(cause) and str(cause).splitlines()[0] not in message:
-        message = f"{message}: {str(cause).splitlines()[0]}"
+    first = " ".join(next(iter(str(cause or "").splitlines()), "").split())
+    if first not in message:
+        message = f"{message}: {first}"
     return message

@@ -55,7 +55,7 @@ def in_place_of_hydras(error: HydraException, command: str) -> str | None:
         return _no_choice(file[2], command)
     merged = re.match(r"Error merging override ([\w.]+)=", text)
     node = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
-    if not isinstance(node, DictConfig):
+    if not isinstance(cause, OmegaConfBaseException) or not isinstance(node, DictConfig):
         return None
     root: Any = node._get_root()
     if file:
@@ -73,10 +73,11 @@ def unknown(path: str, root: DictConfig, allowed: Iterable[str]) -> str:
         for each in there
         if not (f"{each}.".startswith(f"{path}.") or path.startswith(f"{each}."))
     ]
-    meant = [each for each in MEANT.get(path, ()) if each in known][:1]
-    if meant or (near := _nearest(last, known)):
-        value = "=DIR" if meant and meant[0] in ("resume", "run") else ""
-        return f"unknown key {last}: did you mean {' or '.join(meant or near)}{value}?"
+    if meant := next((each for each in MEANT.get(path, ()) if each in known), None):
+        value = "=DIR" if meant in ("resume", "run") else ""
+        return f"unknown key {path}: did you mean {meant}{value}?"
+    if near := _nearest(last, known):
+        return f"unknown key {last}: did you mean {' or '.join(near)}?"
     return f"unknown key {last}; allowed: {', '.join(sorted(allowed))}"
 
 
@@ -84,10 +85,11 @@ def _nearest(path: str, known: Sequence[str]) -> list[str]:
     """The known keys that are spelt alike, or end in the same word."""
     ends = {each: each.rpartition(".")[2] for each in known}
     end = path.rpartition(".")[2]
-    alike = difflib.get_close_matches(path, known, 1, SIMILAR)
     same = [each for each in known if ends[each] == end]
-    if alike or 0 < len(same) <= MAX_NAMED:
-        return alike or same
+    same = same if len(same) <= MAX_NAMED else []
+    alike = difflib.get_close_matches(path, known, 1, SIMILAR)
+    if same or alike:
+        return (same or alike) if end == path else (alike or same)
     close = difflib.get_close_matches(end, list(ends.values()), 1, SIMILAR)
     found = [each for each in known if ends[each] in close]
     return found if len(found) <= MAX_NAMED else []

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.errors import LOGGED, InputError, as_input_errors, one_line
 from thaw.commands.provenance import git_state, requirements, versions
 from thaw.commands.replay import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
@@ -58,6 +58,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
     except BaseException as problem:
         error = one_line(problem)
         log.exception("the run failed")
+        problem.add_note(LOGGED)
         raise
     finally:
         end = datetime.now(UTC)

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -121,7 +122,8 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
     """Train.
 
     Raises:
-        InputError: it failed before the end of the very first step: nothing was trained.
+        InputError: the trainer's configuration is wrong, or it failed before the end of the very
+            first step: nothing was trained.
     """
     try:
         trainer.fit(
@@ -129,9 +131,14 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
         )
     except OSError:
         raise
+    except MisconfigurationException as error:
+        raise InputError(one_line(error)) from error
     except Exception as error:
-        if trainer.fit_loop.epoch_loop.batch_progress.total.completed:
+        progress = trainer.fit_loop.epoch_loop.batch_progress.total
+        if progress.completed:
             raise
+        if not progress.ready:
+            raise InputError(one_line(error)) from error
         raise InputError(f"the first step fails: {one_line(error)}") from error
 
 
@@ -146,6 +153,7 @@ def prepare(
     check_classes(experiment.module.restorer, data)
     check_restored(cfg.metrics, experiment)
     check_memory(experiment.module.restorer, data)
+    make(cfg.trainer, logger=False)  # what it refuses, it refuses before any work
     data.setup()
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)
