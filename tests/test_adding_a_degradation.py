@@ -1,7 +1,9 @@
 """The guide's worked examples are real: its files are taken from the page and run."""
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +27,9 @@ from thaw.training.experiment import build
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = (REPOSITORY / "docs" / "adding_a_degradation.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```", PAGE, re.M | re.S))
-COMMANDS = re.findall(r"^python train\.py (.*)$", PAGE, re.M)
+COMMANDS = re.findall(r"^python (\w+)\.py (.*)$", PAGE, re.M)
+# Those of parts within the tree.
+INSIDE = [arguments for _, arguments in COMMANDS if arguments.startswith("degradation=")]
 NAMES = ("dim", "dim_to_grey")
 
 
@@ -56,11 +60,13 @@ def test_the_page_has_its_files_and_commands() -> None:
         *(f"{source}/{name}.py" for name in NAMES),
         *(f"{conf}/{name}.yaml" for name in NAMES),
         "tests/diffusion/test_dim.py",
+        "mine/veil.py",
+        "mine/conf/degradation/veil.yaml",
     }
-    assert len(COMMANDS) == 2
+    assert (len(INSIDE), len(COMMANDS)) == (2, 7)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "degradation=dim_to_grey data=mnist_5k"])
+@pytest.mark.parametrize("command", [*INSIDE, "degradation=dim_to_grey data=mnist_5k"])
 def test_each_command_builds_trains_and_samples(files: Path, command: str) -> None:
     experiment = build(composed(files, *shlex.split(command)), provenance={})
     module = experiment.module
@@ -127,3 +133,74 @@ def test_a_bad_number_of_steps_is_refused(files: Path) -> None:
     cfg = composed(files, "degradation=dim", "data=mnist_5k", "degradation.num_steps=0")
     with pytest.raises(ValueError, match="degradation.num_steps must be a whole number"):
         build(cfg, provenance={})
+
+
+@pytest.fixture
+def mine(files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The page's folder outside of the tree, where Python finds its module."""
+    monkeypatch.syspath_prepend(str(files / "mine"))
+    yield files / "mine"
+    sys.modules.pop("veil", None)
+
+
+def test_a_degradation_outside_of_the_tree_keeps_the_contract_and_follows_the_seed(
+    mine: Path,
+) -> None:
+    veils = []
+    for overrides in (["seed=1"], ["seed=1"], ["seed=2"], ["seed=1", "degradation.seed=2"]):
+        choice = ["degradation=veil", "data=mnist_5k", *overrides]
+        degradation = build(composed(mine, *choice), provenance={}).restorer.degradation
+        veils.append(degradation.veil)
+    assert torch.equal(veils[0], veils[1])
+    assert not torch.equal(veils[0], veils[2])
+    assert torch.equal(veils[2], veils[3])
+    x_0, t = torch.rand(3, 1, 28, 28) - 0.5, torch.tensor([0, 10, 20])
+    x_t = degradation(x_0, t, degradation.draw_noise(x_0))
+    assert torch.equal(x_t[0], x_0[0])
+    torch.testing.assert_close(x_t[1], (x_0[1] + veils[3]) / 2)
+    torch.testing.assert_close(x_t[2], veils[3])
+
+
+TINY = [
+    "metrics=none",
+    "callbacks.samples=null",
+    "model.hidden=[2]",
+    "model.kernel_size=3",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+    "trainer.max_epochs=1",
+]
+
+
+def test_its_commands_run_as_the_page_says(files: Path) -> None:
+    """Real processes, for PYTHONPATH is of a process's start."""
+
+    def run(command: str, arguments: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(REPOSITORY / f"{command}.py"), *shlex.split(arguments), *more],
+            cwd=files,
+            env=os.environ | {"PYTHONPATH": "mine"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    train, resume, replay, sample, _ = (
+        arguments.replace("outputs/DATE/RUN", "run") for _, arguments in COMMANDS[2:]
+    )
+    finished = run("train", train, *TINY, "hydra.run.dir=run")
+    assert finished.returncode == 0, finished.stderr
+    finished = run("train", "resume=run")
+    line = f"run was started with --config-dir={files}/mine/conf: give it too"
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1)
+    assert line in finished.stderr
+    for command, arguments, more in (
+        ("train", resume, ["trainer.max_epochs=2"]),
+        ("train", replay, ["hydra.run.dir=again"]),
+        ("sample", sample, ["num_samples=2", "animation=null"]),
+    ):
+        finished = run(command, arguments, *more)
+        assert finished.returncode == 0, finished.stderr
+    assert "trained to epoch 2" in (files / "run" / "train.log").read_text()
+    assert (files / "again" / "checkpoints" / "last.ckpt").is_file()
+    assert (files / "run" / "generated" / "seed_0" / "grid.png").is_file()

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
@@ -33,6 +35,22 @@ class CheckpointConfig:
 
 
 @dataclass
+class Metrics:
+    """Keys of the group ``metrics``; a choice of one's own may have more, which it refers to."""
+
+    encoder: Any = None
+    weights_path: Any = None
+    suite: Any = None
+    sampler: Any = None
+    num_samples: Any = None
+    every_n_epochs: Any = None
+    final_num_samples: Any = None
+    num_restored: Any = None
+    num_restored_each_epoch: Any = None
+    batch_size: Any = None
+
+
+@dataclass
 class TrainConfig:
     """Root of conf/train.yaml: a key that is not here is refused, also in an experiment."""
 
@@ -47,7 +65,7 @@ class TrainConfig:
     optimizer: Any = MISSING
     lr_scheduler: Any = None
     ema: Any = None
-    metrics: Any = field(default_factory=dict)
+    metrics: Any = field(default_factory=dict, metadata={"holds": Metrics})
     callbacks: Any = MISSING
     logger: Any = MISSING
     trainer: Any = MISSING
@@ -61,6 +79,13 @@ class TrainConfig:
     name: str | None = None
     sweep: Sweep = field(default_factory=Sweep)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+@dataclass
+class DataRoot:
+    """Where the data of a stored run lies on this machine."""
+
+    root: str | None = None
 
 
 @dataclass
@@ -79,7 +104,7 @@ class RunsConfig:
     device: str = "auto"
     compile: bool = False
     trusted: list[str] = field(default_factory=list)
-    data: Any = MISSING
+    data: DataRoot = field(default_factory=DataRoot)
 
 
 @dataclass
@@ -128,20 +153,56 @@ class TrainEncoderConfig:
     device: str = "auto"
 
 
+SCHEMAS = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "sample": SampleConfig,
+    "report": ReportConfig,
+    "train_encoder": TrainEncoderConfig,
+}
+
+
+def text_keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """The keys of a schema that hold text, those of the schemas within it too."""
+    for name, kind in get_type_hints(schema).items():
+        if isinstance(kind, type) and is_dataclass(kind):
+            yield from text_keys(kind, f"{prefix}{name}.")
+        elif kind in (str, str | None):
+            yield prefix + name
+
+
+def groups(command: str) -> list[str]:
+    """The groups that a command takes choices of, those within others too."""
+    if command == "train":
+        own = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    else:
+        defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
+        names = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
+        own = sorted(name for name in names if (CONF / name).is_dir())
+    found = [path for name in own for path in (CONF / name, *sorted((CONF / name).rglob("*")))]
+    return [path.relative_to(CONF).as_posix() for path in found if path.is_dir()]
+
+
+def choices(*names: str) -> str:
+    """A line a group with its choices, of ``--config-dir`` too."""
+    loader = GlobalHydra.instance().config_loader()
+    return "".join(
+        f"{name}: {', '.join(sorted(loader.get_group_options(name)))}\n" for name in names
+    )
+
+
 def register() -> None:
     """Make the schemas and resolvers known to Hydra."""
     store = ConfigStore.instance()
-    store.store("train_schema", TrainConfig)
-    store.store("evaluate_schema", EvaluateConfig)
-    store.store("sample_schema", SampleConfig)
-    store.store("report_schema", ReportConfig)
-    store.store("train_encoder_schema", TrainEncoderConfig)
+    for command, schema in SCHEMAS.items():
+        store.store(f"{command}_schema", schema)
     _prefer_own_launchers(store)
     # Kept in the configuration: the processes of a launcher must not claim directories again.
     OmegaConf.register_new_resolver("thaw.unique", claim_directory, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("thaw.run_name", run_name, replace=True)
     OmegaConf.register_new_resolver("thaw.sweep_dir", sweep_directory, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("thaw.job_name", job_name, replace=True)
+    OmegaConf.register_new_resolver("thaw.choices", choices, replace=True)
 
 
 def _prefer_own_launchers(store: ConfigStore) -> None:

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from thaw.commands.keys import in_place_of_hydras
 from thaw.runs import GoneError, WriteError
 from thaw.stopping import Stopped
 
 MAX_GIVEN = 500
+# A note on an error.
+LOGGED = "the traceback is in the run's log"
+NOT_LOGGED = "HYDRA_FULL_ERROR=1 shows the traceback"
 # What Hydra ends with over an argument that it did not reckon with, in Python's words.
 NONSENSE = (TypeError, AttributeError, LookupError, AssertionError)
 
@@ -61,7 +65,9 @@ def as_input_errors() -> Iterator[None]:
         raise InputError(one_line(error)) from error
 
 
-def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, str]:
+def outcome(
+    error: BaseException, arguments: Sequence[str] = (), command: str = "train"
+) -> tuple[int, str]:
     """The exit code that a command with these arguments ends with, and the line that says why."""
     if isinstance(error, Stopped):
         return error.exit_code, str(error)
@@ -69,6 +75,8 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
     if isinstance(error, InputError | OmegaConfBaseException):
         return 2, line
     if isinstance(error, HydraException):
+        if instead := in_place_of_hydras(error, command):
+            return 2, instead
         keys = [argument.lstrip("+~").partition("=")[0] for argument in arguments]
         is_named = any(key in line for key in keys)
         return 2, line if is_named or not keys else f"{line} {_given(arguments)}"
@@ -79,7 +87,8 @@ def outcome(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
         return 2, f"{line} {_given(arguments)}"
     if isinstance(error, ProcessEndedError | GoneError):
         return 1, f"failed: {line}"
-    return 1, f"failed: {line} (the traceback is in the run's log)"
+    where = LOGGED if LOGGED in getattr(error, "__notes__", ()) else NOT_LOGGED
+    return 1, f"failed: {line} ({where})"
 
 
 def _given(arguments: Sequence[str]) -> str:
@@ -112,6 +121,7 @@ def one_line(error: BaseException) -> str:
     # These have told what they wrap.
     if isinstance(cause, InstantiationException) or isinstance(error, WriteError):
         return message
-    if cause is not None and str(cause) and str(cause).splitlines()[0] not in message:
-        message = f"{message}: {str(cause).splitlines()[0]}"
+    first = " ".join(next(iter(str(cause or "").splitlines()), "").split())
+    if first not in message:
+        message = f"{message}: {first}"
     return message

@@ -1,11 +1,13 @@
 """The runs that a command works on with their models, on the device that is asked for."""
 
 import logging
+from contextlib import suppress
 
 import torch
 from omegaconf import DictConfig
 
 from thaw.commands.errors import InputError
+from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
 from thaw.training.loading import LoadedRun, load_run
@@ -20,6 +22,7 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
         InputError: none could be loaded, or there is no such device.
         ValueError: compile=true, and nothing can be compiled here.
     """
+    check_read(cfg)
     where = device(cfg.device)
     directories = selected_runs(cfg)
     loaded = []
@@ -56,9 +59,13 @@ def device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    counts = {accelerator.type: torch.accelerator.device_count()} if accelerator else {}
+    counts["cpu"] = 1
+    with suppress(RuntimeError):
         chosen = torch.device(name)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device={name}: {str(error).splitlines()[0]}") from error
-    return chosen
+        if (chosen.index or 0) < counts.get(chosen.type, 0):
+            torch.zeros(1, device=chosen).item()
+            return chosen
+    there = [f"{kind}:{number}" for kind, count in counts.items() for number in range(count)]
+    raise InputError(f"device must be auto or one that is here ({', '.join(there)}), got {name}")

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.app import CONF
-from thaw.commands.errors import InputError, ProcessEndedError, as_input_errors, one_line
+from thaw.commands.errors import LOGGED, InputError, ProcessEndedError, as_input_errors, one_line
 from thaw.commands.provenance import git_state, requirements, versions
 from thaw.commands.replay import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
@@ -73,6 +73,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[Callable[[], None]]:
         if isinstance(problem, ProcessEndedError):
             ended_by = problem.signal_number
         log.exception("the run failed")
+        problem.add_note(LOGGED)
         raise
     finally:
         end = datetime.now(UTC)

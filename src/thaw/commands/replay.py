@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from thaw import runs
 from thaw.commands.errors import InputError
 from thaw.commands.provenance import git_state, versions
+from thaw.commands.selection import in_place_of
 
 # What concerns a command and where it keeps its run, not what is trained.
 OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")
@@ -77,7 +78,9 @@ def stored_config(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / runs.CONFIG
     if not path.is_file():
-        raise InputError(f"replay={run_dir}: no run there ({path} is missing)")
+        raise InputError(
+            f"replay={run_dir}: no run there ({path} is missing){in_place_of(run_dir)}"
+        )
     try:
         stored = yaml.safe_load(runs.read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

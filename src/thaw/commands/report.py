@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from thaw import runs
 from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
+from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
 from thaw.reporting.report import write_report
 
@@ -22,6 +23,7 @@ def main(cfg: DictConfig) -> None:
         InputError: there are no such runs, or ``out`` holds something that is no report.
     """
     with as_input_errors():
+        check_read(cfg)
         check_whole("num_shown", cfg.num_shown)
     found = selected_runs(cfg)
     common = _common_folder(found)

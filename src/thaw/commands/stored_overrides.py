@@ -7,9 +7,12 @@ from pathlib import Path
 import yaml
 
 from thaw import runs
+from thaw.commands import config
 from thaw.commands.errors import InputError
+from thaw.commands.selection import in_place_of
 
 MAX_BYTES = 100_000
+TEXTS = set(config.text_keys(config.TrainConfig))
 TARGET = re.compile(r"[+]{0,2}[\w.]+\._target_=([\w.]+)", re.ASCII)
 
 
@@ -24,7 +27,9 @@ def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
     """
     path = run_dir / runs.OVERRIDES
     if not path.is_file():
-        raise InputError(f"resume={run_dir}: no run there ({path} is missing)")
+        raise InputError(
+            f"resume={run_dir}: no run there ({path} is missing){in_place_of(run_dir)}"
+        )
     for override in (found := _read(path)):
         reason = _objection(override, trusted)
         if reason:
@@ -50,12 +55,12 @@ def _read(path: Path) -> list[str]:
 def _objection(override: str, trusted: Sequence[str]) -> str:
     """What is wrong with an override; empty where nothing is."""
     key, _, value = override.partition("=")
-    is_choice = "." not in key
+    is_choice = "." not in key and key not in TEXTS
     if not re.match(r"[+~\w]", override):
         return "it is no override"
     if "hydra" in key:
         return "it sets up Hydra itself"
-    if "${" in override:
+    if "${" in override.replace("\\", ""):
         return "it holds an interpolation"
     if is_choice and (".." in value or value.strip("'\"").startswith("/")):
         return "it names a file"

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -21,6 +22,7 @@ from thaw.commands import search
 from thaw.commands.app import CONF
 from thaw.commands.comparison import check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors, one_line
+from thaw.commands.keys import check_read
 from thaw.commands.locks import InUseError, locked
 from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.provenance import processor, tensorboard_command, versions
@@ -116,6 +118,7 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
 
 def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path | None]:
     """What the first step needs: objects, data, trainer, and the checkpoint to go on from."""
+    check_read(cfg)
     choices = _choices(cfg)
     check_parts(cfg)
     check_seed("seed", cfg.seed)
@@ -141,11 +144,14 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
     except OSError:
         raise
     except Exception as error:
+        progress = trainer.fit_loop.epoch_loop.batch_progress.total
         # Those of the checkpoint count as completed.
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed
-        if trainer.global_step > steps_before or (checkpoint is None and batches):
+        if trainer.global_step > steps_before or (checkpoint is None and progress.completed):
             raise
-        raise InputError(f"the first step fails: {one_line(error)}") from error
+        has_begun = progress.ready > progress.completed
+        is_of_step = has_begun and not isinstance(error, MisconfigurationException)
+        what = "the first step fails: " if is_of_step else ""
+        raise InputError(f"{what}{one_line(error)}") from error
 
 
 def prepare(
@@ -164,6 +170,7 @@ def prepare(
     check_classes(experiment.module.restorer, data)
     check_restored(cfg.metrics, experiment)
     check_memory(experiment.module.restorer, data)
+    make(cfg.trainer, logger=False)  # what it refuses, it refuses before any work
     data.setup()
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)

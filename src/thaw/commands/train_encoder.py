@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
+from thaw.commands.keys import check_read
 from thaw.commands.loaded import device
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
@@ -22,6 +23,7 @@ def main(cfg: DictConfig) -> None:
         InputError: the configuration or the data is not what it should be.
     """
     with as_input_errors():
+        check_read(cfg)
         check_whole("epochs", cfg.epochs)
         check_keys(cfg)
         where = device(cfg.device)

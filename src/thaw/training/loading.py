@@ -192,6 +192,8 @@ def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
     """
     named = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
     path = named.get(checkpoint, Path(checkpoint))
+    if checkpoint not in named and path.is_dir():
+        raise ValueError(f"checkpoint={checkpoint} is a folder (it takes last, best or a file)")
     if not path.exists():
         raise ValueError(f"no checkpoint at {path} (checkpoint= takes last, best or a file)")
     return path

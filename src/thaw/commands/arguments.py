@@ -1,0 +1,224 @@
+"""The arguments of a command as Hydra takes them: options first, text as it was typed."""
+
+import argparse
+import re
+from collections.abc import Collection, Iterator, Sequence
+from os.path import exists
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Sweep
+from hydra.errors import HydraException
+
+from thaw import runs
+from thaw.commands import config
+from thaw.commands.errors import InputError
+from thaw.commands.stored_overrides import stored_overrides
+
+# Keys of groups that hold a path or a name; those of a command are in its schema.
+TEXT_IN_GROUPS = (
+    "data.root",
+    "data.folder",
+    "data.cache",
+    "degradation.partners.root",
+    "metrics.encoder",
+    "metrics.weights_path",
+    "logger.tensorboard.save_dir",
+    "logger.tensorboard.name",
+    "logger.tensorboard.version",
+)
+# Paths, of which there may be a list.
+TEXT_OR_LIST = ("runs", "images")
+PLAIN = r"[\w./*?~@:+-]*"
+# A value of a sweep: quoted, or without a comma that is not within brackets.
+QUOTED = r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+VALUE = re.compile(
+    rf"(?:^|,)(\s*{QUOTED}\s*(?=,|$)|(?:\([^()]*\)|\[[^][]*\]|\{{[^{{}}]*\}}|[^,])*)", re.DOTALL
+)
+
+
+def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
+    """Open ``resume=DIR``, and quote what Hydra's grammar would trip over or take for no text.
+
+    What only shows something shows the first job of a sweep.
+
+    Raises:
+        InputError: the directory to resume holds no run, another is to be replayed, or an argument
+            is no text or cannot be read.
+    """
+    for argument in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            raise InputError(f"{argument!a} is no text in UTF-8")
+    given = _parse(arguments)
+    overrides = given.overrides
+    if command == "train" and (run_dir := resumed(overrides)) is not None:
+        overrides = _resume_overrides(run_dir, overrides)
+    is_sweep = given.multirun or "hydra.mode=MULTIRUN" in overrides
+    texts = text_keys(command)
+    overrides = [_readable(override, texts, is_sweep) for override in overrides]
+    if given.cfg or given.info or given.help or given.hydra_help:
+        given.multirun = given.run = False
+        overrides = [_first(override) if is_sweep else override for override in overrides]
+    if command != "train":
+        overrides = [_added_where_absent(override) for override in overrides]
+    return [*_options(given), *overrides]
+
+
+def resumed(overrides: Sequence[str]) -> Path | None:
+    """The run directory that ``resume=DIR`` among the overrides names.
+
+    Raises:
+        InputError: ``replay=DIR`` is there too.
+    """
+    given = [override.partition("=")[2] for override in overrides if override[:7] == "resume="]
+    if not given or given[-1] in ("auto", "never"):
+        return None
+    if any(override.startswith("replay=") for override in overrides):
+        raise InputError("give either resume=DIR or replay=DIR")
+    return Path(str(_value(_readable(f"resume={given[-1]}", {"resume"}))))
+
+
+def folders_of(run_dir: Path) -> list[str]:
+    """The arguments by which a run found configuration outside of conf/, as its files say."""
+    try:
+        stored = yaml.safe_load((run_dir / runs.HYDRA).read_text(encoding="utf-8"))
+        sources = [
+            (str(source["provider"]), str(source["path"]))
+            for source in stored["hydra"]["runtime"]["config_sources"]
+        ]
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, RecursionError):
+        return []
+    own = [f"--config-dir={path}" for provider, path in sources if provider == "command-line"]
+    places = [f"file://{path}" for provider, path in sources if "searchpath in command" in provider]
+    return [*own, *([f"hydra.searchpath=[{','.join(places)}]"] if places else [])]
+
+
+def text_keys(command: str) -> set[str]:
+    """The keys of a command that hold text, such as a path or a name."""
+    schema = config.text_keys(config.SCHEMAS[command])
+    return {*schema, *config.text_keys(HydraConf, "hydra."), *TEXT_IN_GROUPS, *TEXT_OR_LIST}
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(message)
+
+    parser.error = refuse  # type: ignore[method-assign]
+    given = parser.parse_intermixed_args(arguments)
+    if given.package and not given.cfg:
+        raise InputError("--package (-p) says what --cfg shows: give --cfg=job too")
+    if given.resolve and not (given.cfg or given.help):
+        raise InputError("--resolve says how --cfg shows the configuration: give --cfg=job too")
+    if given.multirun and given.run:
+        raise InputError("give either --run or --multirun")
+    return given
+
+
+def _options(given: argparse.Namespace) -> Iterator[str]:
+    """The options that were given, each in one word with its value."""
+    for action in get_args_parser()._actions:
+        value = getattr(given, action.dest, action.default)
+        if action.option_strings and value != action.default:
+            name = action.option_strings[0]
+            yield name if value is True else f"{name}={value}"
+
+
+def _resume_overrides(run_dir: Path, overrides: Sequence[str]) -> list[str]:
+    lists = [override for override in overrides if override.startswith("trusted=")]
+    trusted = re.findall(r"[\w.]+", lists[-1].removeprefix("trusted=")) if lists else []
+    changes = [override for override in overrides if not override.startswith("resume=")]
+    # What was wished and trusted then is no wish of now.
+    stored = [
+        override
+        for override in stored_overrides(run_dir, trusted)
+        if not override.startswith(("resume=", "trusted="))
+    ]
+    return [*stored, *changes, f"hydra.run.dir={run_dir}"]
+
+
+def _added_where_absent(override: str) -> str:
+    """``sampler.num_steps=5`` alone changes a stored run's own sampler, which is not composed."""
+    return f"++{override}" if override.startswith(("sampler.", "prior.")) else override
+
+
+def _readable(override: str, texts: Collection[str], is_sweep: bool = False) -> str:
+    """An override that Hydra reads as it is meant: text as it was typed, one a value of a sweep.
+
+    Raises:
+        InputError: no quotes help.
+    """
+    key, equals, value = override.partition("=")
+    plain_key = key.lstrip("+~")
+    is_text = plain_key in texts
+    is_list = plain_key in TEXT_OR_LIST
+    if not _is_understood(override, is_text, is_list, is_sweep):
+        if not equals:
+            raise InputError(
+                f"{override!r} must be KEY=VALUE or GROUP=CHOICE, or ~KEY to leave out"
+            )
+        # Hydra's own keys are not swept over, and a path that is there is one.
+        if is_sweep and not plain_key.startswith("hydra") and not (is_text and exists(value)):
+            value = ",".join(_one(each.strip(), is_text, is_list) for each in VALUE.findall(value))
+        else:
+            value = _one(value, is_text, is_list)
+    if not plain_key or _value(f"{key}={value}") is Unreadable:
+        raise InputError(f"{key!r} is no key: it has letters without accents, digits, _ and dots")
+    return f"{key}={value}" if equals else override
+
+
+def _one(value: str, is_text: bool, is_list: bool) -> str:
+    """A value alone, in quotes where Hydra would not understand it as it is meant."""
+    if _is_understood(f"key={value}", is_text, is_list):
+        return value
+    if is_list and re.fullmatch(r"\[.*\]", value, re.DOTALL):
+        entries = VALUE.findall(value[1:-1])
+        return f"[{','.join(_one(entry.strip(), True, False) for entry in entries)}]"
+    # Within quotes, Hydra's grammar reads backslashes as escapes before a quote or the end only.
+    return "'" + re.sub(r"(\\*)('|$)", r"\1\1\2", value).replace("'", "\\'") + "'"
+
+
+class Unreadable:
+    """Stands for the value of an override that Hydra's grammar does not know."""
+
+
+def _value(override: str) -> object:
+    try:
+        return OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        return Unreadable
+
+
+def _is_understood(override: str, is_text: bool, is_list: bool, is_sweep: bool = False) -> bool:
+    """Whether Hydra reads an override as it is meant: of text, as it was typed."""
+    value, typed = _value(override), override.partition("=")[2]
+    if value is Unreadable or not is_text:
+        return value is not Unreadable
+    if isinstance(value, Sweep):  # of a function such as choice(a,b), not by commas alone
+        return is_sweep and re.match(r"\w+\(", typed) is not None
+    if isinstance(value, list):
+        return is_list
+    if isinstance(value, str) and (re.fullmatch(QUOTED, typed, re.DOTALL) or "${" in typed):
+        return True
+    return value is None or (value == typed and re.fullmatch(PLAIN, typed, re.ASCII) is not None)
+
+
+def _first(override: str) -> str:
+    """An override with the first value alone where there are several of a sweep."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    value = parsed.value()
+    if isinstance(value, Glob):
+        names = sorted(path.stem for path in (config.CONF / parsed.key_or_group).glob("*.yaml"))
+        first = next(iter(value.filter(names)), "null")
+    elif isinstance(value, IntervalSweep):
+        first = str(value.start)
+    else:
+        first = next(parsed.sweep_string_iterator())
+    return f"{override.partition('=')[0]}={first}"

@@ -1,0 +1,121 @@
+"""What commands say before and beside their work: helps, shown configurations, misplaced paths."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands_support import ROOT
+from omegaconf import OmegaConf
+
+from thaw.commands.errors import LOGGED, InputError, outcome
+from thaw.commands.loaded import device
+from thaw.commands.replay import stored_config
+from thaw.commands.selection import selected_runs
+from thaw.commands.stored_overrides import stored_overrides
+from thaw.training.loading import checkpoint_path
+
+
+@pytest.mark.parametrize(
+    ("command", "listed", "others"),
+    [
+        ("train", ["model: ", "hydra/launcher: ", "hydra/sweeper: ", "sampler/grid: "], []),
+        ("evaluate", ["prior: ", "sampler: ", "sampler/grid: "], ["model: ", "data: mnist"]),
+        ("sample", ["prior: ", "sampler: ", "sampler/grid: "], ["model: ", "optimizer: "]),
+        ("report", ["title: Report"], ["model: ", "sampler: "]),
+        ("train_encoder", ["data: cifar10", "data/augment: "], ["model: ", "sampler: "]),
+    ],
+)
+def test_a_help_lists_the_groups_that_its_command_takes(
+    command: str, listed: list[str], others: list[str], fork_command: Any, tmp_path: Path
+) -> None:
+    finished = fork_command(command, "--help", cwd=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    lines = finished.stdout.splitlines()
+    for start in listed:
+        assert any(line.startswith(start) for line in lines), start
+    for start in others:
+        assert not any(line.startswith(start) for line in lines), start
+
+
+def test_a_help_lists_choices_of_one_s_own(fork_command: Any, tmp_path: Path) -> None:
+    (tmp_path / "sampler").mkdir()
+    (tmp_path / "sampler" / "my_own.yaml").touch()
+    finished = fork_command("sample", "--help", "--config-dir", str(tmp_path), cwd=tmp_path)
+    assert "my_own" in finished.stdout
+
+
+def test_a_sweep_s_configuration_can_be_shown(fork_command: Any, tmp_path: Path) -> None:
+    finished = fork_command("train", "-m", "seed=2,3", "--cfg", "job", "-p", "seed", cwd=tmp_path)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "2\n", "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+def test_where_nobody_reads_a_command_ends_quietly(arguments: list[str], tmp_path: Path) -> None:
+    """A real process: its end is the point."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
+
+
+def test_the_log_is_named_only_where_it_has_the_traceback() -> None:
+    error = RuntimeError("no luck")
+    assert outcome(error) == (1, "failed: no luck (HYDRA_FULL_ERROR=1 shows the traceback)")
+    error.add_note(LOGGED)
+    assert outcome(error) == (1, "failed: no luck (the traceback is in the run's log)")
+
+
+@pytest.mark.parametrize("name", ["meta", "cpu:3", "xla", "gpu", "0", "", "cuda:99"])
+def test_a_device_that_cannot_compute_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"device must be auto or one that is here \(.*cpu:0"):
+        device(name)
+
+
+def test_the_devices_that_are_here_are_taken() -> None:
+    assert [device(name).type for name in ("cpu", "cpu:0")] == ["cpu", "cpu"]
+    device("auto")
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    found = tmp_path / "sweep" / "run"
+    (found / "checkpoints").mkdir(parents=True)
+    (found / "run.json").write_text("{}")
+    (found / "checkpoints" / "last.ckpt").touch()
+    return found
+
+
+def test_a_path_within_a_run_or_above_it_says_what_is_meant(run_dir: Path) -> None:
+    def refusal(path: Path, **keys: Any) -> str:
+        with pytest.raises(InputError) as error:
+            selected_runs(OmegaConf.create({"run": str(path), "runs": None, **keys}))
+        return str(error.value)
+
+    file = run_dir / "checkpoints" / "last.ckpt"
+    line = refusal(file, checkpoint="last")
+    assert f"a file, no directory; the run's directory is {run_dir}, " in line
+    assert line.endswith(f"the file is for checkpoint={file}")
+    assert refusal(file).endswith(f"the run's directory is {run_dir}")
+    assert refusal(file.parent).endswith(f"the run's directory is {run_dir}")
+    line = refusal(run_dir.parent)
+    assert f"it holds runs, such as {run_dir}, and runs={run_dir.parent} means all of them" in line
+    assert refusal(run_dir.parent / "nothing").endswith("nothing: no such directory")
+    assert selected_runs(OmegaConf.create({"run": str(run_dir), "runs": None})) == [run_dir]
+    for read in (stored_overrides, stored_config):
+        with pytest.raises(InputError, match=f"; the run's directory is {run_dir}$"):
+            read(file)
+        with pytest.raises(InputError, match=f"; it holds runs, such as {run_dir}$"):
+            read(run_dir.parent)
+    with pytest.raises(ValueError, match="is a folder"):
+        checkpoint_path(run_dir, str(run_dir))
