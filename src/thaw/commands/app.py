@@ -13,7 +13,7 @@ from thaw.commands import config, replay
 from thaw.commands.errors import Escaped, InputError, outcome
 from thaw.commands.jobs import Job
 from thaw.commands.stored_overrides import stored_overrides
-from thaw.commands.sweeps import print_summary
+from thaw.commands.sweeps import error_of_all, print_summary
 from thaw.stopping import Stopped, listen
 
 CONF = config.CONF
@@ -64,6 +64,11 @@ def _run_hydra(command: str) -> None:
         main(Job(command))()
     except Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        # Optuna's, whose words for a search without a single result do not say why.
+        raise error_of_all() or error from None
 
 
 def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:

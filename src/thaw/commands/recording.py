@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
@@ -51,7 +52,8 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         raise
     except InputError as problem:
         error = one_line(problem)
-        _log_to_files(error)
+        if HydraConfig.get().mode == RunMode.RUN:  # of a sweep's job it is logged for all to see
+            _log_to_files(error)
         if had_begun:
             status, error = previous.get("status", status), previous.get("error")
         raise
@@ -86,9 +88,13 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
         for override in HydraConfig.get().overrides.task
         if not override.startswith("sweep.retry_failed=")
     ]
+    # The number of a sweep's job, by which its table is sorted.
+    is_job = HydraConfig.get().mode == RunMode.MULTIRUN
+    job = {"job_number": HydraConfig.get().job.num} if is_job else {}
     runs.update_record(
         run_dir,
-        {
+        job
+        | {
             "name": cfg.name or run_dir.name,
             "overrides": overrides,
             "seed": cfg.seed,

@@ -79,6 +79,21 @@ def main(cfg: DictConfig) -> float | None:
     return search.result(cfg, run_dir)
 
 
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what no run can come of, as far as that takes no data; and where the run would be.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
+        check_parts(cfg)
+        _check_resume(cfg)
+        choices = _choices(cfg)
+        _make_trainer(cfg, run_dir, checked(cfg, {"config": resolved(cfg)}), choices, [])
+    return [run_dir]
+
+
 def _train(cfg: DictConfig, run_dir: Path) -> None:
     """From the checkpoint, if there is one, to the last score."""
     with as_input_errors():
@@ -133,17 +148,23 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
         raise InputError(f"the first step fails: {one_line(error)}") from error
 
 
+def checked(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
+    """The experiment, with everything refused that can be before its data is read."""
+    experiment = build(cfg, provenance)
+    search.check_metric(cfg)
+    check_classes(experiment.module.restorer, experiment.data)
+    check_restored(cfg.metrics, experiment)
+    check_memory(experiment.module.restorer, experiment.data)
+    return experiment
+
+
 def prepare(
     cfg: DictConfig, run_dir: Path, choices: Mapping[str, str]
 ) -> tuple[Experiment, pl.Trainer]:
     """Everything that can fail before the first step: objects, data, reference, trainer."""
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
-    experiment = build(cfg, provenance)
-    search.check_metric(cfg)
+    experiment = checked(cfg, provenance)
     data, suite = experiment.data, experiment.suite
-    check_classes(experiment.module.restorer, data)
-    check_restored(cfg.metrics, experiment)
-    check_memory(experiment.module.restorer, data)
     data.setup()
     restorer = experiment.module.restorer
     restorer.degradation.fit(data.train_images)
@@ -153,7 +174,7 @@ def prepare(
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
-    trainer = _make_trainer(cfg, run_dir, experiment, choices)
+    trainer = _make_trainer(cfg, run_dir, experiment, choices, _make_scores(cfg, experiment))
     if cfg.compile:
         accumulates = trainer.accumulate_grad_batches > 1
         compile_networks(experiment, trainer.strategy.root_device, accumulates)
@@ -173,9 +194,12 @@ def prepare(
 
 
 def _make_trainer(
-    cfg: DictConfig, run_dir: Path, experiment: Experiment, choices: Mapping[str, str]
+    cfg: DictConfig,
+    run_dir: Path,
+    experiment: Experiment,
+    choices: Mapping[str, str],
+    scores: list[EpochScores],
 ) -> pl.Trainer:
-    scores = _make_scores(cfg, experiment)
     context = {
         "run_dir": run_dir,
         "sampler": experiment.sampler,
@@ -242,9 +266,13 @@ def _warn_of_other_data(cfg: DictConfig, run_dir: Path) -> None:
             log.warning("other data than in %s: %s (now %s)", cfg.replay, then, now)
 
 
-def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
+def _check_resume(cfg: DictConfig) -> None:
     if cfg.resume not in RESUME:
         raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
+
+
+def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
+    _check_resume(cfg)
     if cfg.resume == "never":
         return None
     path, problems = newest_good(run_dir)
