@@ -86,8 +86,8 @@ def check_jobs(config: DictConfig, jobs: Jobs, command: str) -> None:
     titles = [" ".join(parts) or "the same" for parts in differing(jobs)]
     refused: dict[int, str] = {}
     places: dict[Path, int] = {}
-    for number in _chosen(jobs):
-        with _composed(config, jobs[number], number) as cfg:
+    for number in chosen(jobs):
+        with composed(config, jobs[number], number) as cfg:
             try:
                 claimed = check(cfg)
             except Exception as error:
@@ -103,7 +103,7 @@ def check_jobs(config: DictConfig, jobs: Jobs, command: str) -> None:
         raise InputError(f"{reason} ({where}; no job was run)" if len(jobs) > 1 else reason)
 
 
-def _chosen(jobs: Jobs) -> Iterator[int]:
+def chosen(jobs: Jobs) -> Iterator[int]:
     """The numbers of the jobs that are checked."""
     values: set[str] = set()
     seen: set[tuple[str, ...]] = set()
@@ -116,7 +116,7 @@ def _chosen(jobs: Jobs) -> Iterator[int]:
 
 
 @contextmanager
-def _composed(config: DictConfig, overrides: Sequence[str], number: int) -> Iterator[DictConfig]:
+def composed(config: DictConfig, overrides: Sequence[str], number: int) -> Iterator[DictConfig]:
     """A job's configuration as the job will see it, which will log itself what is logged here."""
     loader, before = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
     job = loader.load_sweep_config(config, list(overrides))

@@ -130,7 +130,7 @@ def print_summary() -> None:
     for sweep_dir in _sweep_dirs:
         rows = write_summary(sweep_dir)
         if rows:
-            print(f"\n{_table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
+            print(f"\n{table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
             print(f"dashboards  {tensorboard_command(sweep_dir)}", flush=True)
 
 
@@ -158,7 +158,8 @@ def _row(run_dir: Path, record: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in words, a line each: what tells them apart, scores, why one failed; then means."""
     shown = [score for score in SHOWN if any(row.get(score) is not None for row in rows)]
     titles = [" ".join(parts) for parts in differing([row["overrides"].split() for row in rows])]
     lines = [["overrides", "status", *(SHOWN[score] for score in shown)]]
