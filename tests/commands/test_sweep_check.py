@@ -185,14 +185,19 @@ def test_a_named_sweep_over_what_names_leave_out_trains_each_job_in_its_order(
 def test_jobs_of_sample_that_would_write_into_one_folder_are_refused(
     cold_run: Path, tmp_path: Path, fork_command: Run
 ) -> None:
-    arguments = ["-m", "sampler.num_steps=2,3", "num_samples=2", "animation=null"]
-    refused = fork_command("sample", f"run={cold_run}", *arguments, "out=X", cwd=tmp_path)
+    arguments = [
+        "-m",
+        f"run={cold_run}",
+        "sampler.num_steps=2,3",
+        "num_samples=2",
+        "animation=null",
+    ]
+    refused = fork_command("sample", *arguments, "out=X", cwd=tmp_path)
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert "would both write into X" in line
     assert not (tmp_path / "X").exists()
-    own = fork_command("sample", f"run={cold_run}", *arguments, "out=X/${hydra:job.num}",
-                       cwd=tmp_path)  # fmt: skip
+    own = fork_command("sample", *arguments, "out=X/${hydra:job.num}", cwd=tmp_path)
     assert own.returncode == 0, own.stderr
     assert len(list(tmp_path.glob("X/[01]/samples.npz"))) == 2
 

@@ -179,7 +179,7 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
     assert [job["error"] for job in jobs] == ["", "", reason, reason]
     shown = [line for line in finished.stdout.splitlines() if " failed " in line]
     assert [line.split()[:4] for line in shown] == [
-        ["data.batch_size=5000", f"seed={seed}", "failed", "data.batch_size"] for seed in (1, 2)
+        ["data.batch_size=5000", f"seed={seed}", "failed", reason.split()[0]] for seed in (1, 2)
     ]
     fids = [float(job["val/fid"]) for job in jobs[:2]]
     assert float(jobs[0]["val/fid/mean"]) == pytest.approx(sum(fids) / 2)

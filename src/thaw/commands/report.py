@@ -22,8 +22,9 @@ def main(cfg: DictConfig) -> None:
         InputError: there are no such runs, or ``out`` holds something that is no report.
     """
     with as_input_errors():
-        (out,) = check(cfg)
+        check_whole("num_shown", cfg.num_shown)
     found = selected_runs(cfg)
+    out = _out(cfg, found)
     log.info("%d runs", len(found))
     with as_input_errors():
         runs.check_no_links(_common_folder(found), out)
@@ -38,8 +39,11 @@ def check(cfg: DictConfig) -> list[Path]:
         ValueError: naming what is wrong.
     """
     check_whole("num_shown", cfg.num_shown)
-    found = selected_runs(cfg)
-    return [Path(cfg.out) if cfg.out else _common_folder(found) / "report"]
+    return [_out(cfg, selected_runs(cfg))]
+
+
+def _out(cfg: DictConfig, found: list[Path]) -> Path:
+    return Path(cfg.out) if cfg.out else _common_folder(found) / "report"
 
 
 def _common_folder(run_dirs: list[Path]) -> Path:

@@ -18,6 +18,7 @@ from thaw.commands.jobs import check_plugins
 from thaw.commands.search import check_search
 from thaw.reporting.labels import differing
 
+log = logging.getLogger(__name__)
 # Of more jobs those are checked that hold a value for the first time: a job takes 0.2 s.
 MAX_CHECKED = 100
 EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
@@ -82,6 +83,7 @@ def check_jobs(config: DictConfig, jobs: Jobs, command: str) -> None:
     """
     if not jobs:
         return
+    log.info("looking at %d jobs before the first begins", len(jobs))
     check = importlib.import_module(f"thaw.commands.{command}").check
     titles = [" ".join(parts) or "the same" for parts in differing(jobs)]
     refused: dict[int, str] = {}
