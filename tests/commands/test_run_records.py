@@ -5,6 +5,7 @@ import signal
 import statistics
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hostile_files import checkpoint, write
@@ -13,7 +14,7 @@ from omegaconf import OmegaConf
 from thaw import runs
 from thaw.commands import recording, train
 from thaw.commands.errors import InputError
-from thaw.commands.sweeps import add_statistics_over_seeds, write_summary
+from thaw.commands.sweeps import add_statistics_over_seeds, error_of_all, table, write_summary
 from thaw.stopping import Stopped
 
 
@@ -51,6 +52,98 @@ def test_statistics_are_over_jobs_that_differ_by_seed_only() -> None:
     assert rows[0]["val/fid/std"] == pytest.approx(statistics.stdev([10.0, 14.0]))
     assert rows[0]["num_seeds"] == 2
     assert "val/fid/mean" not in rows[2]
+
+
+def job(seed: int, status: str = "completed", fid: float | None = None, **more: Any) -> Any:
+    """run.json of a job of one experiment; four epochs, unless ``more`` says otherwise."""
+    record = {"status": status, "seed": seed, "overrides": ["lr=1", f"seed={seed}"], "epochs": 4}
+    return record | {"job_number": seed, "last_epoch": {"val/fid": fid, "val/n": 250}} | more
+
+
+def rows_of(folder: Path, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
+    for number, record in enumerate(jobs):
+        runs.update_record(folder / f"{number}_x", record)
+    return write_summary(folder)
+
+
+def test_means_take_in_completed_runs_alone_and_say_of_how_many(tmp_path: Path) -> None:
+    rows = rows_of(
+        tmp_path,
+        job(1, fid=10.0),
+        job(2, fid=14.0),
+        job(3, "interrupted", fid=90.0, epochs=2),
+        job(4, "running", fid=80.0),
+    )
+    assert [row.get("val/fid/mean") for row in rows] == [12.0, 12.0, None, None]
+    assert [row.get("num_seeds") for row in rows] == [2, 2, None, None]
+    lines = [line.split() for line in table(rows).splitlines()]
+    assert lines[2:] == [
+        ["seed=1", "completed", "10"],
+        ["seed=2", "completed", "14"],
+        ["seed=3", "interrupted", "90"],
+        ["seed=4", "running", "80"],
+        ["2", "of", "4", "seeds", "12", "+-", "2.8"],
+    ]
+
+
+def test_runs_trained_or_scored_otherwise_have_no_mean_in_common(tmp_path: Path) -> None:
+    fewer = {"last_epoch": {"val/fid": 40.0, "val/n": 100}}
+    rows = rows_of(
+        tmp_path, job(1, fid=10.0), job(2, fid=14.0), job(3, fid=30.0, epochs=2), job(4, **fewer)
+    )
+    assert [row.get("val/fid/mean") for row in rows] == [12.0, 12.0, None, None]
+    assert "2 of 4 seeds" in table(rows)
+
+
+def test_the_same_job_once_more_is_no_other_seed(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, job(1, fid=10.0), job(1, fid=10.0))
+    assert not any("num_seeds" in row for row in rows)
+    rows = rows_of(tmp_path, job(1, fid=10.0), job(1, fid=10.0), job(2, fid=14.0))
+    assert {row["val/fid/mean"] for row in rows} == {12.0}
+    assert table(rows).count("2 seeds") == 1
+
+
+def test_a_score_that_one_seed_lacks_has_no_mean(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, job(1, fid=10.0), job(2, fid=None), job(3, fid=14.0))
+    assert not any("val/fid/mean" in row for row in rows)
+    assert "3 seeds" in table(rows)
+
+
+def test_a_reason_is_cut_on_the_screen_and_whole_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    reason = "the disk is full " * 20
+    rows = rows_of(tmp_path, job(1, fid=10.0), job(2, "failed", error=reason))
+    header, _, done, failed = table(rows).splitlines()
+    assert header.split() == ["overrides", "status", "FID", "reason"]
+    assert len(failed) == 80
+    assert failed.endswith("...")
+    assert failed[header.index("reason") :].startswith("the disk is full the disk")
+    assert done.split() == ["seed=1", "completed", "10"]
+    assert reason in (tmp_path / "sweep.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [
+        ([job(1, "failed", epochs=None, error="wrong")] * 2, InputError),
+        ([job(1, "failed", epochs=1, error="wrong")] * 2, RuntimeError),
+        ([job(1, "failed", error="wrong"), job(2)], type(None)),
+        ([], type(None)),
+    ],
+)
+def test_what_is_said_of_a_search_whose_runs_were_all_in_other_processes(
+    jobs: list[dict[str, Any]],
+    expected: type,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows_of(tmp_path, *jobs)
+    monkeypatch.setattr("thaw.commands.sweeps._sweep_dirs", [tmp_path])
+    error = error_of_all()
+    assert type(error) is expected
+    assert error is None or "wrong" in str(error)
 
 
 def test_jobs_are_listed_in_their_own_order(tmp_path: Path) -> None:

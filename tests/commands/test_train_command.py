@@ -180,25 +180,32 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
         "metrics.final_num_samples=0",
         "trainer.max_epochs=1",
         "degradation=column_random",
-        "degradation.group_size=14,5",
+        "data.batch_size=50,5000",
         "seed=1,2",
         cwd=tmp_path,
     )
     assert finished.returncode == 2, finished.stderr
-    assert "does not divide" in finished.stderr
+    assert finished.stderr.splitlines()[-1].startswith("thaw: data.batch_size")
     assert "Traceback" not in finished.stderr
     (table,) = tmp_path.glob("multirun/*/*/sweep.csv")
     with table.open() as file:
         jobs = list(csv.DictReader(file))
     assert [job["status"] for job in jobs] == ["completed", "completed", "failed", "failed"]
-    assert all("degradation.group_size=14" in job["overrides"] for job in jobs[:2])
+    assert all("data.batch_size=50" in job["overrides"].split() for job in jobs[:2])
+    reason = finished.stderr.splitlines()[-1].removeprefix("thaw: ")
+    assert [job["error"] for job in jobs] == ["", "", reason, reason]
+    shown = [line for line in finished.stdout.splitlines() if " failed " in line]
+    assert [line.split()[:4] for line in shown] == [
+        ["data.batch_size=5000", f"seed={seed}", "failed", reason.split()[0]] for seed in (1, 2)
+    ]
     fids = [float(job["val/fid"]) for job in jobs[:2]]
     assert float(jobs[0]["val/fid/mean"]) == pytest.approx(sum(fids) / 2)
     assert float(jobs[0]["val/fid/std"]) == pytest.approx(abs(fids[0] - fids[1]) / math.sqrt(2))
     assert jobs[2]["val/fid/mean"] == ""
     assert len(list(table.parent.glob("*/run.json"))) == 4
     failed = next(table.parent.glob("2_*"))
-    assert "does not divide" in (failed / "train.log").read_text()
+    assert (failed / "train.log").read_text().count(reason) == 1
+    assert finished.stdout.count(f"job 2: {reason}") == 1  # at once
     assert "2 seeds" in finished.stdout
     assert str(table.relative_to(tmp_path)) in finished.stdout
 

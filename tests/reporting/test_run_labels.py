@@ -102,3 +102,46 @@ def test_runs_of_which_no_overrides_are_known_stand_alone_under_their_directory(
 ) -> None:
     groups = group_by_seed([run("a/1", older), run("a/2", older), run("b", {"overrides": []})])
     assert [group.title for group in groups] == ["a/1", "a/2", "default"]
+
+
+def seed(number: int, status: str = "completed", **more: Any) -> FinishedRun:
+    return run(
+        f"{status} {number}",
+        {"overrides": ["lr=1", f"seed={number}"], "seed": number, "status": status, "epochs": 4}
+        | more,
+    )
+
+
+def test_what_is_not_completed_stands_beside_the_mean_and_not_in_it() -> None:
+    found = [
+        seed(1, "interrupted", epochs=2),
+        seed(2),
+        seed(3),
+        seed(4, "running"),
+        seed(5, "running"),
+    ]
+    groups = group_by_seed([*found, run("other", {"overrides": ["lr=2"]})])
+    assert [(group.title, [each.record["seed"] for each in group.members])
+            for group in groups[:-1]] == [
+        ("lr=1", [2, 3]),
+        ("lr=1 (seed 1, interrupted)", [1]),
+        ("lr=1 (seed 4, running)", [4]),
+        ("lr=1 (seed 5, running)", [5]),
+    ]  # fmt: skip
+    assert groups[-1].title == "lr=2"
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"epochs": 2}, {"last_epoch": {"val/n": 100}}, {"final_scores": {"final/n": 5}}],
+)
+def test_runs_trained_or_scored_otherwise_are_no_repetition(otherwise: dict[str, Any]) -> None:
+    groups = group_by_seed([seed(1, **otherwise), seed(2), seed(3)])
+    assert [len(group.members) for group in groups] == [2, 1]
+    assert groups[1].title == f"lr=1 (seed 1, {otherwise.get('epochs', 4)} epochs)"
+
+
+def test_the_same_seed_once_more_is_no_other_seed() -> None:
+    groups = group_by_seed([seed(1), seed(1), seed(2)])
+    assert [len(group.members) for group in groups] == [2, 1]
+    assert len({group.title for group in groups}) == 2

@@ -94,6 +94,12 @@ def test_mean_and_deviation_over_seeds_are_numpys() -> None:
     assert str(cell) == f"{np.mean(FIDS):.2f} ± {np.std(FIDS, ddof=1):.2g}"
 
 
+def test_the_status_stands_in_the_results() -> None:
+    table = results([seeds(), group("stopped", run(status="interrupted"))])
+    assert line(table, "columns")["status"] == "completed"
+    assert line(table, "stopped")["status"] == "interrupted"
+
+
 def test_minutes_are_minutes_and_their_deviation_too() -> None:
     cell = line(results([seeds()]), "columns")["time (min)"]
     assert isinstance(cell, Number)

@@ -1,5 +1,6 @@
 """Searches over hyperparameters, what they make smallest, and what is not installed."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +40,28 @@ def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
     smallest = min(found, key=lambda name: found[name])
     assert best["best_value"] == pytest.approx(found[smallest])
     assert f"optimizer.lr={best['best_params']['optimizer.lr']}" in smallest
+
+
+def test_a_search_whose_trials_are_all_refused_says_why(train: Train, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
+    ended = train(
+        "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2",
+        "sweep.metric=val/fid", "optimizer.lr=choice(-1,-2)", cwd=tmp_path,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    line = ended.stderr.splitlines()[-1]
+    assert re.match(r"thaw: optimizer\.lr must be a number .*, not -[12] \(the first of 2 ", line)
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout.count("  failed  optimizer.lr must be") == 2
+
+
+def test_a_search_for_nothing_is_refused_before_training(train: Train, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
+    ended = train("-m", "hydra/sweeper=optuna", "optimizer.lr=choice(1,2)", cwd=tmp_path)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("thaw: a search needs a score to make smallest: sweep.metric=val/fid")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_score_that_the_runs_would_not_have_is_refused_before_training(
@@ -125,6 +148,9 @@ def test_the_result_is_read_from_the_record(tmp_path: Path) -> None:
     assert values == [None, 3.5, 2.0]
     with pytest.raises(InputError, match="final/n: .* has only final/fid, val/fid"):
         result(cfg("final/n"), tmp_path)
+    (tmp_path / "run.json").write_text('{"status": "failed", "error": "no disk"}')
+    with pytest.raises(InputError, match="^no disk$"):  # before, and it is not run again
+        result(cfg("val/fid"), tmp_path)
 
 
 @pytest.mark.parametrize("package", list(jobs.EXTRAS))

@@ -17,7 +17,7 @@ from thaw.commands import config, replay
 from thaw.commands.arguments import folders_of, prepare_arguments, resumed
 from thaw.commands.errors import Escaped, InputError, one_line, outcome
 from thaw.commands.jobs import Job
-from thaw.commands.sweeps import print_summary
+from thaw.commands.sweeps import error_of_all, print_summary
 from thaw.stopping import Stopped, listen
 
 CONF = config.CONF
@@ -65,6 +65,11 @@ def _run_hydra(command: str) -> None:
         raise
     except Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        # Optuna's, whose words for a search without a single result do not say why.
+        raise error_of_all() or error from None
 
 
 @contextmanager

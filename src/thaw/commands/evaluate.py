@@ -18,7 +18,7 @@ from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
 from thaw.training.estimate import affordable, estimate, in_words, warn_of_misfit
-from thaw.training.experiment import labels_of
+from thaw.training.experiment import labels_of, resolved
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
 
@@ -32,10 +32,7 @@ def main(cfg: DictConfig) -> None:
         InputError: the configuration or a run is not what it should be.
     """
     with as_input_errors():
-        check_whole("num_samples", cfg.num_samples, 2)
-        check_whole("num_restored", cfg.num_restored, 0)
-        check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
-        check_whole("batch_size", cfg.batch_size)
+        _check_keys(cfg)
         selected = load_all(cfg)
         for run in selected:
             runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
@@ -43,10 +40,33 @@ def main(cfg: DictConfig) -> None:
             for run in selected:
                 _prepare_likelihood(run, cfg.num_likelihood_images)
     for run in selected:
-        result = evaluate(run, cfg)
-        path = run.run_dir / runs.EVALUATIONS / f"{_file_name(run, result)}.json"
+        result = evaluate(run, cfg) | {"settings": _settings(cfg)}
+        path = _path(run, result)
         runs.write_text_atomically(path, json.dumps(result, indent=2) + "\n")
         log.info("written to %s", path)
+
+
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what cannot be evaluated, as far as that takes neither data nor weights.
+
+    Each evaluation has a file of its own, so there is none to be claimed.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    _check_keys(cfg)
+    loaded = load_all(cfg, for_use=False)
+    if cfg.num_likelihood_images:
+        for run in loaded:
+            _check_likelihood(run, cfg.num_likelihood_images)
+    return []
+
+
+def _check_keys(cfg: DictConfig) -> None:
+    check_whole("num_samples", cfg.num_samples, 2)
+    check_whole("num_restored", cfg.num_restored, 0)
+    check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
+    check_whole("batch_size", cfg.batch_size)
 
 
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
@@ -70,11 +90,15 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
 
 def _prepare_likelihood(run: LoadedRun, num_images: int) -> None:
     """Refuse, before any work, what has no likelihood or no test images."""
+    _check_likelihood(run, num_images)
+    run.experiment.data.setup()
+
+
+def _check_likelihood(run: LoadedRun, num_images: int) -> None:
     what = f"{run.run_dir}: num_likelihood_images={num_images}"
     if num_images == 1:
         raise InputError(f"{what}: give 0 for none, or 2 or more for a standard error")
     require_gaussian(run.experiment.restorer.degradation, what, "num_likelihood_images=0")
-    run.experiment.data.setup()
 
 
 def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
@@ -130,6 +154,26 @@ def _prepare_suite(run: LoadedRun) -> None:
             experiment.suite.fit_reference(
                 experiment.data.train_images, experiment.data.test_images
             )
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
+    """What was asked for, but of which runs and where."""
+    aside = ("run", "runs", "device", "compile", "trusted", "data")
+    return {key: value for key, value in resolved(cfg).items() if key not in aside}
+
+
+def _path(run: LoadedRun, result: dict[str, Any]) -> Path:
+    """The file that says what was measured and how; numbered where it is another evaluation's."""
+    stem = run.run_dir / runs.EVALUATIONS / _file_name(run, result)
+    paths = (Path(f"{stem}{suffix}.json") for suffix in ("", *(f"_{k}" for k in range(2, 10_000))))
+    return next(path for path in paths if not path.exists() or _is_of(path, result["settings"]))
+
+
+def _is_of(path: Path, settings: dict[str, Any]) -> bool:
+    try:  # a file of earlier versions has none
+        return bool(runs.read_json(path).get("settings", settings) == settings)
+    except ValueError:
+        return False
 
 
 def _file_name(run: LoadedRun, result: dict[str, Any]) -> str:

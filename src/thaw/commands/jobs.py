@@ -1,6 +1,7 @@
 """A job: what Hydra calls for a run, in this process or in one that a launcher has started."""
 
 import importlib
+import logging
 import os
 from typing import Any
 
@@ -10,9 +11,10 @@ from omegaconf import DictConfig
 
 from thaw import stopping
 from thaw.commands import config
-from thaw.commands.errors import Escaped, InputError
+from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.heap import keep_freed_memory
 
+log = logging.getLogger(__name__)
 # Of Hydra's plugins that thaw has a file for in conf/hydra/, the extra that installs each.
 EXTRAS = {
     "hydra_joblib_launcher": "joblib",
@@ -53,6 +55,7 @@ class Job:
             raise
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
+                log.error("job %s: %s", HydraConfig.get().job.num, one_line(error))
                 raise
             raise Escaped(error) from error
 

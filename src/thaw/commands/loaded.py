@@ -15,8 +15,12 @@ from thaw.training.loading import LoadedRun, load_run
 log = logging.getLogger(__name__)
 
 
-def load_all(cfg: DictConfig) -> list[LoadedRun]:
+def load_all(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
+
+    Args:
+        cfg: of the command.
+        for_use: False finds what is wrong, at little cost, and loads no weights.
 
     Raises:
         InputError: none could be loaded, or there is no such device.
@@ -36,14 +40,16 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
                 cfg.data.root,
                 cfg.weights,
                 cfg.prior,
+                for_use,
             )
         except ValueError as error:
             if len(directories) == 1:
                 raise InputError(str(error)) from error
             log.warning("left out: %s: %s", directory, error)
             continue
-        run.experiment.module.to(where)
-        if cfg.compile:
+        if for_use:
+            run.experiment.module.to(where)
+        if for_use and cfg.compile:
             compile_networks(run.experiment, where)
         loaded.append(run)
     if not loaded:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
@@ -63,7 +64,8 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[Callable[[], None]]:
         raise
     except InputError as problem:
         error = one_line(problem)
-        _log_to_files(error)
+        if HydraConfig.get().mode == RunMode.RUN:  # of a sweep's job it is logged for all to see
+            _log_to_files(error)
         accepted = False
         raise
     except runs.GoneError:
@@ -119,9 +121,13 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
         for override in HydraConfig.get().overrides.task
         if not override.startswith("sweep.retry_failed=")
     ]
+    # The number of a sweep's job, by which its table is sorted.
+    is_job = HydraConfig.get().mode == RunMode.MULTIRUN
+    job = {"job_number": HydraConfig.get().job.num} if is_job else {}
     runs.update_record(
         run_dir,
-        {
+        job
+        | {
             "name": cfg.name or run_dir.name,
             "overrides": overrides,
             "seed": cfg.seed,

@@ -26,13 +26,26 @@ def main(cfg: DictConfig) -> None:
         check_read(cfg)
         check_whole("num_shown", cfg.num_shown)
     found = selected_runs(cfg)
-    common = _common_folder(found)
-    out = Path(cfg.out) if cfg.out else common / "report"
+    out = _out(cfg, found)
     log.info("%d runs", len(found))
     with as_input_errors():
-        runs.check_no_links(common, out)
+        runs.check_no_links(_common_folder(found), out)
         page = write_report(found, out, cfg.title, cfg.num_shown)
     log.info("report      %s", page)
+
+
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what no report can be made of; the folder that it would be written into.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    check_whole("num_shown", cfg.num_shown)
+    return [_out(cfg, selected_runs(cfg))]
+
+
+def _out(cfg: DictConfig, found: list[Path]) -> Path:
+    return Path(cfg.out) if cfg.out else _common_folder(found) / "report"
 
 
 def _common_folder(run_dirs: list[Path]) -> Path:

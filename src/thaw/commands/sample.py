@@ -16,6 +16,7 @@ from thaw.checks import check_choice, check_whole
 from thaw.commands import classes, restore
 from thaw.commands.errors import as_input_errors
 from thaw.commands.loaded import load_all
+from thaw.commands.selection import folders_of
 from thaw.diffusion.generation import describe, draw_labels, generate
 from thaw.diffusion.guidance import guided
 from thaw.reporting.images import grid, save_animation, save_png
@@ -36,13 +37,10 @@ def main(cfg: DictConfig) -> None:
         InputError: the configuration, a run or a file is not what it should be.
     """
     with as_input_errors():
-        check_choice("task", cfg.task, TASKS)
-        check_whole("num_samples", cfg.num_samples)
-        check_whole("batch_size", cfg.batch_size)
-        restore.check_keys(cfg)
+        _check_keys(cfg)
         task = TASKS[cfg.task]
         loaded = load_all(cfg)
-        outs = [_out(run, cfg, len(loaded)) for run in loaded]
+        outs = _outs(loaded, cfg)
         for run, out in zip(loaded, outs, strict=True):
             runs.check_no_links(run.run_dir, out)
         selected = [(run, task.prepare(run, cfg)) for run in loaded]
@@ -51,10 +49,37 @@ def main(cfg: DictConfig) -> None:
         log.info("written to  %s", out)
 
 
-def _out(run: LoadedRun, cfg: DictConfig, num_runs: int) -> Path:
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what cannot be sampled, as far as that takes neither data nor weights.
+
+    Returns:
+        The folders that would be written into.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    _check_keys(cfg)
+    loaded = load_all(cfg, for_use=False)
+    if cfg.task == "generate":
+        for run in loaded:
+            labels_of(run, cfg)
+    return _outs(loaded, cfg)
+
+
+def _check_keys(cfg: DictConfig) -> None:
+    check_choice("task", cfg.task, TASKS)
+    check_whole("num_samples", cfg.num_samples)
+    check_whole("batch_size", cfg.batch_size)
+    restore.check_keys(cfg)
+
+
+def _outs(loaded: list[LoadedRun], cfg: DictConfig) -> list[Path]:
+    """The folder of each run."""
     if not cfg.out:
-        return run.run_dir / TASKS[cfg.task].folder(run, cfg)
-    return Path(cfg.out) / run.run_dir.resolve().name if num_runs > 1 else Path(cfg.out)
+        return [run.run_dir / TASKS[cfg.task].folder(run, cfg) for run in loaded]
+    if len(loaded) == 1:
+        return [Path(cfg.out)]
+    return [Path(cfg.out) / name for name in folders_of([run.run_dir for run in loaded])]
 
 
 def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.errors import InputError
@@ -15,6 +15,19 @@ LOSSES = ("train/loss", "val/loss")
 SCORES = r"(fid|kid|precision|recall|class_kl)(_floor)?|is_(mean|std|floor)|num_classes|n"
 # Of restored ones, by stage.
 RESTORED = "psnr|ssim|rmse|fid"
+
+
+def check_search(config: DictConfig) -> None:
+    """Refuse a search that is not told what to make smallest: it would train for nothing.
+
+    Raises:
+        InputError: with the way out.
+    """
+    is_search = "optuna" in config.hydra.sweeper._target_
+    if is_search and OmegaConf.select(config, "sweep.metric") is None:
+        raise InputError(
+            "a search needs a score to make smallest: sweep.metric=val/fid, or another"
+        )
 
 
 def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
@@ -94,6 +107,8 @@ def result(cfg: DictConfig, run_dir: Path) -> float | None:
     record = runs.read_record(run_dir)
     scores = (record.get("last_epoch") or {}) | (record.get("final_scores") or {})
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
+    if record.get("status") == "failed":  # before, and it was not run again
+        raise InputError(str(record.get("error")))
     if metric not in numbers:
         raise InputError(f"sweep.metric={metric}: {run_dir} has only {', '.join(sorted(numbers))}")
     return float(numbers[metric])

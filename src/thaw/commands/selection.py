@@ -1,12 +1,16 @@
 """Which runs a command works on."""
 
 import glob
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import InputError
+from thaw.reporting.order import in_order
 
 
 def selected_runs(cfg: DictConfig) -> list[Path]:
@@ -32,10 +36,33 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
         return [run_dir]
     patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
     matches = sorted({match for pattern in patterns for match in glob.glob(pattern)})
-    found = list(dict.fromkeys(run for match in matches for run in _runs_at(Path(match))))
+    found = _in_order(run for match in matches for run in _runs_at(Path(match)))
     if not found:
         raise InputError(f"runs={cfg.runs}: no run directory there (a folder with a run.json)")
-    return found
+    by_place: dict[Path, Path] = {}
+    for run in found:
+        by_place.setdefault(run.resolve(), run)
+    return list(by_place.values())
+
+
+def folders_of(run_dirs: Sequence[Path]) -> list[Path]:
+    """A relative path for each run that no other has: its name, and folders above it if need be."""
+    parts = [run_dir.resolve().parts[1:] for run_dir in run_dirs]
+    depth = 1
+    while len({each[-depth:] for each in parts}) < len(set(parts)):
+        depth += 1
+    return [Path(*each[-depth:]) for each in parts]
+
+
+def _in_order(found: Iterable[Path]) -> list[Path]:
+    """The runs folder by folder, those of a sweep in its order."""
+    folders: dict[Path, dict[Path, dict[str, Any]]] = defaultdict(dict)
+    for run in found:
+        try:
+            folders[run.parent][run] = runs.read_record(run)
+        except ValueError:  # whoever uses it says so
+            folders[run.parent][run] = {}
+    return [run for records in folders.values() for run in in_order(records)]
 
 
 def in_place_of(path: Path) -> str:

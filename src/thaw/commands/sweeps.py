@@ -2,9 +2,10 @@
 
 import csv
 import io
+import shutil
 import statistics
-import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thaw import runs
-from thaw.commands.errors import Escaped, InputError
-from thaw.commands.jobs import check_plugins
+from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
+from thaw.reporting.order import in_order
 
 SCORES = ("train/loss", "val/loss", "val/fid", "val/is_mean", "final/fid", "final/is_mean")
 SHOWN = {
@@ -26,7 +27,13 @@ SHOWN = {
     "final/fid": "final FID",
     "final/is_mean": "final IS",
 }
+# What of two runs must be equal for a mean over them to mean anything, beside their overrides.
+ALIKE = ("epochs", "val/n", "final/n", "encoder")
+# Characters of a reason on the screen, at least, and of a line where there is no screen.
+MIN_REASON, MAX_WIDTH = 30, 160
 _sweep_dirs: list[Path] = []
+# Of each job that has ended in this process: what it raised, or None.
+_ends: list[Exception | None] = []
 
 
 class SweepSummary(Callback):
@@ -36,16 +43,20 @@ class SweepSummary(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
-            check_plugins(config.hydra)
-        except InputError as error:
-            raise Escaped(error) from None  # Hydra would swallow it
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         # This may be a process of a launcher, which has seen no sweep start.
         if config.hydra.mode == RunMode.MULTIRUN:
+            outcome = job_return._return_value
+            _ends.append(outcome if isinstance(outcome, Exception) else None)
             write_summary(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        # A search gets over runs that fail. Where it had no others it has found nothing.
+        error = error_of_all()
+        if error is not None:
+            raise Escaped(error)
 
 
 def write_summaries() -> None:
@@ -58,7 +69,8 @@ def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
     """Write sweep.csv from the run.json of every job, and return its rows."""
     if not sweep_dir.is_dir():  # moved or removed by now
         return []
-    rows = [_row(path.parent) for path in sorted(sweep_dir.glob(f"*/{runs.RECORD}"), key=_number)]
+    records = {path.parent: _record(path.parent) for path in sweep_dir.glob(f"*/{runs.RECORD}")}
+    rows = [_row(run_dir, records[run_dir]) for run_dir in in_order(records)]
     add_statistics_over_seeds(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
@@ -70,21 +82,49 @@ def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
 
 
 def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
-    """Give each row the mean and standard deviation over jobs that differ from it by seed only.
+    """Give completed rows the mean and standard deviation over those that differ by seed only.
 
-    Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``.
+    Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``. What is
+    not completed, or was trained or scored otherwise, has no part in them; nor has a score that
+    one of them lacks.
     """
-    groups: dict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[frozenset(without_seed(row["overrides"].split()))].append(row)
+        if row.get("status", "completed") == "completed":
+            alike = tuple(row.get(key) for key in ALIKE)
+            groups[(frozenset(without_seed(row["overrides"].split())), alike)].append(row)
     for group in groups.values():
+        # The same once more is no other seed.
+        seeds = {frozenset(row["overrides"].split()): row for row in group}.values()
+        if len(seeds) < 2:
+            continue
+        for row in group:
+            row["num_seeds"] = len(seeds)
         for score in SCORES:
-            values = [row[score] for row in group if isinstance(row.get(score), float)]
-            if len(values) > 1:
+            values = [row[score] for row in seeds if isinstance(row.get(score), float)]
+            if len(values) == len(seeds):
                 for row in group:
                     row[f"{score}/mean"] = statistics.fmean(values)
                     row[f"{score}/std"] = statistics.stdev(values)
-                    row["num_seeds"] = len(values)
+
+
+def error_of_all() -> Exception | None:
+    """Why no run of this process's sweep succeeded; None where one did, or there is no sweep."""
+    if _ends:
+        if None in _ends:
+            return None
+        first, count = _ends[0], len(_ends)
+        if not isinstance(first, InputError):
+            return first
+        reason = one_line(first)
+    else:  # a launcher's processes have run them
+        rows = [row for sweep_dir in _sweep_dirs for row in write_summary(sweep_dir)]
+        if not rows or {row["status"] for row in rows} != {"failed"}:
+            return None
+        reason, count = str(rows[0]["error"]), len(rows)
+        if any(row["epochs"] for row in rows):
+            return RuntimeError(reason)
+    return InputError(f"{reason} (the first of {count} runs, of which none succeeded)")
 
 
 def print_summary() -> None:
@@ -92,15 +132,18 @@ def print_summary() -> None:
     for sweep_dir in _sweep_dirs:
         rows = write_summary(sweep_dir)
         if rows:
-            print(f"\n{_table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
+            print(f"\n{table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
             print(f"dashboards  {tensorboard_command(sweep_dir)}", flush=True)
 
 
-def _row(run_dir: Path) -> dict[str, Any]:
+def _record(run_dir: Path) -> dict[str, Any]:
     try:
-        record = runs.read_record(run_dir)
+        return runs.read_record(run_dir)
     except ValueError as problem:  # the other jobs have their rows
-        record = {"status": "damaged", "error": str(problem)}
+        return {"status": "damaged", "error": str(problem)}
+
+
+def _row(run_dir: Path, record: dict[str, Any]) -> dict[str, Any]:
     scores = (record.get("last_epoch") or {}) | (record.get("final_scores") or {})
     row = {
         "job": run_dir.name,
@@ -117,12 +160,8 @@ def _row(run_dir: Path) -> dict[str, Any]:
     return row
 
 
-def _number(path: Path) -> tuple[int, str]:
-    first = path.parent.name.split("_")[0]
-    return (int(first) if first.isdigit() else sys.maxsize, path.parent.name)
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in words, a line each: what tells them apart, scores, why one failed; then means."""
     shown = [score for score in SHOWN if any(row.get(score) is not None for row in rows)]
     titles = [" ".join(parts) for parts in differing([row["overrides"].split() for row in rows])]
     lines = [["overrides", "status", *(SHOWN[score] for score in shown)]]
@@ -130,25 +169,47 @@ def _table(rows: list[dict[str, Any]]) -> str:
         [title, str(row["status"]), *(_number_text(row.get(score)) for score in shown)]
         for title, row in zip(titles, rows, strict=True)
     ]
-    groups = {
-        " ".join(without_seed(title.split())): row
-        for title, row in zip(titles, rows, strict=True)
-        if row.get("num_seeds")
-    }
-    for overrides, row in groups.items():
-        cells = [
-            f"{row[f'{score}/mean']:.4g} +- {row[f'{score}/std']:.2g}"
-            if f"{score}/mean" in row
-            else ""
-            for score in shown
-        ]
-        lines.append([overrides, f"{row['num_seeds']} seeds", *cells])
+    lines += _means(titles, rows, shown)
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
+    whole = sum(widths) + 2 * len(widths)
+    room = max(MIN_REASON, shutil.get_terminal_size((MAX_WIDTH, 1)).columns - whole)
+    reasons = ["", *(_cut(str(row.get("error") or ""), room) for row in rows)]
+    if any(reasons):
+        reasons[0] = "reason"
+        for k, reason in enumerate(reasons):
+            text[k] = f"{text[k].ljust(whole)}{reason}".rstrip()
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+
+
+def _means(titles: list[str], rows: list[dict[str, Any]], shown: list[str]) -> Iterator[list[str]]:
+    """A line for each mean over seeds, which says of how many."""
+    of: dict[str, set[Any]] = defaultdict(set)
+    means: dict[tuple[str, Any], dict[str, Any]] = {}
+    for title, row in zip(titles, rows, strict=True):
+        overrides = " ".join(without_seed(title.split()))
+        of[overrides].add(title)
+        if row.get("num_seeds"):
+            means[overrides, tuple(row.get(key) for key in ALIKE)] = row
+    for (overrides, _), row in means.items():
+        count, total = row["num_seeds"], len(of[overrides])
+        yield [
+            overrides,
+            f"{count} seeds" if count == total else f"{count} of {total} seeds",
+            *(
+                f"{row[f'{score}/mean']:.4g} +- {row[f'{score}/std']:.2g}"
+                if f"{score}/mean" in row
+                else ""
+                for score in shown
+            ),
+        ]
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 3]}..."
 
 
 def _number_text(value: Any) -> str:

@@ -93,6 +93,22 @@ def main(cfg: DictConfig) -> float | None:
     return search.result(cfg, run_dir)
 
 
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what no run can come of, as far as that takes no data; and where the run would be.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
+        check_read(cfg)
+        check_parts(cfg)
+        _check_resume(cfg)
+        choices = _choices(cfg)
+        _make_trainer(cfg, run_dir, checked(cfg, {"config": resolved(cfg)}), choices, [])
+    return [run_dir]
+
+
 def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None = None) -> None:
     """From the checkpoint, if there is one, to the last score."""
     with as_input_errors():
@@ -154,6 +170,17 @@ def fit(experiment: Experiment, trainer: pl.Trainer, checkpoint: Path | None) ->
         raise InputError(f"{what}{one_line(error)}") from error
 
 
+def checked(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
+    """The experiment, with everything refused that can be before its data is read."""
+    experiment = build(cfg, provenance)
+    restoration = Restoration(experiment.restorer, experiment.score_sampler)
+    search.check_metric(cfg, restoration.stages[1:] if _is_restored(cfg, experiment) else ())
+    check_classes(experiment.module.restorer, experiment.data)
+    check_restored(cfg.metrics, experiment)
+    check_memory(experiment.module.restorer, experiment.data)
+    return experiment
+
+
 def prepare(
     cfg: DictConfig, run_dir: Path, choices: Mapping[str, str], checkpoint: Path | None = None
 ) -> tuple[Experiment, pl.Trainer]:
@@ -163,13 +190,8 @@ def prepare(
         ValueError: a part of it fails, or does not fit the checkpoint to go on from.
     """
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
-    experiment = build(cfg, provenance)
+    experiment = checked(cfg, provenance)
     data, suite = experiment.data, experiment.suite
-    restoration = Restoration(experiment.restorer, experiment.score_sampler)
-    search.check_metric(cfg, restoration.stages[1:] if _is_restored(cfg, experiment) else ())
-    check_classes(experiment.module.restorer, data)
-    check_restored(cfg.metrics, experiment)
-    check_memory(experiment.module.restorer, data)
     make(cfg.trainer, logger=False)  # what it refuses, it refuses before any work
     data.setup()
     restorer = experiment.module.restorer
@@ -184,7 +206,7 @@ def prepare(
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
     provenance["encoder"] = encoder
-    trainer = _make_trainer(cfg, run_dir, experiment, choices)
+    trainer = _make_trainer(cfg, run_dir, experiment, choices, _make_scores(cfg, experiment))
     # Lightning would do so after loading a checkpoint, whose doubles it would round.
     trainer.precision_plugin.convert_module(experiment.module)
     search.check_validated(cfg, trainer, len(data.train_labels) // data.batch_size)
@@ -207,9 +229,12 @@ def prepare(
 
 
 def _make_trainer(
-    cfg: DictConfig, run_dir: Path, experiment: Experiment, choices: Mapping[str, str]
+    cfg: DictConfig,
+    run_dir: Path,
+    experiment: Experiment,
+    choices: Mapping[str, str],
+    scores: list[EpochScores],
 ) -> pl.Trainer:
-    scores = _make_scores(cfg, experiment)
     context = {
         "run_dir": run_dir,
         "sampler": experiment.sampler,
@@ -275,9 +300,13 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
     return choices
 
 
-def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
+def _check_resume(cfg: DictConfig) -> None:
     if cfg.resume not in RESUME:
         raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
+
+
+def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
+    _check_resume(cfg)
     if cfg.resume == "never":
         return None
     path, problems = newest_good(run_dir)

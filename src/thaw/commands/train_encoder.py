@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 from thaw.checks import check_whole
@@ -23,11 +24,7 @@ def main(cfg: DictConfig) -> None:
         InputError: the configuration or the data is not what it should be.
     """
     with as_input_errors():
-        check_read(cfg)
-        check_whole("epochs", cfg.epochs)
-        check_keys(cfg)
-        where = device(cfg.device)
-        data: ImageDataModule = make(cfg.data)
+        data, where = _made(cfg)
         data.setup()
         if data.num_classes < 2:
             raise ValueError(
@@ -53,3 +50,22 @@ def main(cfg: DictConfig) -> None:
         data.name,
         files.encoder,
     )
+
+
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what no encoder can come of; the file that would hold it.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    data, _ = _made(cfg)
+    return [Path(cfg.out) / f"{data.source.name}.safetensors"]
+
+
+def _made(cfg: DictConfig) -> tuple[ImageDataModule, torch.device]:
+    check_read(cfg)
+    check_whole("epochs", cfg.epochs)
+    check_keys(cfg)
+    where = device(cfg.device)
+    data: ImageDataModule = make(cfg.data)
+    return data, where

@@ -4,6 +4,7 @@ import logging
 import math
 import re
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from thaw import runs
 from thaw.diffusion.restoration import STAGES
-from thaw.reporting.labels import labels, without_seed
+from thaw.reporting.labels import distinct, labels, without_seed
 
 Array = np.ndarray[Any, Any]
 STEP_LOSS = "train/loss_step"
@@ -45,6 +46,16 @@ class FinishedRun:
     problems: list[str] = field(default_factory=list)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     """What ``evaluate.py`` wrote, in the order of the files' names."""
+
+    @property
+    def status(self) -> str:
+        """Of run.json."""
+        return str(self.record.get("status", "unknown"))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has come to its end, so that it may be part of a mean."""
+        return bool(self.record.get("status", "completed") == "completed")
 
     @property
     def last_epoch(self) -> dict[str, Any]:
@@ -87,8 +98,7 @@ class Group:
     @property
     def first(self) -> FinishedRun:
         """The run that stands for the group where one must: the first that was completed."""
-        done = (run for run in self.members if run.record.get("status") == "completed")
-        return next(done, self.members[0])
+        return next((run for run in self.members if run.is_done), self.members[0])
 
 
 def read_run(directory: Path) -> FinishedRun:
@@ -98,10 +108,9 @@ def read_run(directory: Path) -> FinishedRun:
         run.record = tidied(runs.read_record(directory))
     except ValueError as error:
         run.problems.append(str(error))
-    status = run.record.get("status", "unknown")
-    if status != "completed":
+    if run.status != "completed":
         reason = run.record.get("error")
-        run.problems.append(f"status {status}" + (f": {reason}" if reason else ""))
+        run.problems.append(f"status {run.status}" + (f": {reason}" if reason else ""))
     if end := run.record.get("ended_by"):
         run.problems.append(f"training ended by {end}")
     for path in sorted((directory / runs.EVALUATIONS).glob("*.json")):
@@ -121,7 +130,11 @@ def read_run(directory: Path) -> FinishedRun:
 
 
 def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
-    """The runs in groups, in their order, each with a title that tells it from the others."""
+    """The runs in groups, in their order, each with a title that tells it from the others.
+
+    Completed runs belong together where they differ by seed alone and were trained and scored
+    alike. Any other run, and the same seed once more, is a group of its own.
+    """
     members: dict[frozenset[str], list[FinishedRun]] = {}
     first: list[Sequence[str]] = []
     for run in found:
@@ -138,7 +151,33 @@ def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
     given = [group[0].config.get("name") for group in members.values()]
     names = [name if isinstance(name, str) else None for name in given]
     titles = labels(first, names)
-    return [Group(title, group) for title, group in zip(titles, members.values(), strict=True)]
+    parts = [
+        (f"{title} ({_apart(part)})" if number else title, part)
+        for title, group in zip(titles, members.values(), strict=True)
+        for number, part in enumerate(_comparable(group))
+    ]
+    return list(map(Group, distinct([title for title, _ in parts]), (part for _, part in parts)))
+
+
+def _comparable(group: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
+    """A group's runs in parts over which means mean something, that of most runs first."""
+    parts: dict[object, list[FinishedRun]] = defaultdict(list)
+    times: Counter[str] = Counter()
+    for number, run in enumerate(group):
+        sizes = (run.last_epoch.get("val/n"), run.final.get("final/n"))
+        alike = repr((run.record.get("epochs"), run.record.get("encoder"), *sizes))
+        repeat = f"{alike} {run.record.get('seed')}"
+        parts[(alike, times[repeat]) if run.is_done else number].append(run)
+        times[repeat] += run.is_done and "seed" in run.record
+    return sorted(parts.values(), key=lambda part: (not part[0].is_done, -len(part)))
+
+
+def _apart(part: Sequence[FinishedRun]) -> str:
+    """What tells a part of a group from its first."""
+    run = part[0]
+    seeds = ", ".join(str(each.record.get("seed")) for each in part)
+    state = f"{run.record.get('epochs')} epochs" if run.is_done else run.status
+    return f"seed {seeds}, {state}"
 
 
 def _step_losses(directory: Path) -> tuple[Array, Array]:

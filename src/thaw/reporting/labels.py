@@ -26,16 +26,21 @@ def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> l
     How a run is scored and shown is left out where the rest tells the runs apart; an experiment
     goes by its name alone. No two labels are the same.
     """
-    distinct = differing([_last_of_each_key(parts) for parts in overrides])
-    brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in distinct]
-    if len(set(map(tuple, brief))) == len(set(map(tuple, distinct))):
-        distinct = brief
+    differences = differing([_last_of_each_key(parts) for parts in overrides])
+    brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in differences]
+    if len(set(map(tuple, brief))) == len(set(map(tuple, differences))):
+        differences = brief
     found = [
         name or " ".join(part.removeprefix("experiment=") for part in parts) or "default"
-        for name, parts in zip(names, distinct, strict=True)
+        for name, parts in zip(names, differences, strict=True)
     ]
-    taken = set(found)
-    return [text if found.count(text) == 1 else _numbered(text, taken) for text in found]
+    return distinct(found)
+
+
+def distinct(texts: Sequence[str]) -> list[str]:
+    """The same, with a number behind each that is there more than once."""
+    taken, texts = set(texts), list(texts)
+    return [text if texts.count(text) == 1 else _numbered(text, taken) for text in texts]
 
 
 def _numbered(text: str, taken: set[str]) -> str:

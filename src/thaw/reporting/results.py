@@ -56,7 +56,7 @@ def best(groups: Sequence[Group], count: int) -> list[Group]:
 def results(groups: Sequence[Group]) -> Table:
     """A row a group: final loss, the robust estimate, restoration, time and size."""
     columns = ["run", "epochs", "seeds", "loss", "val. loss", "FID", "IS", "KID", "class KL",
-               "classes", "N", *PSNR.values(), "time (min)", "parameters"]  # fmt: skip
+               "classes", "N", *PSNR.values(), "time (min)", "parameters", "status"]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             group.title,
@@ -73,6 +73,7 @@ def results(groups: Sequence[Group]) -> Table:
             *(over_seeds(group, _restored(stage, "psnr"), ".2f") for stage in PSNR),
             over_seeds(group, lambda run: run.record.get("wall_time_s"), ".1f", 1 / 60),
             over_seeds(group, lambda run: run.record.get("num_parameters"), ",.0f"),
+            _text(group, lambda run: run.status),
         ]
         for group in groups
     ]
@@ -80,10 +81,11 @@ def results(groups: Sequence[Group]) -> Table:
     columns, rows = _without_empty(columns, rows)
     return Table(
         "results",
-        "Results of each run after its last epoch. FID, IS, KID and class balance (KL divergence "
-        "of the generated classes from the data's) are of N images generated from the prior; real "
-        "test images at the same N score what the last rows say. PSNR is of test images degraded "
-        "all the way and restored at once (direct), by Algorithms 1 and 2, or by the sampler.",
+        "Results of each run after its last epoch, and means over those that are completed. FID, "
+        "IS, KID and class balance (KL divergence of the generated classes from the data's) are of "
+        "N images generated from the prior; real test images at the same N score what the last "
+        "rows say. PSNR is of test images degraded all the way and restored at once (direct), by "
+        "Algorithms 1 and 2, or by the sampler.",
         columns,
         rows,
     )

@@ -46,6 +46,7 @@ def load_run(
     data_root: str | None = None,
     weights: str = "auto",
     prior: DictConfig | None = None,
+    for_use: bool = True,
 ) -> LoadedRun:
     """The experiment of a run, its weights and prior read from a checkpoint.
 
@@ -61,6 +62,7 @@ def load_run(
             is anything fetched that is missing.
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
         prior: with a ``_target_`` in place of the run's prior, without one changes to it.
+        for_use: False loads no weights and fits nothing, to find what is wrong at little cost.
 
     Raises:
         ValueError: there is no such checkpoint, or it is not what it should be; or a prior needs
@@ -79,8 +81,9 @@ def load_run(
             config[name] = chosen if is_whole else OmegaConf.merge(config[name], chosen)
     experiment = _build(path, config, contents, data_root)
     module = experiment.module
-    _load_state(path, module, contents, with_prior=not prior)
-    if prior or _knows_no_classes(module):
+    if for_use:
+        _load_state(path, module, contents, with_prior=not prior)
+    if for_use and (prior or _knows_no_classes(module)):
         if not prior:
             log.info("%s: its prior knows no classes; it is fitted again, to each class", path)
         _fit_prior(experiment)

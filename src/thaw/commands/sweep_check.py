@@ -1,0 +1,141 @@
+"""Looks at all jobs of a sweep before the first runs: their mistakes, and where they write."""
+
+import importlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from thaw.commands.errors import Escaped, InputError, one_line
+from thaw.commands.jobs import check_plugins
+from thaw.commands.search import check_search
+from thaw.reporting.labels import differing
+
+log = logging.getLogger(__name__)
+# Of more jobs those are checked that hold a value for the first time: a job takes 0.2 s.
+MAX_CHECKED = 100
+EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
+Jobs = Sequence[Sequence[str]]
+
+
+class SweepCheck(Callback):
+    """Refuses a sweep, before its first job, that holds a mistake or two jobs in one place.
+
+    A command's module has ``check(cfg) -> list[Path]``: it refuses what is wrong, as far as that
+    takes no data and little time, and says where the job would write.
+    """
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        try:
+            check_plugins(config.hydra)
+            check_search(config)
+            jobs = jobs_of(config)
+            name_what_varies(config, jobs)
+            check_jobs(config, jobs, self.command)
+        except Exception as error:
+            raise Escaped(error) from None  # Hydra would swallow it
+
+
+def jobs_of(config: DictConfig) -> Jobs:
+    """The overrides of each job; none of a search, which chooses them one by one."""
+    if not config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        return []
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    assert isinstance(given, list)
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*params, *given])
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    return jobs
+
+
+def name_what_varies(config: DictConfig, jobs: Jobs) -> None:
+    """Let a named sweep's directories say too what they leave out, where it varies in the sweep.
+
+    As an override of Hydra's own, which reaches the jobs in whatever process they run.
+    """
+    varying = {
+        override.partition("=")[0].lstrip("+") for parts in differing(jobs) for override in parts
+    }
+    left_out = OmegaConf.select(config, EXCLUDED) or []
+    if len(jobs) > 1 and varying & set(left_out) and OmegaConf.select(config, "sweep.name"):
+        kept = [key for key in left_out if key not in varying]
+        with read_write(config.hydra.overrides), open_dict(config.hydra.overrides):
+            config.hydra.overrides.hydra.append(f"{EXCLUDED}=[{','.join(kept)}]")
+
+
+def check_jobs(config: DictConfig, jobs: Jobs, command: str) -> None:
+    """Refuse the sweep where a job is wrong, or two would write into one place.
+
+    Raises:
+        InputError: with the first such job, and the number of others.
+        HydraException, OmegaConfBaseException: no configuration can be made of one.
+    """
+    if not jobs:
+        return
+    log.info("looking at %d jobs before the first begins", len(jobs))
+    check = importlib.import_module(f"thaw.commands.{command}").check
+    titles = [" ".join(parts) or "the same" for parts in differing(jobs)]
+    refused: dict[int, str] = {}
+    places: dict[Path, int] = {}
+    for number in chosen(jobs):
+        with composed(config, jobs[number], number) as cfg:
+            try:
+                claimed = check(cfg)
+            except Exception as error:
+                refused[number] = one_line(error)
+                continue
+        for place in claimed:
+            if (other := places.setdefault(place.absolute(), number)) != number:
+                both = " and ".join(f"{k + 1} ({titles[k]})" for k in (other, number))
+                raise InputError(f"jobs {both} would both write into {place}; no job was run")
+    for number, reason in refused.items():
+        others = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        where = f"job {number + 1} of {len(jobs)}{others}: {titles[number]}"
+        raise InputError(f"{reason} ({where}; no job was run)" if len(jobs) > 1 else reason)
+
+
+def chosen(jobs: Jobs) -> Iterator[int]:
+    """The numbers of the jobs that are checked."""
+    values: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
+    for number, overrides in enumerate(jobs):
+        is_twice = tuple(overrides) in seen
+        if len(jobs) <= MAX_CHECKED or is_twice or not values.issuperset(overrides):
+            yield number
+        values.update(overrides)
+        seen.add(tuple(overrides))
+
+
+@contextmanager
+def composed(config: DictConfig, overrides: Sequence[str], number: int) -> Iterator[DictConfig]:
+    """A job's configuration as the job will see it, which will log itself what is logged here."""
+    loader, before = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
+    job = loader.load_sweep_config(config, list(overrides))
+    with read_write(job.hydra), open_dict(job.hydra), read_write(job.hydra.runtime):
+        job.hydra.job.id = job.hydra.job.num = number
+        job.hydra.mode = config.hydra.mode
+        sweep = str(OmegaConf.to_container(job.hydra.sweep, resolve=False))
+        # A sweep without a name takes a new folder, which is not to be made for this.
+        is_new = "${thaw.sweep_dir:" in sweep and not job.sweep.name
+        folder = "" if is_new else job.hydra.sweep.dir
+        job.hydra.runtime.output_dir = str(Path(folder, job.hydra.sweep.subdir).absolute())
+    HydraConfig.instance().set_config(job)
+    logging.disable(logging.WARNING)
+    try:
+        with read_write(job), open_dict(job):
+            del job["hydra"]
+        yield job
+    finally:
+        logging.disable(logging.NOTSET)
+        HydraConfig.instance().cfg = before
