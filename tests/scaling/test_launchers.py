@@ -67,10 +67,10 @@ def test_a_process_that_is_killed_takes_no_other_run_with_it(train: Train, tmp_p
         "signal_number": int(signal.SIGKILL),
     }  # fmt: skip
     command = [
-        "-m", *LEAST, "trainer.max_epochs=2", "seed=1,2,3", "hydra/launcher=joblib",
-        "sweep.name=sweep", *(f"+callbacks.fault.{key}={value}" for key, value in fault.items()),
+        "-m", *LEAST, "trainer.max_epochs=2", "seed=1,2,3", "sweep.name=sweep",
+        *(f"+callbacks.fault.{key}={value}" for key, value in fault.items()),
     ]  # fmt: skip
-    first = train(*command, cwd=tmp_path)
+    first = train(*command, "hydra/launcher=joblib", cwd=tmp_path)
     sweep = tmp_path / "multirun" / "sweep"
     found = {record(path.parent)["seed"]: record(path.parent) for path in sweep.glob("*/run.json")}
     how = "the run's process was ended by signal 9 (SIGKILL), out of memory?"

@@ -29,6 +29,8 @@ from thaw.stopping import Stopped
 
 log = logging.getLogger(__name__)
 GRACE_S = 60.0
+# How long a process waits for a job: a search launches them batch by batch.
+IDLE_S = 5
 PROCESS = "the run's process"
 
 
@@ -113,7 +115,9 @@ class Workers:
     def _start(self) -> ProcessPoolExecutor:
         threads = os.environ.get("OMP_NUM_THREADS", max(cpu_count() // self.num_processes, 1))
         environment = {"OMP_NUM_THREADS": str(threads)}
-        return ProcessPoolExecutor(1, env=environment, initializer=_follow, initargs=(os.getpid(),))
+        return ProcessPoolExecutor(
+            1, timeout=IDLE_S, env=environment, initializer=_follow, initargs=(os.getpid(),)
+        )
 
     def _stop(self) -> None:
         """Tell the processes to stop, and let them, for a while: they save what they have."""
