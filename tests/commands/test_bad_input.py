@@ -45,8 +45,16 @@ def refused(finished, *words: str) -> str:
 def test_nonsense_is_one_line(argument: str, word: str, fork_command, tmp_path: Path) -> None:
     extra = [] if argument.startswith("model.") else TINY
     arguments = [*extra, "degradation=column_random", argument]
-    refused(fork_command("train", *arguments, cwd=tmp_path), word)
+    line = refused(fork_command("train", *arguments, cwd=tmp_path), word)
+    assert "first step" not in line
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_trainer_that_cannot_be_is_refused_before_data_is_read(
+    fork_command, tmp_path: Path
+) -> None:
+    arguments = ["data.root=nowhere", "metrics=none", "trainer.accelerator=meta"]
+    refused(fork_command("train", *arguments, cwd=tmp_path), "trainer", "invalid accelerator")
 
 
 def test_a_directory_that_cannot_be_is_refused(fork_command, tmp_path: Path) -> None:

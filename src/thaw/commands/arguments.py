@@ -192,6 +192,8 @@ def _value(override: str) -> object:
         return OverridesParser.create().parse_override(override).value()
     except HydraException:
         return Unreadable
+    except (ValueError, RecursionError):  # a number of thousands of digits: not text, at least
+        return 0
 
 
 def _is_understood(override: str, is_text: bool, is_list: bool, is_sweep: bool = False) -> bool:
