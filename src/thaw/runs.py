@@ -29,6 +29,8 @@ GIT_DIFF = "git.diff"
 REQUIREMENTS = "requirements.txt"
 LOCK = ".lock"
 STATUSES = ("running", "completed", "failed", "interrupted")
+# What the system calls a full disk, or one that is not to be written to.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class WriteError(OSError):
@@ -52,11 +54,10 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         WriteError: in place of an OSError of that kind.
     """
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
     try:
         yield
     except OSError as error:
-        if error.errno not in full:
+        if error.errno not in FULL:
             raise
         raise WriteError(f"{path} could not be written: {reason(error)}") from error
 

@@ -1,11 +1,14 @@
 """Figures made of lines show the numbers that they were given, and titles as they are written."""
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,7 +26,9 @@ from thaw.reporting.curves import (
     schedule_figure,
     score_figure,
 )
-from thaw.reporting.style import line_styles, plain, save_figure, shorten
+from thaw.reporting.panels import forward_strip, restoration_figure, samples_figure
+from thaw.reporting.style import harmless, line_styles, plain, save_figure, shorten
+from thaw.runs import WriteError
 
 LOSSES = Losses([1, 2, 3, 4], [0.9, 0.5, 0.4, 0.2], [2, 4], [0.7, 0.3], [2, 4], [0.8, 0.35])
 CURVE = Curve([1, 2, 4], [90.0, 40.0, 10.0], [0.0, 0.0, 0.0], [2.5, 2.5, 2.5])
@@ -205,6 +210,56 @@ def test_no_two_of_many_lines_look_the_same() -> None:
     assert len(line_styles(60)) == 60
     # As many colours as there are come before any dash.
     assert len({style["color"] for style in line_styles(7)}) == 7
+
+
+SETTINGS = {
+    "text.usetex": True,
+    "font.family": ["no such font"],
+    "font.size": 30,
+    "savefig.format": "pdf",
+    "savefig.dpi": 10,
+    "axes.facecolor": "black",
+    "lines.linewidth": 9,
+    "axes.grid": True,
+}
+
+
+def test_figures_have_their_own_style_whatever_is_configured(tmp_path: Path) -> None:
+    images = [torch.zeros(2, 1, 8, 8, dtype=torch.uint8)] * 2
+    makers: list[Callable[[], Figure]] = [
+        lambda: schedule_figure({"a": linear(5)}),
+        lambda: activation_figure(["gelu"]),
+        lambda: loss_figure({"a": LOSSES}),
+        lambda: score_figure({"a": CURVE}, "FID", log=True),
+        lambda: class_figure({"a": [1, 2]}, [1, 2]),
+        lambda: forward_strip(images, [0, 5]),
+        lambda: restoration_figure([("a", {"original": images[0], "direct": images[1]})]),
+        lambda: samples_figure({"a": {1: np.zeros((4, 4), np.uint8)}}, [1]),
+    ]
+    for number, make in enumerate(makers):
+        save_figure(make(), tmp_path / f"{number}.png")
+        with rc_context(SETTINGS):
+            save_figure(make(), tmp_path / f"{number}_configured.png")
+            assert rcParams["font.size"] == 30  # theirs again
+        usual, configured = (
+            (tmp_path / f"{number}{end}.png").read_bytes() for end in ("", "_configured")
+        )
+        assert configured == usual, number
+
+
+def test_a_figure_that_fails_is_a_warning_and_a_full_disk_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for error in (ValueError("no such font"), FileNotFoundError(errno.ENOENT, "no latex")):
+        with harmless("schedule"):
+            raise error
+    assert caplog.messages == [
+        "schedule could not be drawn, going on without it: no such font",
+        "schedule could not be drawn, going on without it: [Errno 2] no latex",
+    ]
+    for full in (OSError(errno.ENOSPC, "full"), WriteError("full")):
+        with pytest.raises(OSError, match="full"), harmless("schedule"):
+            raise full
 
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:

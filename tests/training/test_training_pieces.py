@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from training_helpers import Network, batches, make_module, make_restorer
+from training_helpers import SHAPE, Network, batches, fit, make_module, make_restorer
 
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
 from thaw.pixels import PixelRange
+from thaw.training.callbacks.forward_process import ForwardProcess
 from thaw.training.callbacks.samples import SampleGrid
 from thaw.training.callbacks.tensorboard import hyperparameters
 from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable
+from thaw.training.restoration import save_stages
 
 RANGE = PixelRange(-0.5, 0.5)
 
@@ -62,6 +64,26 @@ def test_grids_are_drawn_after_the_epochs_asked_for(
     ]
     due = [trainer.current_epoch + 1 for trainer in trainers if callback._is_due(trainer)]
     assert due == expected
+
+
+def test_figures_that_fail_do_not_end_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr("thaw.training.callbacks.forward_process.forward_strip", fail)
+    monkeypatch.setattr("thaw.training.callbacks.samples.grid", fail)
+    monkeypatch.setattr("thaw.training.restoration.restoration_figure", fail)
+    data: Any = SimpleNamespace(train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
+    callbacks = [ForwardProcess(tmp_path, data), SampleGrid(tmp_path, Cold(), 0, "every", 2)]
+    assert fit(make_module(), max_epochs=2, callbacks=callbacks).global_step == 10
+    save_stages({"original": data.train_images}, tmp_path / "restoration.npz")
+    names = ("forward_process", "epoch_0001.png", "epoch_0002.png", "restoration.png")
+    line = "{} could not be drawn, going on without it: no such font"
+    said = [message for message in caplog.messages if "drawn" in message]
+    assert said == [line.format(name) for name in names]
+    assert (tmp_path / "restoration.npz").is_file()
 
 
 @pytest.mark.parametrize("at_epochs", [[0], ["first"], [1.5], [-1], "sometimes"])

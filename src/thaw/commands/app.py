@@ -40,6 +40,8 @@ def run(command: str) -> NoReturn:
     way), 130 / 143 (interrupted). HYDRA_FULL_ERROR=1 shows the traceback behind one line.
     """
     config.register()
+    # Figures go to files; whatever window is configured, there may be no screen for it.
+    os.environ["MPLBACKEND"] = "agg"
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
     listen()

@@ -19,6 +19,7 @@ from thaw.reporting.style import (
     legend_below,
     line_styles,
     log_scale,
+    own_style,
     panels,
     plain,
     shorten,
@@ -49,6 +50,7 @@ class Losses:
     val: Numbers
 
 
+@own_style()
 def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
     r"""beta_t and alpha_t = prod (1 - beta_s), the latter in the study's (Prince's) notation.
 
@@ -73,6 +75,7 @@ def is_activation(name: str) -> bool:
     return name in ACTIVATIONS
 
 
+@own_style()
 def activation_figure(names: Sequence[str]) -> Figure:
     """The activation functions called ``names``, on [-4, 4].
 
@@ -91,6 +94,7 @@ def activation_figure(names: Sequence[str]) -> Figure:
     return figure
 
 
+@own_style()
 def loss_figure(runs: Mapping[str, Losses]) -> Figure:
     """Per run the loss of each step, its mean of each epoch and the validation loss."""
     figure, cells = panels(len(runs), 2, 4.2, 2.7)
@@ -117,6 +121,7 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
     return figure
 
 
+@own_style()
 def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     """One score over the epochs, a line a run, a band of one standard deviation over seeds.
 
@@ -146,6 +151,7 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     return figure
 
 
+@own_style()
 def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
     """Per run the share of generated images in each class; the data's shares as marks."""
     figure, cells = panels(len(runs), 4, 2.6, 2.1)

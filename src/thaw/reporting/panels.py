@@ -9,9 +9,10 @@ from torch import Tensor
 
 from thaw.diffusion.restoration import REFINED, STAGES
 from thaw.reporting.images import grid, to_pil
-from thaw.reporting.style import plain, shorten, show_image, wrapped
+from thaw.reporting.style import own_style, plain, shorten, show_image, wrapped
 
 
+@own_style()
 def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
     """Images against steps: column k holds uint8 ``[N, C, H, W]`` at step ``times[k]``."""
     num_rows = len(columns[0])
@@ -24,6 +25,7 @@ def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
     return figure
 
 
+@own_style()
 def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figure:
     """Per run a block of rows, one for each stage (original, degraded, ...) of the same images.
 
@@ -62,6 +64,7 @@ def stage_title(name: str) -> str:
     return words.get(plain_name, plain_name) + refined
 
 
+@own_style()
 def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequence[int]) -> Figure:
     """Grids of samples, a row a run and a column an epoch; what is missing stays empty.
 

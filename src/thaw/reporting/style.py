@@ -1,20 +1,23 @@
 """How every figure looks: palette, axes, and saving without a display."""
 
+import logging
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from thaw import runs
 
+log = logging.getLogger(__name__)
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,6 +26,33 @@ GREY = "#767676"
 LEGEND_ROW = 0.17  # inches
 # A fixed salt and no date: the same runs give the same SVG, byte for byte.
 SVG: dict[Any, Any] = {"svg.hashsalt": "thaw", "svg.fonttype": "path"}
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw in thaw's own style, whatever is configured; decorates whatever makes a figure too.
+
+    matplotlib looks at its settings when a text is made as well as when it is drawn.
+    """
+    with rc_context():
+        rcdefaults()
+        rcParams.update(SVG)
+        yield
+
+
+@contextmanager
+def harmless(name: str) -> Iterator[None]:
+    """A figure that cannot be drawn is a warning, and whoever wanted it goes on.
+
+    Raises:
+        OSError: the disk is full, which is no fault of the figure.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, runs.WriteError) or getattr(error, "errno", None) in runs.FULL:
+            raise
+        log.warning("%s could not be drawn, going on without it: %s", name, error)
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:
@@ -107,5 +137,5 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, its format by suffix, making the folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Date": None} if path.suffix == ".svg" else None
-    with rc_context(SVG), runs.writing(path):
+    with own_style(), runs.writing(path):
         figure.savefig(path, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.05)

@@ -15,7 +15,7 @@ from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restoration import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.reporting.panels import restoration_figure, stage_title
-from thaw.reporting.style import save_figure
+from thaw.reporting.style import harmless, save_figure
 from thaw.training.estimate import affordable
 from thaw.training.experiment import Experiment
 
@@ -152,7 +152,9 @@ def in_lines(scores: Mapping[str, Any]) -> list[str]:
 def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
     """Images by stage, uint8 ``[N, C, H, W]``, as ``path`` (.npz), the first eight as PNG too."""
     first = {name: images[:NUM_SHOWN] for name, images in shown.items()}
-    save_figure(restoration_figure([("", first)]), path.with_suffix(".png"))
+    figure = path.with_suffix(".png")
+    with harmless(figure.name):
+        save_figure(restoration_figure([("", first)]), figure)
     arrays = {name: images.numpy() for name, images in shown.items()}
     with runs.writing(path):
         np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -10,6 +10,7 @@ from thaw.checks import check_count, check_whole
 from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
+from thaw.reporting.style import harmless
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
@@ -63,11 +64,13 @@ class SampleGrid(pl.Callback):
             self.num_samples,
             self.seed,
         )
-        image = grid(restorer.pixel_range.to_uint8(x_0))
         epoch = trainer.current_epoch + 1
-        save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
-        for writer in writers(trainer):
-            writer.add_image("samples", image, epoch)
+        path = self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png"
+        with harmless(path.name):
+            image = grid(restorer.pixel_range.to_uint8(x_0))
+            save_png(image, path)
+            for writer in writers(trainer):
+                writer.add_image("samples", image, epoch)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch + 1
