@@ -37,6 +37,12 @@ class WriteError(OSError):
     """A file could not be written: one line that names it and says why."""
 
 
+def shown(path: Path) -> Path:
+    """A path as it is printed: from the current directory, where it lies below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def reason(error: BaseException) -> str:
     """Why writing failed, such as ``No space left on device``: what the system says of it."""
     cause: BaseException | None = error

@@ -17,6 +17,7 @@ from thaw.diffusion.likelihood import bits_per_dimension
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
+from thaw.progress import progress
 from thaw.training.estimate import affordable, estimate, in_words
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
@@ -35,7 +36,7 @@ def main(cfg: DictConfig) -> None:
         check_whole("num_restored", cfg.num_restored, 0)
         check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
         check_whole("batch_size", cfg.batch_size)
-        selected = load_all(cfg)
+        selected = load_all(cfg, _to_do(cfg))
         for run in selected:
             runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
         if cfg.num_likelihood_images:
@@ -46,6 +47,15 @@ def main(cfg: DictConfig) -> None:
         path = run.run_dir / runs.EVALUATIONS / f"{_file_name(run, result)}.json"
         runs.write_text_atomically(path, json.dumps(result, indent=2) + "\n")
         log.info("written to %s", path)
+
+
+def _to_do(cfg: DictConfig) -> str:
+    parts = [f"generate and score {cfg.num_samples:,} images"]
+    if cfg.num_restored:
+        parts.append(f"restore {cfg.num_restored:,} where the degradation is not noise")
+    if cfg.num_likelihood_images:
+        parts.append(f"likelihood of {cfg.num_likelihood_images:,}")
+    return ", ".join(parts)
 
 
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
@@ -82,9 +92,11 @@ def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     labels = experiment.data.test_labels[:num_images] if restorer.num_classes else None
     num_steps = restorer.degradation.num_steps
     log.info("likelihood of %d test images, %d evaluations each", len(images), num_steps)
-    result = bits_per_dimension(
-        restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
-    )
+    total = len(images.split(cfg.batch_size)) * num_steps
+    with progress(f"likelihood of {len(images):,} images", total, lambda: restorer.pieces.calls):
+        result = bits_per_dimension(
+            restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
+        )
     for name in VARIANCES:
         log.info("%s variance: %s  N %d test images", name, _bound(result[name]), result["n"])
     return result

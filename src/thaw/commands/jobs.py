@@ -1,17 +1,20 @@
 """A job: what Hydra calls for a run, in this process or in one that a launcher has started."""
 
 import importlib
+import logging
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from thaw import stopping
+from thaw import ranks, runs, stopping
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError
 from thaw.commands.heap import keep_freed_memory
 
+log = logging.getLogger(__name__)
 # Of Hydra's plugins that thaw has a file for in conf/hydra/, the extra that installs each.
 EXTRAS = {
     "hydra_joblib_launcher": "joblib",
@@ -39,6 +42,8 @@ class Job:
             Escaped: in a single run, whatever the command raises.
         """
         keep_freed_memory()
+        if ranks.rank() == 0:
+            log.info("%-11s %s", self.command, _where(self.command, cfg))
         # Imported here so that --help and --cfg need neither torch nor Lightning.
         main = importlib.import_module(f"thaw.commands.{self.command}").main
         stopping.listen()
@@ -51,6 +56,13 @@ class Job:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other jobs go on
                 raise
             raise Escaped(error) from error
+
+
+def _where(command: str, cfg: DictConfig) -> object:
+    """The directory that a command works in or on: the first that it says."""
+    if command == "train":
+        return runs.shown(Path(HydraConfig.get().runtime.output_dir))
+    return cfg.out if command == "train_encoder" else cfg.run or cfg.runs
 
 
 def check_plugins(hydra: DictConfig) -> None:

@@ -5,16 +5,20 @@ import logging
 import torch
 from omegaconf import DictConfig
 
+from thaw import runs
 from thaw.commands.errors import InputError
+from thaw.commands.opening import device_in_words, say_loaded
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
-from thaw.training.loading import LoadedRun, load_run
+from thaw.training.loading import LoadedRun, fit_prior, load_run
 
 log = logging.getLogger(__name__)
 
 
-def load_all(cfg: DictConfig) -> list[LoadedRun]:
+def load_all(cfg: DictConfig, to_do: str) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
+
+    Of each it is said what it is and what is ``to_do``, before a prior is fitted.
 
     Raises:
         InputError: none could be loaded, or there is no such device.
@@ -34,6 +38,9 @@ def load_all(cfg: DictConfig) -> list[LoadedRun]:
                 cfg.weights,
                 cfg.prior,
             )
+            say_loaded(run, runs.read_record(directory), device_in_words(where), to_do)
+            if run.prior:
+                fit_prior(run.experiment)
         except ValueError as error:
             if len(directories) == 1:
                 raise InputError(str(error)) from error

@@ -24,7 +24,7 @@ from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.images import save_png
 from thaw.training.loading import LoadedRun
-from thaw.training.restoration import described, in_lines, save_stages, score_stages
+from thaw.training.restoration import described, in_lines, restoring, save_stages, score_stages
 
 log = logging.getLogger(__name__)
 SPLITS = {"test": "test images", "val": "validation images", "train": "training images"}
@@ -55,6 +55,12 @@ def check_keys(cfg: DictConfig) -> None:
             raise InputError("degraded=true needs images=, files that are degraded already")
     elif cfg.images is not None or cfg.t is not None or cfg.degraded or cfg.refine:
         raise InputError("images=, t=, degraded= and refine= belong to task=restore")
+
+
+def to_do(cfg: DictConfig) -> str:
+    """In words."""
+    what = "given images" if cfg.images is not None else f"{cfg.num_samples:,} {SPLITS[cfg.split]}"
+    return f"restore {what}"
 
 
 def folder(run: LoadedRun, cfg: DictConfig) -> str:
@@ -146,11 +152,13 @@ def write_restored(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> 
     batches = restoration.batches(given.images, cfg.batch_size, cfg.seed, cfg.degraded)
     batches = _keeping(batches, kept, pixel_range)
     log.info("%s: %s (%d), %s", run.run_dir, given.what, len(given.images), restoration.describe())
-    if cfg.degraded:
-        for _ in batches:
-            pass
-    else:
-        scores = score_stages(batches, restoration, len(given.images), given.suite)
+    with restoring(restoration, len(given.images), cfg.batch_size):
+        if cfg.degraded:
+            for _ in batches:
+                pass
+        else:
+            scores = score_stages(batches, restoration, len(given.images), given.suite)
+    if not cfg.degraded:
         scores |= described(restoration, given.what)
         for line in in_lines(scores):
             log.info(line)

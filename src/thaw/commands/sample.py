@@ -20,6 +20,7 @@ from thaw.diffusion.generation import describe, draw_labels, generate
 from thaw.diffusion.guidance import guided
 from thaw.reporting.images import grid, save_animation, save_png
 from thaw.seeding import generator
+from thaw.training.estimate import sampling
 from thaw.training.loading import LoadedRun
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def main(cfg: DictConfig) -> None:
         check_whole("batch_size", cfg.batch_size)
         restore.check_keys(cfg)
         task = TASKS[cfg.task]
-        loaded = load_all(cfg)
+        loaded = load_all(cfg, task.to_do(cfg))
         outs = [_out(run, cfg, len(loaded)) for run in loaded]
         for run, out in zip(loaded, outs, strict=True):
             runs.check_no_links(run.run_dir, out)
@@ -54,6 +55,10 @@ def _out(run: LoadedRun, cfg: DictConfig, num_runs: int) -> Path:
     if not cfg.out:
         return run.run_dir / TASKS[cfg.task].folder(run, cfg)
     return Path(cfg.out) / run.run_dir.resolve().name if num_runs > 1 else Path(cfg.out)
+
+
+def _to_do(cfg: DictConfig) -> str:
+    return f"generate {cfg.num_samples:,} images"
 
 
 def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
@@ -99,7 +104,9 @@ def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictCon
     restorer, sampler, prior = experiment.restorer, experiment.sampler, experiment.module.prior
     log.info("%s: %d images, %s", run.run_dir, cfg.num_samples, describe(restorer, sampler))
     batches = generate(restorer, sampler, prior, cfg.num_samples, cfg.batch_size, cfg.seed, labels)
-    images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
+    what = f"generating {cfg.num_samples:,} images"
+    with sampling(what, restorer, sampler, cfg.num_samples, cfg.batch_size):
+        images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
     save_png(grid(images[:MAX_IN_GRID]), out / "grid.png")
     for number, image in enumerate(images):
         save_png(image, out / "images" / f"{number:05d}.png")
@@ -117,8 +124,8 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
     sampler = run.experiment.sampler
     device = next(restorer.network.parameters()).device
     draws = generator(cfg.seed, "animation", device=device)
-    with torch.inference_mode():
-        count = min(NUM_ANIMATED, cfg.num_samples)
+    count = min(NUM_ANIMATED, cfg.num_samples)
+    with torch.inference_mode(), sampling("the animation", restorer, sampler, count, count):
         x_T, noise = prior.draw(count, restorer.degradation, draws)
         shown = None if labels is None else labels[:count].to(device)
         model = guided(restorer, shown, sampler.guidance)
@@ -131,14 +138,16 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
 
 
 class Task(NamedTuple):
-    """What can fail before any work, the work, and the folder of what it writes in a run's own."""
+    """What it does in words, what can fail before any work, the work, and the folder of what it
+    writes in a run's own."""
 
+    to_do: Callable[[DictConfig], str]
     prepare: Callable[[LoadedRun, DictConfig], Any]
     write: Callable[[LoadedRun, Any, Path, DictConfig], None]
     folder: Callable[[LoadedRun, DictConfig], str]
 
 
 TASKS = {
-    "generate": Task(labels_of, write_samples, _folder),
-    "restore": Task(restore.prepare, restore.write_restored, restore.folder),
+    "generate": Task(_to_do, labels_of, write_samples, _folder),
+    "restore": Task(restore.to_do, restore.prepare, restore.write_restored, restore.folder),
 }

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import ranks, runs
 from thaw.checks import check_seed
-from thaw.commands import search
+from thaw.commands import opening, search
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, as_input_errors, one_line
 from thaw.commands.locks import InUseError, locked
@@ -26,6 +26,7 @@ from thaw.commands.provenance import processor, tensorboard_command, versions
 from thaw.commands.recording import reason_to_skip, record_origin, recorded
 from thaw.commands.replay import changes_since
 from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.progress import progress
 from thaw.training.callbacks.checkpoints import Checkpoints, StopAfterStep
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
@@ -145,26 +146,35 @@ def prepare(
     check_restored(cfg.metrics, experiment)
     check_memory(experiment.module.restorer, data)
     data.setup()
-    restorer = experiment.module.restorer
-    restorer.degradation.fit(data.train_images)
-    restorer.fit_labels(data.train_labels)
-    experiment.module.prior.fit(data.train_images, restorer.degradation)
+    trainer = _make_trainer(cfg, run_dir, experiment, choices)
+    restorer, device = experiment.module.restorer, trainer.strategy.root_device
+    counts = opening.num_images(data)
+    opening.say(
+        runs.shown(run_dir),
+        opening.data_in_words(data, counts),
+        opening.model_in_words(restorer),
+        opening.device_in_words(device, trainer.world_size),
+        opening.training_in_words(cfg),
+    )
+    with progress(f"fitting the prior, {experiment.module.prior.describe()}"):
+        restorer.degradation.fit(data.train_images)
+        restorer.fit_labels(data.train_labels)
+        experiment.module.prior.fit(data.train_images, restorer.degradation)
     if suite is not None and suite.reference is None:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
     provenance |= {"encoder": encoder, "dataset": {"name": data.name, "checksum": data.checksum}}
-    trainer = _make_trainer(cfg, run_dir, experiment, choices)
     if cfg.compile:
-        accumulates = trainer.accumulate_grad_batches > 1
-        compile_networks(experiment, trainer.strategy.root_device, accumulates)
+        compile_networks(experiment, device, trainer.accumulate_grad_batches > 1)
     runs.update_record(
         run_dir,
         {
             "dataset": provenance["dataset"],
+            "num_images": counts,
             "encoder": encoder,
             "choices": dict(choices),
             "cpu": processor(),
-            "device": _device_name(trainer.strategy.root_device),
+            "device": _device_name(device),
             "num_threads": torch.get_num_threads(),
             "num_parameters": sum(p.numel() for p in experiment.restorer.network.parameters()),
         },
@@ -305,10 +315,7 @@ def _duration(seconds: float) -> str:
 
 
 def _say_where(run_dir: Path) -> None:
-    try:
-        shown = run_dir.relative_to(Path.cwd())
-    except ValueError:
-        shown = run_dir
+    shown = runs.shown(run_dir)
     log.info("samples     %s", shown / runs.SAMPLES)
     log.info("scores      %s and %s beside it", shown / runs.METRICS, runs.RECORD)
     log.info("dashboards  %s", tensorboard_command(shown))

@@ -13,6 +13,7 @@ from thaw.data.augment import Augmentation
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
 from thaw.pixels import PixelRange
+from thaw.progress import progress
 from thaw.seeding import generator
 
 HOLD_OUT_SEED = 0
@@ -99,7 +100,8 @@ class ImageDataModule(pl.LightningDataModule):
         """
         if self._is_set_up:
             return
-        train, test = self.source.load()
+        with progress(f"reading {self.name}"):
+            train, test = self.source.load()
         self.checksum = _checksum(train, test)
         train, held_out = self._hold_out(train)
         self._check_batch_size(len(train.labels))

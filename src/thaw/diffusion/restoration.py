@@ -76,6 +76,11 @@ class Restoration:
         """The sampler and its steps, which the algorithms share: ``Cold, 28 steps``."""
         return self.sampler.describe(self.restorer.degradation)
 
+    def num_evaluations(self) -> int:
+        """How often the network is asked about a batch, on all ways together."""
+        ways = [way.num_evaluations(self.restorer.degradation) for way in self.ways.values()]
+        return 1 + sum(ways) + (len(ways) if self.refine else 0)
+
     def batches(
         self,
         images: Tensor,

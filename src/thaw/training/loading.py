@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.checks import check_choice
+from thaw.progress import progress
 from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.compatibility import differing_tensors, listed, versions_in_words
 from thaw.training.experiment import Experiment, build
@@ -46,7 +47,7 @@ def load_run(
 ) -> LoadedRun:
     """The experiment of a run, its weights and prior read from a checkpoint.
 
-    No data is read, but for a prior that is given here: it is fitted to the training images.
+    No data is read: a prior that is given here is left to be fitted, by ``fit_prior``.
 
     Args:
         run_dir: the run directory.
@@ -59,8 +60,7 @@ def load_run(
         prior: with a ``_target_`` in place of the run's prior, without one changes to it.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is not what it should be; or a prior needs
-            training images that are not there.
+        ValueError: there is no such checkpoint, or it is not what it should be.
     """
     check_choice("weights", weights, WEIGHTS)
     path = checkpoint_path(run_dir, checkpoint)
@@ -76,8 +76,6 @@ def load_run(
     experiment = _build(path, config, contents, data_root)
     module = experiment.module
     _load_state(path, module, contents, with_prior=not prior)
-    if prior:
-        _fit_prior(experiment)
     kind = _choose_weights(module, weights, path)
     module.eval()
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
@@ -146,8 +144,8 @@ def _load_state(
         )
 
 
-def _fit_prior(experiment: Experiment) -> None:
-    """Fit a prior that did not come with the checkpoint.
+def fit_prior(experiment: Experiment) -> None:
+    """Fit a prior that did not come with the checkpoint to the training images.
 
     Raises:
         ValueError: the training images cannot be read.
@@ -157,7 +155,8 @@ def _fit_prior(experiment: Experiment) -> None:
         experiment.data.setup()
     except (OSError, ValueError) as error:
         raise ValueError(f"a prior is fitted to training images: {error}") from error
-    prior.fit(experiment.data.train_images, experiment.module.restorer.degradation)
+    with progress(f"fitting the prior, {prior.describe()}"):
+        prior.fit(experiment.data.train_images, experiment.module.restorer.degradation)
 
 
 def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restoration import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
+from thaw.progress import progress
+from thaw.ranks import part
 from thaw.reporting.panels import restoration_figure, stage_title
 from thaw.reporting.style import harmless, save_figure
 from thaw.training.estimate import affordable
@@ -72,6 +75,17 @@ def score_stages(
     return result | {"n": num_images}
 
 
+def restoring(
+    restoration: Restoration, num_images: int, batch_size: int, place: tuple[int, int] = (0, 1)
+) -> AbstractContextManager[None]:
+    """How far this process is with its share of so many images, said while they are restored."""
+    num_batches = len(range(0, num_images, batch_size))
+    mine = max(1, len(range(num_batches)[part(num_batches, *place)]))
+    pieces = restoration.restorer.pieces
+    total = mine * restoration.num_evaluations()
+    return progress(f"restoring {num_images:,} images", total, lambda: pieces.calls)
+
+
 def described(restoration: Restoration, what: str = "test images") -> dict[str, Any]:
     """What was restored and how, as kept beside its scores."""
     return {
@@ -94,7 +108,9 @@ def restoration_scores(
     Of several processes, by rank and number in ``place``, each restores a share of the images.
     """
     batches = restoration.batches(images, batch_size, seed, place=place)
-    return score_stages(batches, restoration, len(images), suite) | described(restoration)
+    with restoring(restoration, len(images), batch_size, place):
+        scores = score_stages(batches, restoration, len(images), suite)
+    return scores | described(restoration)
 
 
 def final_restoration(

@@ -13,6 +13,7 @@ from thaw.reporting.images import grid, save_png
 from thaw.reporting.style import harmless
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.tensorboard import writers
+from thaw.training.estimate import sampling
 from thaw.training.module import DiffusionModule
 
 MAX_SAMPLES = 10_000
@@ -56,15 +57,10 @@ class SampleGrid(pl.Callback):
         if not trainer.is_global_zero or not self._is_due(trainer):
             return
         restorer = pl_module.evaluated
-        (x_0,) = generate(
-            restorer,
-            self.sampler,
-            pl_module.prior,
-            self.num_samples,
-            self.num_samples,
-            self.seed,
-        )
         epoch = trainer.current_epoch + 1
+        size = (self.num_samples, self.num_samples)
+        with sampling(f"samples of epoch {epoch}", restorer, self.sampler, *size):
+            (x_0,) = generate(restorer, self.sampler, pl_module.prior, *size, self.seed)
         path = self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png"
         with harmless(path.name):
             image = grid(restorer.pixel_range.to_uint8(x_0))
