@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thaw.reporting.finished import FinishedRun, group_by_seed
-from thaw.reporting.labels import differing, labels, without_seed
+from thaw.reporting.labels import differing, fitted, labels, without_seed
 
 
 def run(name: str, record: dict[str, Any]) -> FinishedRun:
@@ -102,3 +102,23 @@ def test_runs_of_which_no_overrides_are_known_stand_alone_under_their_directory(
 ) -> None:
     groups = group_by_seed([run("a/1", older), run("a/2", older), run("b", {"overrides": []})])
     assert [group.title for group in groups] == ["a/1", "a/2", "default"]
+
+
+def test_of_titles_too_long_the_parts_that_others_have_too_go_first() -> None:
+    titles = [f"a=12345 b=12345 c={c} d=12345" for c in ("gelu", "selu")]
+    assert fitted(titles, 40) == titles
+    assert fitted(titles, 24) == ["… b=12345 c=gelu d=12345", "… b=12345 c=selu d=12345"]
+    assert fitted(titles, 12) == ["… c=gelu …", "… c=selu …"]
+    assert fitted(["x" * 9 + "ay" * 9, "x" * 9 + "by" * 9], 9) == ["xxxx…ayay", "xxxx…byby"]
+
+
+def test_what_is_cut_to_the_same_is_numbered() -> None:
+    titles = ["x" * 20 + letter + "y" * 20 for letter in "ab"]
+    assert fitted(titles, 9) == ["xxxx…yyyy (1)", "xxxx…yyyy (2)"]
+
+
+@given(st.lists(st.text("ab =.", max_size=30), unique=True), st.integers(3, 40))
+def test_titles_stay_as_different_as_they_were(titles: list[str], length: int) -> None:
+    short = fitted(titles, length)
+    assert len(set(short)) == len(titles)
+    assert max(map(len, short), default=0) <= length + len(f" ({len(titles)})") + 4

@@ -18,6 +18,7 @@ from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
 from thaw.progress import progress
+from thaw.reporting.numbers import plus_minus
 from thaw.training.estimate import affordable, estimate, in_words
 from thaw.training.loading import LoadedRun
 from thaw.training.restoration import in_lines, restoration_scores
@@ -103,8 +104,9 @@ def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
 
 
 def _bound(parts: dict[str, float]) -> str:
+    bound = plus_minus(parts["bits_per_dim"], parts["standard_error"], ".3f", "+-")
     return (
-        f"at most {parts['bits_per_dim']:.3f} +- {parts['standard_error']:.3f} bits per dimension "
+        f"at most {bound} bits per dimension "
         f"(prior {parts['prior']:.4f}, steps {parts['steps']:.3f}, decoder {parts['decoder']:.3f})"
     )
 

@@ -42,7 +42,7 @@ class Job:
             Escaped: in a single run, whatever the command raises.
         """
         keep_freed_memory()
-        if ranks.rank() == 0:
+        if ranks.rank() == 0 and self.command != "report":  # which says it beside its runs
             log.info("%-11s %s", self.command, _where(self.command, cfg))
         # Imported here so that --help and --cfg need neither torch nor Lightning.
         main = importlib.import_module(f"thaw.commands.{self.command}").main

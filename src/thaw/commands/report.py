@@ -10,7 +10,6 @@ from thaw import runs
 from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
 from thaw.commands.selection import selected_runs
-from thaw.reporting.report import write_report
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,10 @@ def main(cfg: DictConfig) -> None:
     found = selected_runs(cfg)
     common = _common_folder(found)
     out = Path(cfg.out) if cfg.out else common / "report"
-    log.info("%d runs", len(found))
+    log.info("report      %s: %d runs", common, len(found))
+    # Imported here, for it takes seconds.
+    from thaw.reporting.report import write_report
+
     with as_input_errors():
         runs.check_no_links(common, out)
         page = write_report(found, out, cfg.title, cfg.num_shown)

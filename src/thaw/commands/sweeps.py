@@ -13,10 +13,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thaw import runs
+from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError
 from thaw.commands.jobs import check_plugins
 from thaw.commands.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
+from thaw.reporting.numbers import plus_minus
 
 SCORES = ("train/loss", "val/loss", "val/fid", "val/is_mean", "final/fid", "final/is_mean")
 SHOWN = {
@@ -41,6 +43,7 @@ class SweepSummary(Callback):
         except InputError as error:
             raise Escaped(error) from None  # Hydra would swallow it
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
+        remember_varying(config.hydra.overrides.task)
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         # This may be a process of a launcher, which has seen no sweep start.
@@ -135,7 +138,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     }
     for overrides, row in groups.items():
         cells = [
-            f"{row[f'{score}/mean']:.4g} +- {row[f'{score}/std']:.2g}"
+            plus_minus(row[f"{score}/mean"], row[f"{score}/std"], ".4g", "+-")
             if f"{score}/mean" in row
             else ""
             for score in shown

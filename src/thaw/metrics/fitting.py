@@ -21,7 +21,7 @@ from thaw.seeding import generator
 log = logging.getLogger(__name__)
 
 NUM_FEATURES_KEPT = 5000
-FLOOR_SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+FLOOR_SIZES = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 NUM_DRAWS = 10
 
 

@@ -77,8 +77,9 @@ def _render(section: Section, out: Path) -> dict[str, object]:
     figures = []
     for drawing in section.drawings:
         path = out / "figures" / drawing.name
-        for suffix in (".png", ".svg"):
-            save_figure(drawing.figure, path.with_name(path.name + suffix))
+        save_figure(
+            drawing.figure, *(path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
+        )
         # Lines stay sharp as SVG; images would only grow.
         kind, suffix = ("svg+xml", ".svg") if drawing.is_chart else ("png", ".png")
         data = base64.b64encode(path.with_name(path.name + suffix).read_bytes()).decode()
@@ -94,7 +95,7 @@ def _render(section: Section, out: Path) -> dict[str, object]:
         table.write(out / "tables")
     return {
         "title": section.title,
-        "anchor": slug(section.title).lower(),
+        "anchor": (section.anchor or slug(section.title)).lower(),
         "figures": figures,
         "tables": section.tables,
         "notes": section.notes,

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from thaw import runs
+from thaw.reporting.labels import fitted
 
 log = logging.getLogger(__name__)
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
@@ -91,11 +92,12 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not any(labels):
         return
-    longest = max(map(len, labels)) + 8
+    longest = max(len(line) for label in labels for line in label.split("\n")) + 8
     fitting = max(1, int(15 * figure.get_figwidth() / longest))
     columns = min(fitting, len(labels))
     # The legend of many runs would leave the lines no room: the figure grows by what it takes.
-    rows = math.ceil(len(labels) / columns)
+    height = max(label.count("\n") + 1 for label in labels)
+    rows = height * math.ceil(len(labels) / columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
     figure.legend(
         handles,
@@ -107,9 +109,12 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     )
 
 
-def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """Text as it is, in at most so many lines, each of at most ``width`` characters."""
-    return plain("\n".join(textwrap.wrap(shorten(text, width * lines), width) or [""]))
+def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
+    """Titles in about so many lines, each of at most ``width`` characters, no two the same."""
+    return [
+        plain("\n".join(textwrap.wrap(text, width) or [""]))
+        for text in fitted(list(titles), width * lines)
+    ]
 
 
 def plain(text: str) -> str:
@@ -119,23 +124,26 @@ def plain(text: str) -> str:
     return shown.replace("$", r"\$")
 
 
-def shorten(text: str, length: int = 44) -> str:
-    """Text of at most ``length`` characters, cut in the middle."""
-    half = (length - 1) // 2
-    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
-
-
 def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
     """Draw uint8 ``[H, W]`` or ``[H, W, 3]`` without ticks or frame."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes.set_xticks([])
-    axes.set_yticks([])
     axes.spines[:].set_visible(False)
+    # Hidden, an axis need not be laid out either.
+    axes.xaxis.set_visible(False)
+    axes.yaxis.set_visible(False)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure, its format by suffix, making the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"Date": None} if path.suffix == ".svg" else None
-    with own_style(), runs.writing(path):
-        figure.savefig(path, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+@own_style()
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write a figure, each format by suffix, making the folder where it is missing."""
+    # Its layout takes as long as drawing it, and is the same for every format.
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    size = figure.get_tightbbox().padded(0.05)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        with runs.writing(path):
+            figure.savefig(path, dpi=150, metadata=metadata, bbox_inches=size)

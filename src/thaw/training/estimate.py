@@ -16,6 +16,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.progress import progress
 from thaw.ranks import part
+from thaw.reporting.numbers import plus_minus
 from thaw.training import event_files
 from thaw.training.experiment import Experiment
 
@@ -115,9 +116,10 @@ def estimate(
 
 def in_words(scores: dict[str, Any]) -> str:
     """One line: each score with its real-vs-real floor, N, the encoder, the sampler, the prior."""
+    is_ = plus_minus(scores["is_mean"], scores["is_std"], ".2f", "+-")
     return (
         f"FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})  "
-        f"IS {scores['is_mean']:.2f} +- {scores['is_std']:.2f} (real {scores['is_floor']:.2f})  "
+        f"IS {is_} (real {scores['is_floor']:.2f})  "
         f"KID {scores['kid']:.4f} (floor {scores['kid_floor']:.4f})  "
         f"precision {scores['precision']:.3f}  recall {scores['recall']:.3f}  "
         f"class KL {scores['class_kl']:.4f}, {scores['num_classes']} classes  "

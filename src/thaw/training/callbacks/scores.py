@@ -8,6 +8,7 @@ import torch
 from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
+from thaw.reporting.numbers import plus_minus
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.estimate import sampling
@@ -77,7 +78,7 @@ class Scores(EpochScores):
         row = self.latest
         return [
             f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
-            f"IS {row['val/is_mean']:.2f} +- {row['val/is_std']:.2f}",
+            f"IS {plus_minus(row['val/is_mean'], row['val/is_std'], '.2f', '+-')}",
             f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}",
             f"scores {self.seconds:.0f} s",
         ]
