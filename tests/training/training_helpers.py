@@ -68,7 +68,7 @@ def fit(
     """Train on and validate with ``batches``, or a loader, on a CPU, writing nothing."""
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     trainer = pl.Trainer(
-        accelerator="cpu", num_sanity_val_steps=0, **dict.fromkeys(quiet, False), **settings
+        accelerator="cpu", num_sanity_val_steps=0, **dict.fromkeys(quiet, False) | settings
     )
     loaders = [DataLoader(batches(shape), batch_size=None) for _ in range(2)]  # type: ignore[arg-type]
     trainer.fit(module, loader or loaders[0], loaders[1])

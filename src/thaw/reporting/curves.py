@@ -20,6 +20,7 @@ from thaw.reporting.style import (
     legend_below,
     line_styles,
     log_scale,
+    make_room,
     own_style,
     panels,
     titled,
@@ -105,7 +106,9 @@ def activation_figure(names: Sequence[str]) -> Figure:
 def loss_figure(runs: Mapping[str, Losses]) -> Figure:
     """Per run the loss of each step, its mean of each epoch and the validation loss."""
     figure, cells = panels(len(runs), 2, 4.2, 2.7)
-    for axes, title, losses in zip(cells, titled(runs, 44), runs.values(), strict=True):
+    titles = titled(runs, 44)
+    make_room(figure, titles, 2)
+    for axes, title, losses in zip(cells, titles, runs.values(), strict=True):
         axes.plot(
             losses.steps,
             losses.step_losses,
@@ -175,7 +178,9 @@ def _floors(runs: Iterable[Curve]) -> list[tuple[float, float | None]]:
 def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
     """Per run the share of generated images in each class; the data's shares as marks."""
     figure, cells = panels(len(runs), 4, 2.6, 2.1)
-    for axes, title, counts in zip(cells, titled(runs, 30, 4), runs.values(), strict=True):
+    titles = titled(runs, 30, 4)
+    make_room(figure, titles, 4)
+    for axes, title, counts in zip(cells, titles, runs.values(), strict=True):
         total = sum(counts) or 1
         axes.bar(range(len(counts)), [100 * count / total for count in counts], color=BLUE)
         if real is not None and len(real) == len(counts):

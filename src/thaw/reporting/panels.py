@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thaw.diffusion.restoration import REFINED, STAGES
 from thaw.reporting.images import grid, to_pil
-from thaw.reporting.style import own_style, show_image, titled
+from thaw.reporting.style import make_room, own_style, show_image, titled
 
 
 @own_style()
@@ -40,6 +40,7 @@ def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figu
     for axes in blocks[len(runs) :]:
         axes.set_axis_off()
     titles_of_runs = titled((title for title, _ in runs), 60, 2)
+    make_room(figure, titles_of_runs, columns)
     for axes, run_title, (_, stages) in zip(blocks, titles_of_runs, runs, strict=False):
         names = [name for name in STAGES if name in stages]
         images = [stages[name] for name in names]

@@ -117,6 +117,13 @@ def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
     ]
 
 
+def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
+    """Make a figure higher by what the titles of its rows of axes take beyond a line each."""
+    lines = [title.count("\n") for title in titles]
+    rows = [max(lines[k : k + columns]) for k in range(0, len(lines), columns)]
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(rows))
+
+
 def plain(text: str) -> str:
     """Text that matplotlib shows as it is, dollar signs included."""
     # A legend leaves out what begins with an underscore; a space without width hides it.
