@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.reporting.style import line_styles, log_scale, save_figure
+from thaw.reporting.style import line_styles, log_scale, own_style, save_figure
 from thaw.training.estimate import estimate
 from thaw.training.loading import load_run
 
@@ -89,6 +89,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@own_style()
 def figure(results: dict[str, dict[str, Any]]) -> Figure:
     """A line a sampler, both axes logarithmic, and the floor that real images reach."""
     drawn = Figure(figsize=(6.4, 4.0), layout="compressed")

@@ -37,6 +37,8 @@ GONE = "its process is gone"
 SIGNAL = "ended_by_signal"
 """In the record of a run that failed because a signal ended a process of its: the number."""
 STATUSES = ("running", "completed", "failed", "interrupted")
+# What the system calls a full disk, or one that is not to be written to.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class WriteError(OSError):
@@ -90,6 +92,12 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
+def shown(path: Path) -> Path:
+    """A path as it is printed: from the current directory, where it lies below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def reason(error: BaseException) -> str:
     """Why writing failed, such as ``No space left on device``: what the system says of it."""
     cause: BaseException | None = error
@@ -107,11 +115,10 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         WriteError: in place of an OSError of that kind.
     """
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
     try:
         yield
     except OSError as error:
-        if error.errno not in full:
+        if error.errno not in FULL:
             raise
         raise WriteError(f"{path} could not be written: {reason(error)}") from error
 

@@ -67,8 +67,13 @@ def fork_command() -> Run:
 
 @pytest.fixture(scope="session")
 def cold_run(run_command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two epochs of column averaging, in a folder with blanks and commas."""
+    """A finished run of two epochs of column averaging, in a folder with blanks and commas.
+
+    Trained under settings of matplotlib's that no figure may take up.
+    """
     folder = tmp_path_factory.mktemp("cold")
+    # Of a user who sets papers in TeX, on a machine without it, in a terminal that has a window.
+    (folder / "matplotlibrc").write_text("text.usetex: True\nsavefig.format: pdf\n")
     run_dir = folder / "a run, with = and blanks"
     finished = run_command(
         "train",
@@ -77,6 +82,7 @@ def cold_run(run_command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path
         "trainer.max_epochs=2",
         f"hydra.run.dir={run_dir}",
         cwd=folder,
+        MPLBACKEND="no such window",
     )
     assert finished.returncode == 0, finished.stderr
     return run_dir

@@ -65,6 +65,7 @@ def test_an_encoder_of_ones_own_folder_scores_it(
     assert made.returncode == 0, made.stderr
     hint = "data=image_folder metrics=mnist metrics.encoder=encoders/image_folder.safetensors"
     assert hint in made.stdout + made.stderr
+    assert "; on cpu; to do: train a classifier for 1 epochs" in made.stdout
     finished = fork_command(
         "train",
         *(SMALL + NETWORKS["cnn"] + ONE_STEP + hint.split()),

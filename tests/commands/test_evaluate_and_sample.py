@@ -24,6 +24,14 @@ def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Pa
         assert scores[key] == pytest.approx(final[f"final/{key}"], rel=1e-6)
     assert scores["encoder"] == "mnist-cnn-v1"
     assert "FID" in finished.stdout
+    first, second = finished.stdout.splitlines()[:2]
+    assert first.endswith(f"evaluate    {hot_run}")
+    assert second.endswith(
+        f"{hot_run}, last.ckpt of epoch 1, raw weights: data mnist_5k, 4,500 training, 500 test "
+        f"images; model CNN, {record(hot_run)['num_parameters']:,} parameters, Gaussian, T = 20; "
+        "on cpu; to do: generate and score 30 images, restore 1,000 where the degradation is not "
+        "noise"
+    )
 
 
 def test_evaluate_restores_where_the_degradation_is_not_noise(

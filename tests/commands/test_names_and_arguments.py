@@ -1,5 +1,6 @@
 """Directory names, claimed directories and the arguments handed to Hydra."""
 
+import hashlib
 import multiprocessing
 from pathlib import Path
 
@@ -9,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thaw.commands.app import prepare_arguments
-from thaw.commands.config import MAX_NAME, claim_directory, run_name
+from thaw.commands.config import (
+    MAX_NAME,
+    VARYING,
+    claim_directory,
+    job_name,
+    remember_varying,
+    run_name,
+)
 from thaw.commands.errors import InputError
 
 
@@ -25,6 +33,43 @@ def test_a_run_name_is_always_one_safe_path_component(overrides: str, name: str 
 def test_long_names_that_differ_stay_different() -> None:
     first, second = ("model.hidden=" + "9" * 300 + end for end in "ab")
     assert run_name(first) != run_name(second)
+
+
+FIXED = "data=mnist_5k__metrics.num_restored_each_epoch=0__trainer.limit_train_batches=6"
+LONG = "__".join(
+    [FIXED, "model.activation={}", "metrics.final_num_samples=0", "seed={}", *["x=1"] * 9]
+)
+
+
+def test_a_long_name_keeps_every_value_and_a_longer_one_the_seed() -> None:
+    assert len(run_name(LONG.format("gelu", 12))) < len(LONG) > MAX_NAME
+    for activation, seed in (("gelu", 12), ("selu", 12), ("gelu", 13)):
+        name = run_name(LONG.format(activation, seed))
+        assert f"activation={activation}__" in name
+        assert f"__seed={seed}__" in name
+    longer = f"{LONG.format('gelu', 12)}__{'y=2__' * 60}z=3"
+    assert run_name(longer).startswith("seed=12__")
+    assert run_name("a=1__seed=2") == "a=1__seed=2"  # a short one is as it is given
+
+
+def test_in_a_sweep_what_varies_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARYING, "")
+    assert job_name(3, LONG.format("gelu", 12), None, None).startswith("3_data=mnist_5k__")
+    remember_varying(["data=mnist_5k", "model.activation=gelu,selu", "seed=range(1,3)", "x=1"])
+    name = job_name(3, LONG.format("gelu", 12), None, None)
+    assert name.startswith("3_activation=gelu__seed=12__data=mnist_5k__")
+    assert job_name(3, "a=1__seed=2", None, None) == "3_seed=2__a=1"
+    # A named sweep's jobs are called by their overrides alone, whatever else is in the sweep.
+    assert job_name(3, "a=1__seed=2", None, "mine") == "a=1__seed=2"
+
+
+def test_a_named_sweep_s_job_of_an_earlier_version_is_found(tmp_path: Path) -> None:
+    overrides = LONG.format("gelu", 12)
+    digest = hashlib.blake2b(overrides.encode(), digest_size=4).hexdigest()
+    former = f"{overrides[:MAX_NAME]}~{digest}"
+    assert job_name(0, overrides, None, "mine", str(tmp_path)) == run_name(overrides) != former
+    (tmp_path / former).mkdir()
+    assert job_name(0, overrides, None, "mine", str(tmp_path)) == former
 
 
 def test_a_directory_is_claimed_by_one_process_only(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def test_a_split_is_degraded_restored_scored_and_shown(
 ) -> None:
     arguments = [f"run={cold_run}", "task=restore", "num_samples=20", "refine=true"]
     finished = run_command("sample", *arguments, "sampler.num_steps=7", cwd=tmp_path)
+    assert finished.stdout.splitlines()[0].endswith(f"sample      {cold_run}")
+    assert "; on cpu; to do: restore " in finished.stdout.splitlines()[1]
     assert finished.returncode == 0, finished.stderr
     out = cold_run / "restored" / "test_t_T_seed_0_refined"
     stages = arrays(out)

@@ -57,6 +57,17 @@ def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
     assert (cold_run / ".hydra" / "config.yaml").is_file()
 
 
+def test_a_run_says_at_once_what_it_is_of_and_what_is_to_be_done(cold_run: Path) -> None:
+    first, second = (cold_run / "train.log").read_text().splitlines()[:2]
+    assert first.endswith(f"train       {cold_run.name}")
+    assert second.endswith(
+        f"{cold_run.name}: data mnist_5k, 4,500 training, 500 test images; model CNN, "
+        f"{record(cold_run)['num_parameters']:,} parameters, LineAverage, T = 28; on cpu; to do: "
+        "train to epoch 2, score 30 images, restore 20"
+    )
+    assert record(cold_run)["num_images"] == {"training": 4500, "test": 500}
+
+
 def test_run_json_says_where_the_numbers_come_from(cold_run: Path) -> None:
     run = record(cold_run)
     assert run["seed"] == 0

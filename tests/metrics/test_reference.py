@@ -1,11 +1,13 @@
 """References: their files and the interpolation of their floors."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
+from thaw.metrics.encoders import load_encoder
 from thaw.metrics.reference import SCORES, Reference
 
 
@@ -37,15 +39,26 @@ def test_floor_is_exact_for_a_bias_of_one_over_n(n: int) -> None:
     assert reference(sizes, table).floor(n) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(("n", "row"), [(2, 0), (10, 0), (500, 1), (100_000, 1)])
-def test_floor_beyond_what_was_measured_is_the_nearest_measured(n: int, row: int) -> None:
+@pytest.mark.parametrize(("n", "row"), [(10, 0), (500, 1), (100_000, 1)])
+def test_floor_beyond_the_largest_size_is_what_was_measured_there(n: int, row: int) -> None:
     table = torch.tensor([[9.0] * 6, [1.0] * 6], dtype=torch.float64)
     assert set(reference([10, 500], table).floor(n).values()) == {float(table[row, 0])}
 
 
 def test_one_size_serves_every_n() -> None:
     table = torch.full((1, 6), 3.0, dtype=torch.float64)
-    assert [reference([7], table).floor(n)["fid"] for n in (2, 7, 50)] == [3, 3, 3]
+    assert [reference([7], table).floor(n)["fid"] for n in (7, 50)] == [3, 3]
+
+
+def test_fewer_images_than_were_measured_have_no_floor() -> None:
+    table = torch.tensor([[9.0] * 6, [1.0] * 6], dtype=torch.float64)
+    assert all(math.isnan(floor) for floor in reference([10, 500], table).floor(9).values())
+    # The packaged one knows what 3 images score, which is not what 10 do.
+    path = load_encoder("mnist").reference_path
+    assert path is not None
+    packaged = Reference.load(path)
+    assert packaged.floor(3)["fid"] == pytest.approx(71.694, abs=1e-3)
+    assert packaged.floor(2)["fid"] > packaged.floor(3)["fid"] > 2 * packaged.floor(10)["fid"]
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:

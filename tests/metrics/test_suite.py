@@ -252,7 +252,7 @@ def test_a_fitted_reference_holds_moments_counts_and_floors(digits: Tensor) -> N
     assert reference.num_images == reference.class_counts.sum() == 300
     kept = reference.features.float().sort(dim=0).values
     torch.testing.assert_close(kept, features.sort(dim=0).values, atol=1e-3, rtol=1e-3)
-    assert reference.floor_sizes.tolist() == [10, 20, 50, 90]
+    assert reference.floor_sizes.tolist() == [2, 3, 5, 10, 20, 50, 90]
     suite = ScoreSuite(encoder)
     suite.use_reference(reference)
     scores = scored(suite, test)

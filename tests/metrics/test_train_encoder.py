@@ -55,7 +55,7 @@ def test_what_it_writes_is_what_a_suite_loads(written: EncoderFiles, digits: Ten
     suite.update(digits[2000:2300])
     scores = suite.compute()
     assert 0 < scores["fid"] < 5 * scores["fid_floor"]
-    assert Reference.load(written.reference).floor_sizes.tolist() == [10, 20, 50, 100, 200]
+    assert Reference.load(written.reference).floor_sizes.tolist() == [2, 3, 5, 10, 20, 50, 100, 200]
 
 
 def test_one_seed_gives_one_encoder_whatever_the_global_generator(digits: Tensor) -> None:

@@ -1,11 +1,14 @@
 """Figures made of lines show the numbers that they were given, and titles as they are written."""
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,10 +26,13 @@ from thaw.reporting.curves import (
     schedule_figure,
     score_figure,
 )
-from thaw.reporting.style import line_styles, plain, save_figure, shorten
+from thaw.reporting.panels import forward_strip, restoration_figure, samples_figure
+from thaw.reporting.style import harmless, line_styles, plain, save_figure
+from thaw.runs import WriteError
 
 LOSSES = Losses([1, 2, 3, 4], [0.9, 0.5, 0.4, 0.2], [2, 4], [0.7, 0.3], [2, 4], [0.8, 0.35])
-CURVE = Curve([1, 2, 4], [90.0, 40.0, 10.0], [0.0, 0.0, 0.0], [2.5, 2.5, 2.5])
+CURVE = Curve([1, 2, 4], [90.0, 40.0, 10.0], [0.0, 0.0, 0.0], [2.5, 2.5, 2.5], [250] * 3)
+BLANK = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
 # What mathtext, the legend or the layout would stumble over.
 TITLES = (
     HOSTILE[:44], "$", "$x$", "a $5 and $6", r"\$", r"\\$\\", r"$\frac{1}{$", r"\alpha_x^2",
@@ -94,8 +100,8 @@ def test_losses_are_drawn_at_their_steps() -> None:
 
 
 def test_scores_and_their_floors_are_drawn_as_given() -> None:
-    other = Curve([2], [30.0], [0.0], [5.0])
-    same = Curve([1, 2], [80.0, 20.0], [0.0, 0.0], [2.5, 2.5])
+    other = Curve([2], [30.0], [0.0], [5.0], [100])
+    same = Curve([1, 2], [80.0, 20.0], [0.0, 0.0], [2.5, 2.5], [250, 250])
     figure = score_figure({"a": CURVE, "b": other, "c": same}, "FID", log=True)
     (axes,) = figure.axes
     drawn = lines(axes)
@@ -104,7 +110,10 @@ def test_scores_and_their_floors_are_drawn_as_given() -> None:
         assert drawn[title].get_marker() == "o"
     floors = [line for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]]  # all across
     assert [list(line.get_ydata()) for line in floors] == [[2.5, 2.5], [5.0, 5.0]]
-    assert legend(figure) == ["a", "b", "c", "real test images, same N (2.5)"]
+    real = [f"real test images, N = {n} ({floor})" for n, floor in ((250, 2.5), (100, 5))]
+    assert legend(figure) == ["a", "b", "c", *real]
+    (alone,) = legend(score_figure({"": same}, "FID", log=True))
+    assert alone == "real test images, same N (2.5)"
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("epoch", "FID", "log")
     assert not axes.collections
 
@@ -166,6 +175,27 @@ def test_so_is_every_title_in_a_legend() -> None:
     assert set(TITLES) <= set(written(figure))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda titles: loss_figure(dict.fromkeys(titles, LOSSES)),
+        lambda titles: class_figure({title: [1, 2] for title in titles}, None),
+        lambda titles: restoration_figure([(title, {"original": BLANK}) for title in titles]),
+        lambda titles: samples_figure({title: {1: BLANK[0, 0].numpy()} for title in titles}, [1]),
+        lambda titles: score_figure(dict.fromkeys(titles, CURVE), "FID", log=True),
+        lambda titles: schedule_figure(dict.fromkeys(titles, linear(5))),
+    ],
+)
+def test_titles_that_differ_in_their_middle_differ_in_every_figure(
+    make: Callable[[list[str]], Figure],
+) -> None:
+    start, end = "degradation=column_random trainer.max_epochs=20", "seed=1 data.batch_size=64"
+    values = ("gelu", "selu", "relu")
+    figure = make([f"{start} model.activation={value} {end}" for value in values])
+    shown = " ".join(written(figure))
+    assert all(f"activation={value}" in shown.replace("model.", "") for value in values), shown
+
+
 def test_a_legend_of_many_runs_leaves_the_lines_their_room() -> None:
     few, many = (
         score_figure({f"{k} {'x' * 40}": CURVE for k in range(count)}, "FID", log=True)
@@ -188,23 +218,62 @@ def test_plain_text_is_what_mathtext_leaves_alone() -> None:
     assert plain("a_b ^ \\ {c}") == "a_b ^ \\ {c}"
 
 
-@pytest.mark.parametrize("length", [3, 10, 44])
-def test_a_long_text_is_cut_in_the_middle(length: int) -> None:
-    text = "abcdefghijklmnopqrstuvwxyz" * 3
-    short = shorten(text, length)
-    assert len(short) <= length
-    start, end = short.split("…")
-    assert text.startswith(start)
-    assert text.endswith(end)
-    assert shorten(text[:length], length) == text[:length]
-
-
 def test_no_two_of_many_lines_look_the_same() -> None:
     styles = [tuple(style.items()) for style in line_styles(28)]
     assert len(set(styles)) == 28
     assert len(line_styles(60)) == 60
     # As many colours as there are come before any dash.
     assert len({style["color"] for style in line_styles(7)}) == 7
+
+
+SETTINGS = {
+    "text.usetex": True,
+    "font.family": ["no such font"],
+    "font.size": 30,
+    "savefig.format": "pdf",
+    "savefig.dpi": 10,
+    "axes.facecolor": "black",
+    "lines.linewidth": 9,
+    "axes.grid": True,
+}
+
+
+def test_figures_have_their_own_style_whatever_is_configured(tmp_path: Path) -> None:
+    images = [torch.zeros(2, 1, 8, 8, dtype=torch.uint8)] * 2
+    makers: list[Callable[[], Figure]] = [
+        lambda: schedule_figure({"a": linear(5)}),
+        lambda: activation_figure(["gelu"]),
+        lambda: loss_figure({"a": LOSSES}),
+        lambda: score_figure({"a": CURVE}, "FID", log=True),
+        lambda: class_figure({"a": [1, 2]}, [1, 2]),
+        lambda: forward_strip(images, [0, 5]),
+        lambda: restoration_figure([("a", {"original": images[0], "direct": images[1]})]),
+        lambda: samples_figure({"a": {1: np.zeros((4, 4), np.uint8)}}, [1]),
+    ]
+    for number, make in enumerate(makers):
+        save_figure(make(), tmp_path / f"{number}.png")
+        with rc_context(SETTINGS):
+            save_figure(make(), tmp_path / f"{number}_configured.png")
+            assert rcParams["font.size"] == 30  # theirs again
+        usual, configured = (
+            (tmp_path / f"{number}{end}.png").read_bytes() for end in ("", "_configured")
+        )
+        assert configured == usual, number
+
+
+def test_a_figure_that_fails_is_a_warning_and_a_full_disk_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for error in (ValueError("no such font"), FileNotFoundError(errno.ENOENT, "no latex")):
+        with harmless("schedule"):
+            raise error
+    assert caplog.messages == [
+        "schedule could not be drawn, going on without it: no such font",
+        "schedule could not be drawn, going on without it: [Errno 2] no latex",
+    ]
+    for full in (OSError(errno.ENOSPC, "full"), WriteError("full")):
+        with pytest.raises(OSError, match="full"), harmless("schedule"):
+            raise full
 
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thaw.reporting.finished import FinishedRun, group_by_seed
-from thaw.reporting.labels import differing, labels, without_seed
+from thaw.reporting.labels import differing, fitted, labels, without_seed
 
 
 def run(name: str, record: dict[str, Any]) -> FinishedRun:
@@ -145,3 +145,23 @@ def test_the_same_seed_once_more_is_no_other_seed() -> None:
     groups = group_by_seed([seed(1), seed(1), seed(2)])
     assert [len(group.members) for group in groups] == [2, 1]
     assert len({group.title for group in groups}) == 2
+
+
+def test_of_titles_too_long_the_parts_that_others_have_too_go_first() -> None:
+    titles = [f"a=12345 b=12345 c={c} d=12345" for c in ("gelu", "selu")]
+    assert fitted(titles, 40) == titles
+    assert fitted(titles, 24) == ["… b=12345 c=gelu d=12345", "… b=12345 c=selu d=12345"]
+    assert fitted(titles, 12) == ["… c=gelu …", "… c=selu …"]
+    assert fitted(["x" * 9 + "ay" * 9, "x" * 9 + "by" * 9], 9) == ["xxxx…ayay", "xxxx…byby"]
+
+
+def test_what_is_cut_to_the_same_is_numbered() -> None:
+    titles = ["x" * 20 + letter + "y" * 20 for letter in "ab"]
+    assert fitted(titles, 9) == ["xxxx…yyyy (1)", "xxxx…yyyy (2)"]
+
+
+@given(st.lists(st.text("ab =.", max_size=30), unique=True), st.integers(3, 40))
+def test_titles_stay_as_different_as_they_were(titles: list[str], length: int) -> None:
+    short = fitted(titles, length)
+    assert len(set(short)) == len(titles)
+    assert max(map(len, short), default=0) <= length + len(f" ({len(titles)})") + 4

@@ -1,24 +1,39 @@
 """Callbacks and the final estimate's rules."""
 
 import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from training_helpers import Network, batches, make_module, make_restorer
+from training_helpers import RANGE, SHAPE, Network, batches, fit, make_module, make_restorer
 
+from thaw import progress
+from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.generation import generate
+from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean
+from thaw.diffusion.priors import Normal
+from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.cold import Cold
-from thaw.pixels import PixelRange
+from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.solvers import Heun
+from thaw.diffusion.schedules import linear
+from thaw.training.callbacks.forward_process import ForwardProcess
+from thaw.training.callbacks.progress import Progress
 from thaw.training.callbacks.samples import SampleGrid
 from thaw.training.callbacks.tensorboard import hyperparameters
-from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable
-
-RANGE = PixelRange(-0.5, 0.5)
+from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable, sampling
+from thaw.training.module import DiffusionModule
+from thaw.training.restoration import restoring, save_stages
 
 
 class Grey(nn.Module):
@@ -34,6 +49,12 @@ class Grey(nn.Module):
 
 def restorer(num_steps: int) -> Restorer:
     return Restorer(Grey(), LineAverage((1, 14, num_steps), "column", "random"), Clean(), RANGE)
+
+
+def make_gaussian() -> DiffusionModule:
+    """A module whose degradation is noise in ten steps."""
+    restorer = Restorer(Network(), Gaussian(linear(10)), Clean(), RANGE)
+    return DiffusionModule(restorer, Normal(SHAPE), MSE(), torch.optim.Adam, None, 0, {})
 
 
 def test_on_a_cpu_only_an_unlimited_sampler_of_many_steps_is_shortened() -> None:
@@ -57,6 +78,26 @@ def test_grids_are_drawn_after_the_epochs_asked_for(
 ) -> None:
     callback = SampleGrid(tmp_path, Cold(), 0, at_epochs)
     assert [epoch for epoch in range(1, 6) if callback.is_due(epoch, epoch == 5)] == expected
+
+
+def test_figures_that_fail_do_not_end_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr("thaw.training.callbacks.forward_process.forward_strip", fail)
+    monkeypatch.setattr("thaw.training.callbacks.samples.grid", fail)
+    monkeypatch.setattr("thaw.training.restoration.restoration_figure", fail)
+    data: Any = SimpleNamespace(train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
+    callbacks = [ForwardProcess(tmp_path, data), SampleGrid(tmp_path, Cold(), 0, "every", 2)]
+    assert fit(make_module(), max_epochs=2, callbacks=callbacks).global_step == 10
+    save_stages({"original": data.train_images}, tmp_path / "restoration.npz")
+    names = ("forward_process", "epoch_0001.png", "epoch_0002.png", "restoration.png")
+    line = "{} could not be drawn, going on without it: no such font"
+    said = [message for message in caplog.messages if "drawn" in message]
+    assert said == [line.format(name) for name in names]
+    assert (tmp_path / "restoration.npz").is_file()
 
 
 @pytest.mark.parametrize("at_epochs", [[0], ["first"], [1.5], [-1], "sometimes"])
@@ -93,3 +134,45 @@ def test_what_dropout_leaves_out_depends_on_seed_epoch_and_batch_alone() -> None
     assert again == first
     fixed = make_module(make_restorer(network.eval()))
     assert fixed.training_step(batch, 0).item() != first[0]
+
+
+@pytest.mark.parametrize("place", [(0, 1), (1, 2)])
+@pytest.mark.parametrize("sampler", [Cold(num_steps=3), Naive(), Heun(num_steps=4)])
+def test_progress_reaches_its_end_with_the_work_and_not_before(
+    sampler: Sampler, place: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[int, int]] = []
+
+    @contextmanager
+    def watch(what: str, total: int, count: Callable[[], int]) -> Iterator[None]:
+        before = count()
+        yield
+        found.append((count() - before, total))
+
+    monkeypatch.setattr("thaw.training.estimate.progress", watch)
+    monkeypatch.setattr("thaw.training.restoration.progress", watch)
+    module = make_gaussian() if isinstance(sampler, Heun) else make_module()
+    module.eval()
+    size = (7, 2)
+    with sampling("", module.restorer, sampler, *size, place):
+        list(generate(module.restorer, sampler, module.prior, *size, 0, place=place))
+    restoration = Restoration(module.restorer, sampler, refine=True)
+    images = torch.zeros(7, *SHAPE, dtype=torch.uint8)
+    with restoring(restoration, *size, place):
+        list(restoration.batches(images, 2, 0, place=place))
+    (drawn, of), (restored, of_restored) = found
+    assert (drawn, restored) == (of, of_restored)
+    assert min(of, of_restored) > 0
+
+
+def test_without_a_terminal_a_long_epoch_has_lines_and_no_bar(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("thaw.progress.FIRST_S", 0.02)
+    caplog.set_level("INFO", "thaw")
+    monkeypatch.setattr(DiffusionModule, "on_train_batch_end", lambda *_: time.sleep(0.02))
+    fit(make_module(), max_epochs=1, callbacks=[Progress()], enable_progress_bar=True)
+    lines = [message for message in caplog.messages if "epoch 1/1: " in message]
+    assert lines
+    assert re.fullmatch(r"epoch 1/1: [0-9]+ % after 0 s", lines[0])
+    assert not progress._running

@@ -31,6 +31,8 @@ def run(command: str) -> NoReturn:
     """
     ranks.forget_left_over()
     config.register()
+    # Figures go to files; whatever window is configured, there may be no screen for it.
+    os.environ["MPLBACKEND"] = "agg"
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting
     logging.raiseExceptions = False  # on a full disk, or where nobody reads, once a line

@@ -3,18 +3,22 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
 CONF = Path(__file__).parents[3] / "conf"
 MAX_NAME = 180
+# Between the overrides in a name, as in conf/train.yaml.
+ITEM_SEP = "__"
+VARYING = "THAW_VARYING"
 _claimed: dict[str, str] = {}
 
 
@@ -218,11 +222,53 @@ def _prefer_own_launchers(store: ConfigStore) -> None:
 def run_name(override_dirname: str, name: str | None = None) -> str:
     """A directory name that says what was overridden, safe in a shell and short enough."""
     text = name or override_dirname or "default"
-    safe = re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
+    safe = _safe(text)
     if len(safe) > MAX_NAME:
-        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-        safe = f"{safe[:MAX_NAME]}~{digest}"
+        # Every value, so that the name still tells runs apart; or else the seed at least.
+        parts = text.split(ITEM_SEP)
+        tries = [list(map(short, parts)) for short in (_without_group, _initials)]
+        tries.append(sorted(tries[-1], key=lambda part: not part.startswith("seed=")))
+        brief = [_safe(ITEM_SEP.join(each)) for each in tries]
+        safe = _cut(next((each for each in brief if len(each) <= MAX_NAME), brief[-1]), text)
     return safe
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
+
+
+def _cut(safe: str, text: str) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return f"{safe[:MAX_NAME]}~{digest}"
+
+
+def _without_group(override: str) -> str:
+    """``max_epochs=5`` of ``trainer.max_epochs=5``."""
+    key, equals, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}{equals}{value}"
+
+
+def _initials(override: str) -> str:
+    """``me=5`` of ``trainer.max_epochs=5``; a key of one word stays, such as ``seed``."""
+    key, equals, value = _without_group(override).partition("=")
+    words = key.split("_")
+    return f"{key if len(words) == 1 else ''.join(word[:1] for word in words)}{equals}{value}"
+
+
+def remember_varying(overrides: Iterable[str]) -> None:
+    """Note which keys of a sweep's overrides have several values, for the names of its jobs.
+
+    In the environment, which the processes of every launcher have too.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    keys = [str(override.key_or_group) for override in parsed if override.is_sweep_override()]
+    os.environ[VARYING] = ITEM_SEP.join(keys)
+
+
+def _varying_first(override_dirname: str) -> str:
+    keys = os.environ.get(VARYING, "").split(ITEM_SEP)
+    parts = override_dirname.split(ITEM_SEP)
+    return ITEM_SEP.join(sorted(parts, key=lambda part: part.partition("=")[0] not in keys))
 
 
 def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
@@ -230,11 +276,23 @@ def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
     return f"{parent}/{run_name(sweep_name)}" if sweep_name else claim_directory(f"{parent}/{time}")
 
 
-def job_name(number: int, override_dirname: str, name: str | None, sweep_name: str | None) -> str:
-    """Of a job's directory; in a named sweep its overrides alone, whatever its number."""
+def job_name(
+    number: int,
+    override_dirname: str,
+    name: str | None,
+    sweep_name: str | None,
+    sweep_dir: str = "",
+) -> str:
+    """Of a job's directory; in a named sweep its overrides alone, whatever its number.
+
+    Where a version before has made one in ``sweep_dir``, by another shortening of a long name, it
+    is that one.
+    """
     if sweep_name:
-        return run_name(override_dirname)
-    return f"{number}_{run_name(override_dirname, name)}"
+        former = _cut(_safe(override_dirname), override_dirname)
+        has_former = sweep_dir and Path(sweep_dir, former).is_dir()
+        return former if has_former else run_name(override_dirname)
+    return f"{number}_{run_name(_varying_first(override_dirname), name)}"
 
 
 def claim_directory(path: str) -> str:

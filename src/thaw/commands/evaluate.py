@@ -17,6 +17,8 @@ from thaw.diffusion.likelihood import bits_per_dimension
 from thaw.diffusion.predictions import require_gaussian
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
+from thaw.progress import progress
+from thaw.reporting.numbers import plus_minus
 from thaw.training.estimate import affordable, estimate, in_words, warn_of_misfit
 from thaw.training.experiment import labels_of, resolved
 from thaw.training.loading import LoadedRun
@@ -33,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     """
     with as_input_errors():
         _check_keys(cfg)
-        selected = load_all(cfg)
+        selected = load_all(cfg, _to_do(cfg))
         for run in selected:
             runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
         if cfg.num_likelihood_images:
@@ -55,7 +57,7 @@ def check(cfg: DictConfig) -> list[Path]:
         ValueError: naming what is wrong.
     """
     _check_keys(cfg)
-    loaded = load_all(cfg, for_use=False)
+    loaded = load_all(cfg, _to_do(cfg), for_use=False)
     if cfg.num_likelihood_images:
         for run in loaded:
             _check_likelihood(run, cfg.num_likelihood_images)
@@ -67,6 +69,15 @@ def _check_keys(cfg: DictConfig) -> None:
     check_whole("num_restored", cfg.num_restored, 0)
     check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
     check_whole("batch_size", cfg.batch_size)
+
+
+def _to_do(cfg: DictConfig) -> str:
+    parts = [f"generate and score {cfg.num_samples:,} images"]
+    if cfg.num_restored:
+        parts.append(f"restore {cfg.num_restored:,} where the degradation is not noise")
+    if cfg.num_likelihood_images:
+        parts.append(f"likelihood of {cfg.num_likelihood_images:,}")
+    return ", ".join(parts)
 
 
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
@@ -110,17 +121,20 @@ def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     num_steps = restorer.degradation.num_steps
     what = f"test images {told(restorer, guidance)}".rstrip()
     log.info("likelihood of %d %s, %d evaluations each", len(images), what, num_steps)
-    result = bits_per_dimension(
-        restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
-    )
+    total = len(images.split(cfg.batch_size)) * num_steps
+    with progress(f"likelihood of {len(images):,} images", total, lambda: restorer.pieces.calls):
+        result = bits_per_dimension(
+            restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
+        )
     for name in VARIANCES:
         log.info("%s variance: %s  N %d %s", name, _bound(result[name]), result["n"], what)
     return result | {"images": what}
 
 
 def _bound(parts: dict[str, float]) -> str:
+    bound = plus_minus(parts["bits_per_dim"], parts["standard_error"], ".3f", "+-")
     return (
-        f"at most {parts['bits_per_dim']:.3f} +- {parts['standard_error']:.3f} bits per dimension "
+        f"at most {bound} bits per dimension "
         f"(prior {parts['prior']:.4f}, steps {parts['steps']:.3f}, decoder {parts['decoder']:.3f})"
     )
 

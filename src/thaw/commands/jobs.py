@@ -3,13 +3,14 @@
 import importlib
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from thaw import stopping
+from thaw import ranks, runs, stopping
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.heap import keep_freed_memory
@@ -42,6 +43,8 @@ class Job:
             Escaped: in a single run, whatever the command raises.
         """
         keep_freed_memory()
+        if ranks.rank() == 0 and self.command != "report":  # which says it beside its runs
+            log.info("%-11s %s", self.command, _where(self.command, cfg))
         # Imported here so that --help and --cfg need neither torch nor Lightning.
         main = importlib.import_module(f"thaw.commands.{self.command}").main
         stopping.listen()
@@ -58,6 +61,13 @@ class Job:
                 log.error("job %s: %s", HydraConfig.get().job.num, one_line(error))
                 raise
             raise Escaped(error) from error
+
+
+def _where(command: str, cfg: DictConfig) -> object:
+    """The directory that a command works in or on: the first that it says."""
+    if command == "train":
+        return runs.shown(Path(HydraConfig.get().runtime.output_dir))
+    return cfg.out if command == "train_encoder" else cfg.run or cfg.runs
 
 
 def check_plugins(hydra: DictConfig) -> None:

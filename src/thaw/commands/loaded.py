@@ -6,20 +6,23 @@ from contextlib import suppress
 import torch
 from omegaconf import DictConfig
 
+from thaw import runs
 from thaw.commands.errors import InputError
 from thaw.commands.keys import check_read
+from thaw.commands.opening import device_in_words, say_loaded
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
-from thaw.training.loading import LoadedRun, load_run
+from thaw.training.loading import LoadedRun, fit_missing_prior, load_run
 
 log = logging.getLogger(__name__)
 
 
-def load_all(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
+def load_all(cfg: DictConfig, to_do: str, for_use: bool = True) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
 
     Args:
         cfg: of the command.
+        to_do: what is said to be done with each, before a prior is fitted.
         for_use: False finds what is wrong, at little cost, and loads no weights.
 
     Raises:
@@ -42,6 +45,9 @@ def load_all(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
                 cfg.prior,
                 for_use,
             )
+            if for_use:
+                say_loaded(run, runs.read_record(directory), device_in_words(where), to_do)
+                fit_missing_prior(run)
         except ValueError as error:
             if len(directories) == 1:
                 raise InputError(str(error)) from error

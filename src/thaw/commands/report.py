@@ -11,7 +11,6 @@ from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
-from thaw.reporting.report import write_report
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,10 @@ def main(cfg: DictConfig) -> None:
         check_whole("num_shown", cfg.num_shown)
     found = selected_runs(cfg)
     out = _out(cfg, found)
-    log.info("%d runs", len(found))
+    log.info("report      %s: %d runs", _common_folder(found), len(found))
+    # Imported here, for it takes seconds.
+    from thaw.reporting.report import write_report
+
     with as_input_errors():
         runs.check_no_links(_common_folder(found), out)
         page = write_report(found, out, cfg.title, cfg.num_shown)

@@ -26,7 +26,7 @@ from thaw.pixels import PixelRange
 from thaw.reporting.images import save_png
 from thaw.training.experiment import labels_of
 from thaw.training.loading import LoadedRun
-from thaw.training.restoration import described, in_lines, save_stages, score_stages
+from thaw.training.restoration import described, in_lines, restoring, save_stages, score_stages
 
 log = logging.getLogger(__name__)
 SPLITS = {"test": "test images", "val": "validation images", "train": "training images"}
@@ -63,6 +63,12 @@ def check_keys(cfg: DictConfig) -> None:
             "images=, t=, degraded= and refine= belong to task=restore (a last pass over what is "
             "generated is sampler.refine=true)"
         )
+
+
+def to_do(cfg: DictConfig) -> str:
+    """In words."""
+    what = "given images" if cfg.images is not None else f"{cfg.num_samples:,} {SPLITS[cfg.split]}"
+    return f"restore {what}"
 
 
 def folder(run: LoadedRun, cfg: DictConfig) -> str:
@@ -162,11 +168,13 @@ def write_restored(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> 
     batches = _keeping(batches, kept, pixel_range)
     how = f"{restoration.describe()} {restoration.told(given.whose)}".rstrip()
     log.info("%s: %s (%d), %s", run.run_dir, given.what, len(given.images), how)
-    if cfg.degraded:
-        for _ in batches:
-            pass
-    else:
-        scores = score_stages(batches, restoration, len(given.images), given.suite)
+    with restoring(restoration, len(given.images), cfg.batch_size):
+        if cfg.degraded:
+            for _ in batches:
+                pass
+        else:
+            scores = score_stages(batches, restoration, len(given.images), given.suite)
+    if not cfg.degraded:
         scores |= described(restoration, given.what, given.whose)
         for line in in_lines(scores):
             log.info(line)

@@ -21,7 +21,7 @@ from thaw.diffusion.generation import describe, draw_labels, generate
 from thaw.diffusion.guidance import guided
 from thaw.reporting.images import grid, save_animation, save_png
 from thaw.seeding import generator
-from thaw.training.estimate import warn_of_misfit
+from thaw.training.estimate import sampling, warn_of_misfit
 from thaw.training.loading import LoadedRun
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
     with as_input_errors():
         _check_keys(cfg)
         task = TASKS[cfg.task]
-        loaded = load_all(cfg)
+        loaded = load_all(cfg, task.to_do(cfg))
         outs = _outs(loaded, cfg)
         for run, out in zip(loaded, outs, strict=True):
             runs.check_no_links(run.run_dir, out)
@@ -59,7 +59,7 @@ def check(cfg: DictConfig) -> list[Path]:
         ValueError: naming what is wrong.
     """
     _check_keys(cfg)
-    loaded = load_all(cfg, for_use=False)
+    loaded = load_all(cfg, TASKS[cfg.task].to_do(cfg), for_use=False)
     if cfg.task == "generate":
         for run in loaded:
             labels_of(run, cfg)
@@ -80,6 +80,10 @@ def _outs(loaded: list[LoadedRun], cfg: DictConfig) -> list[Path]:
     if len(loaded) == 1:
         return [Path(cfg.out)]
     return [Path(cfg.out) / name for name in folders_of([run.run_dir for run in loaded])]
+
+
+def _to_do(cfg: DictConfig) -> str:
+    return f"generate {cfg.num_samples:,} images"
 
 
 def labels_of(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
@@ -110,7 +114,9 @@ def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictCon
     log.info("%s: %d images, %s", run.run_dir, cfg.num_samples, describe(restorer, sampler))
     warn_of_misfit(experiment)
     batches = generate(restorer, sampler, prior, cfg.num_samples, cfg.batch_size, cfg.seed, labels)
-    images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
+    what = f"generating {cfg.num_samples:,} images"
+    with sampling(what, restorer, sampler, cfg.num_samples, cfg.batch_size):
+        images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
     save_png(grid(images[:MAX_IN_GRID]), out / "grid.png")
     for number, image in enumerate(images):
         save_png(image, out / "images" / f"{number:05d}.png")
@@ -128,8 +134,8 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
     sampler = run.experiment.sampler
     device = next(restorer.network.parameters()).device
     draws = generator(cfg.seed, "animation", device=device)
-    with torch.inference_mode():
-        count = min(NUM_ANIMATED, cfg.num_samples)
+    count = min(NUM_ANIMATED, cfg.num_samples)
+    with torch.inference_mode(), sampling("the animation", restorer, sampler, count, count):
         shown = None if labels is None else labels[:count].to(device)
         x_T, noise = prior.draw(count, restorer.degradation, draws, shown)
         model = guided(restorer, shown, sampler.guidance)
@@ -142,14 +148,16 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
 
 
 class Task(NamedTuple):
-    """What can fail before any work, the work, and the folder of what it writes in a run's own."""
+    """What it does in words, what can fail before any work, the work, and the folder of what it
+    writes in a run's own."""
 
+    to_do: Callable[[DictConfig], str]
     prepare: Callable[[LoadedRun, DictConfig], Any]
     write: Callable[[LoadedRun, Any, Path, DictConfig], None]
     folder: Callable[[LoadedRun, DictConfig], str]
 
 
 TASKS = {
-    "generate": Task(labels_of, write_samples, _folder),
-    "restore": Task(restore.prepare, restore.write_restored, restore.folder),
+    "generate": Task(_to_do, labels_of, write_samples, _folder),
+    "restore": Task(restore.to_do, restore.prepare, restore.write_restored, restore.folder),
 }

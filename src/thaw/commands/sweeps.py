@@ -14,9 +14,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thaw import runs
+from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
+from thaw.reporting.numbers import plus_minus
 from thaw.reporting.order import in_order
 
 SCORES = ("train/loss", "val/loss", "val/fid", "val/is_mean", "final/fid", "final/is_mean")
@@ -44,6 +46,7 @@ class SweepSummary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
+        remember_varying(config.hydra.overrides.task)
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         # This may be a process of a launcher, which has seen no sweep start.
@@ -200,7 +203,7 @@ def _means(titles: list[str], rows: list[dict[str, Any]], shown: list[str]) -> I
             overrides,
             f"{count} seeds" if count == total else f"{count} of {total} seeds",
             *(
-                f"{row[f'{score}/mean']:.4g} +- {row[f'{score}/std']:.2g}"
+                plus_minus(row[f"{score}/mean"], row[f"{score}/std"], ".4g", "+-")
                 if f"{score}/mean" in row
                 else ""
                 for score in shown

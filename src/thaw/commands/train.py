@@ -18,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import ranks, runs
 from thaw.checks import check_seed
-from thaw.commands import search
+from thaw.commands import opening, search
 from thaw.commands.app import CONF
 from thaw.commands.comparison import check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors, one_line
@@ -194,33 +194,40 @@ def prepare(
     data, suite = experiment.data, experiment.suite
     make(cfg.trainer, logger=False)  # what it refuses, it refuses before any work
     data.setup()
-    restorer = experiment.module.restorer
-    restorer.degradation.fit(data.train_images)
-    restorer.fit_labels(data.train_labels)
+    trainer = _make_trainer(cfg, run_dir, experiment, choices, _make_scores(cfg, experiment))
+    restorer, device = experiment.module.restorer, trainer.strategy.root_device
+    opening.say(
+        runs.shown(run_dir),
+        opening.data_in_words(data, counts := opening.num_images(data)),
+        opening.model_in_words(restorer),
+        opening.device_in_words(device, trainer.world_size),
+        opening.training_in_words(cfg),
+    )
     provenance["dataset"] = data.identity
     if checkpoint is not None and (earlier := check_fits(checkpoint, experiment.module)):
         provenance["dataset"]["earlier"] = earlier
     warn_of_other_data(cfg, data.identity)
+    search.check_validated(cfg, trainer, len(data.train_labels) // data.batch_size)
+    restorer.degradation.fit(data.train_images)
+    restorer.fit_labels(data.train_labels)
     fit_prior(experiment)
     if suite is not None and suite.reference is None:
         suite.fit_reference(data.train_images, data.test_images)
     encoder = suite.name if suite else "none"
     provenance["encoder"] = encoder
-    trainer = _make_trainer(cfg, run_dir, experiment, choices, _make_scores(cfg, experiment))
     # Lightning would do so after loading a checkpoint, whose doubles it would round.
     trainer.precision_plugin.convert_module(experiment.module)
-    search.check_validated(cfg, trainer, len(data.train_labels) // data.batch_size)
     if cfg.compile:
-        accumulates = trainer.accumulate_grad_batches > 1
-        compile_networks(experiment, trainer.strategy.root_device, accumulates)
+        compile_networks(experiment, device, trainer.accumulate_grad_batches > 1)
     runs.update_record(
         run_dir,
         {
             "dataset": provenance["dataset"],
+            "num_images": counts,
             "encoder": encoder,
             "choices": dict(choices),
             "cpu": processor(),
-            "device": _device_name(trainer.strategy.root_device),
+            "device": _device_name(device),
             "num_threads": torch.get_num_threads(),
             "num_parameters": sum(p.numel() for p in experiment.restorer.network.parameters()),
         },
@@ -370,10 +377,7 @@ def _duration(seconds: float) -> str:
 
 
 def _say_where(run_dir: Path) -> None:
-    try:
-        shown = run_dir.relative_to(Path.cwd())
-    except ValueError:
-        shown = run_dir
+    shown = runs.shown(run_dir)
     log.info("samples     %s", shown / runs.SAMPLES)
     log.info("scores      %s and %s beside it", shown / runs.METRICS, runs.RECORD)
     log.info("dashboards  %s", tensorboard_command(shown))

@@ -10,6 +10,7 @@ from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.loaded import device
+from thaw.commands.opening import data_in_words, device_in_words, num_images
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
 from thaw.training.nodes import check_keys, make
@@ -31,6 +32,14 @@ def main(cfg: DictConfig) -> None:
                 f"an encoder learns to tell classes apart, and {data.name} has one: put its images "
                 "into a folder for each class, or use metrics=inception or metrics=none"
             )
+    log.info(
+        "%s: data %s in %d classes; on %s; to do: train a classifier for %d epochs, then floors",
+        cfg.out,
+        data_in_words(data, num_images(data)),
+        data.num_classes,
+        device_in_words(where),
+        cfg.epochs,
+    )
     files = train_and_write(
         data.train_images,
         data.train_labels,

@@ -16,6 +16,7 @@ from thaw.data.identity import changes
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
 from thaw.pixels import PixelRange
+from thaw.progress import progress
 from thaw.seeding import generator
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,8 @@ class ImageDataModule(pl.LightningDataModule):
         """
         if self._is_set_up:
             return
-        train, test = self.source.load()
+        with progress(f"reading {self.name}"):
+            train, test = self.source.load()
         self.checksum = _checksum(train, test)
         if words := changes(self._expected, self.identity):
             log.warning("other data than that of %s: %s", self._expected_by, words)

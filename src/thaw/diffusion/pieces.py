@@ -15,11 +15,13 @@ class Pieces:
 
     On a CPU they are of 64 images. Elsewhere the batch is one piece, and halves of it where the
     memory does not hold that; later batches then begin with as many as it held. What is drawn for
-    a batch never depends on its pieces.
+    a batch never depends on its pieces. ``calls`` counts the batches, for whoever shows how far a
+    long computation is.
     """
 
     def __init__(self) -> None:
         self.held: int | None = None
+        self.calls = 0
 
     def __call__(self, network: nn.Module, *arguments: Tensor) -> Tensor:
         """The output ``[B, ...]`` of a network whose arguments all have the batch first.
@@ -30,6 +32,7 @@ class Pieces:
         if torch.is_grad_enabled() or network.training:
             whole: Tensor = network(*arguments)
             return whole
+        self.calls += 1
         num_images = len(arguments[0])
         is_on_cpu = arguments[0].device.type == "cpu"
         size = max(1, min(num_images, MAX_ON_CPU if is_on_cpu else self.held or num_images))

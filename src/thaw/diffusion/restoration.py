@@ -98,6 +98,11 @@ class Restoration:
             f"digit= (one class, or a list of classes that take turns){without}"
         )
 
+    def num_evaluations(self) -> int:
+        """How often the network is asked about a batch, on all ways together."""
+        ways = [way.num_evaluations(self.restorer.degradation) for way in self.ways.values()]
+        return 1 + sum(ways) + (len(ways) if self.refine else 0)
+
     def batches(
         self,
         images: Tensor,

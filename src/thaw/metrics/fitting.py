@@ -15,12 +15,13 @@ from thaw.metrics.kid import within_mean
 from thaw.metrics.precision_recall import neighbour_radii
 from thaw.metrics.reference import SCORES, Reference
 from thaw.metrics.scores import Scores
+from thaw.progress import progress
 from thaw.seeding import generator
 
 log = logging.getLogger(__name__)
 
 NUM_FEATURES_KEPT = 5000
-FLOOR_SIZES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+FLOOR_SIZES = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 NUM_DRAWS = 10
 
 
@@ -32,8 +33,14 @@ def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Ten
     encoder.check_images(images)
     device = encoder.device
     parts: list[tuple[Tensor, Tensor]] = []
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        for batch in torch.split(images, batch_size):
+    batches = torch.split(images, batch_size)
+    what = f"encoding {len(images):,} images with {encoder.name}"
+    with (
+        progress(what, len(batches), lambda: len(parts)),
+        torch.inference_mode(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        for batch in batches:
             features, logits = encoder(batch.to(device))
             parts.append((features.cpu(), logits.cpu()))
     features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -84,15 +91,16 @@ def measure_floors(
     num_images = len(features)
     sizes = [*(size for size in FLOOR_SIZES if size < num_images), num_images]
     rows: list[Tensor] = []
-    for size in sizes:
-        values: list[list[float]] = []
-        for draw in range(1 if size == num_images else num_draws):
-            chosen = torch.randperm(num_images, generator=generator(draw, "floor", size))[:size]
-            scores.reset()
-            scores.update(features[chosen], logits[chosen])
-            computed = scores.compute()
-            values.append([computed[name] for name in SCORES])
-        rows.append(torch.tensor(values, dtype=torch.float64).mean(dim=0))
+    with progress("floors: real images against real ones", len(sizes), lambda: len(rows)):
+        for size in sizes:
+            values: list[list[float]] = []
+            for draw in range(1 if size == num_images else num_draws):
+                chosen = torch.randperm(num_images, generator=generator(draw, "floor", size))[:size]
+                scores.reset()
+                scores.update(features[chosen], logits[chosen])
+                computed = scores.compute()
+                values.append([computed[name] for name in SCORES])
+            rows.append(torch.tensor(values, dtype=torch.float64).mean(dim=0))
     return torch.tensor(sizes), torch.stack(rows)
 
 

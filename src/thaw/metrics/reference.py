@@ -1,5 +1,6 @@
 """The reference: statistics of real images under one encoder, with their floors, and its file."""
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -44,8 +45,11 @@ class Reference:
         """What N = n real test images score: the best that N generated images can be expected to.
 
         Linear in 1 / N between the sizes measured, as the bias of these scores is to first order;
-        beyond the largest and the smallest size, what was measured there.
+        beyond the largest size, what was measured there. Of fewer images than were ever measured
+        it is NaN: there FID is far from linear.
         """
+        if n < self.floor_sizes[0]:
+            return dict.fromkeys(SCORES, math.nan)
         inverse = 1 / self.floor_sizes.double()
         x = torch.tensor(1 / n, dtype=torch.float64).clamp(inverse[-1], inverse[0])
         right = int((inverse >= x).sum().clamp(1, len(inverse) - 1)) if len(inverse) > 1 else 0

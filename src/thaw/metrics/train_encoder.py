@@ -13,6 +13,7 @@ from thaw.metrics.encoders import ClassifierEncoder, build_body, reference_path,
 from thaw.metrics.fitting import fit_reference
 from thaw.metrics.model_card import Training, model_card
 from thaw.metrics.reference import Reference
+from thaw.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,9 @@ def train_and_write(
     back.
     """
     encoder = train_encoder(train_images, train_labels, num_classes, name, seed, epochs, device)
-    train_accuracy = measure_accuracy(encoder, train_images, train_labels)
-    test_accuracy = measure_accuracy(encoder, test_images, test_labels)
+    with progress("measuring the encoder's accuracy"):
+        train_accuracy = measure_accuracy(encoder, train_images, train_labels)
+        test_accuracy = measure_accuracy(encoder, test_images, test_labels)
     training = Training(len(train_images), seed, epochs, train_accuracy, test_accuracy)
     reference = fit_reference(encoder, train_images, test_images, num_floor_draws)
     return write_files(encoder, training, reference, out_dir)
@@ -103,6 +105,8 @@ def train_encoder(
         body = build_body(image_shape, NUM_FEATURES, batch_norm=True)
         head = nn.Linear(NUM_FEATURES, num_classes)
         network = nn.Sequential(body, nn.Dropout(DROPOUT), head)
+        count = sum(parameter.numel() for parameter in network.parameters())
+        log.info("encoder of %s parameters, %d epochs on %s", f"{count:,}", epochs, device)
         network.to(device).to(memory_format=torch.channels_last)
         _fit(network, images.to(device), labels.to(device), epochs)
         encoder = ClassifierEncoder(
@@ -120,18 +124,21 @@ def _fit(network: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> Non
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, epochs * steps)
     network.train()
-    for epoch in range(epochs):
-        total = torch.zeros((), device=images.device)
-        order = torch.randperm(len(images), device=images.device)
-        for batch in torch.split(order, batch_size)[:steps]:
-            x = scale(augment(images[batch])).contiguous(memory_format=torch.channels_last)
-            loss = cross_entropy(network(x), labels[batch])
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
-            total += loss.detach()
-        log.info("encoder epoch %d/%d: loss %.4f", epoch + 1, epochs, total.item() / steps)
+    done = 0
+    with progress("training the encoder", epochs * steps, lambda: done):
+        for epoch in range(epochs):
+            total = torch.zeros((), device=images.device)
+            order = torch.randperm(len(images), device=images.device)
+            for batch in torch.split(order, batch_size)[:steps]:
+                x = scale(augment(images[batch])).contiguous(memory_format=torch.channels_last)
+                loss = cross_entropy(network(x), labels[batch])
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
+                schedule.step()
+                total += loss.detach()
+                done += 1
+            log.info("encoder epoch %d/%d: loss %.4f", epoch + 1, epochs, total.item() / steps)
 
 
 def augment(images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Figures made of lines: schedules, activations, losses, scores, the histogram of classes."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,10 @@ from thaw.reporting.style import (
     legend_below,
     line_styles,
     log_scale,
+    make_room,
+    own_style,
     panels,
-    plain,
-    shorten,
+    titled,
 )
 
 Numbers = Sequence[float] | np.ndarray[Any, Any]
@@ -29,12 +31,16 @@ Numbers = Sequence[float] | np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Curve:
-    """A score over the epochs: its mean over seeds, their standard deviation, and the floor."""
+    """A score over the epochs: its mean over seeds, their standard deviation, and the floor.
+
+    ``sizes``: N of each epoch's score and floor, where it is known.
+    """
 
     epochs: Numbers
     mean: Numbers
     std: Numbers
     floor: Numbers
+    sizes: Numbers = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Losses:
     val: Numbers
 
 
+@own_style()
 def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
     r"""beta_t and alpha_t = prod (1 - beta_s), the latter in the study's (Prince's) notation.
 
@@ -56,8 +63,11 @@ def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
         alpha_bars: by title, alpha_bar ``[T + 1]``.
     """
     figure, (left, right) = panels(2, 2, 3.6, 2.9)
-    for (title, table), style in zip(alpha_bars.items(), line_styles(len(alpha_bars)), strict=True):
-        left.plot(range(1, len(table)), betas_of(table), label=plain(shorten(title)), **style)
+    drawn = zip(
+        titled(alpha_bars, 90, 2), alpha_bars.values(), line_styles(len(alpha_bars)), strict=True
+    )
+    for title, table, style in drawn:
+        left.plot(range(1, len(table)), betas_of(table), label=title, **style)
         right.plot(range(len(table)), table, **style)
     left.set_ylabel(r"$\beta_t$ (variance added in step $t$)")
     right.set_ylabel(r"$\alpha_t = \prod_{s \leq t} (1 - \beta_s)$")
@@ -73,6 +83,7 @@ def is_activation(name: str) -> bool:
     return name in ACTIVATIONS
 
 
+@own_style()
 def activation_figure(names: Sequence[str]) -> Figure:
     """The activation functions called ``names``, on [-4, 4].
 
@@ -91,10 +102,13 @@ def activation_figure(names: Sequence[str]) -> Figure:
     return figure
 
 
+@own_style()
 def loss_figure(runs: Mapping[str, Losses]) -> Figure:
     """Per run the loss of each step, its mean of each epoch and the validation loss."""
     figure, cells = panels(len(runs), 2, 4.2, 2.7)
-    for axes, (title, losses) in zip(cells, runs.items(), strict=True):
+    titles = titled(runs, 44)
+    make_room(figure, titles, 2)
+    for axes, title, losses in zip(cells, titles, runs.values(), strict=True):
         axes.plot(
             losses.steps,
             losses.step_losses,
@@ -110,33 +124,37 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
             losses.val_ends, losses.val, color=ORANGE, linestyle="--", label="validation", **line
         )
         log_scale(axes, [*losses.step_losses, *losses.train, *losses.val])
-        axes.set_title(plain(shorten(title)), fontsize=10)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss")
     legend_below(figure, cells[0])
     return figure
 
 
+@own_style()
 def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     """One score over the epochs, a line a run, a band of one standard deviation over seeds.
 
-    Floors are dotted grey, one for each that differs. A single epoch is a dot.
+    Floors are dotted grey, one for each N, or each that differs. A single epoch is a dot.
     """
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
-    shown_floors = sorted({curve.floor[-1] for curve in runs.values() if len(curve.floor)})
-    for (title, curve), style in zip(runs.items(), line_styles(len(runs)), strict=True):
+    floors = _floors(runs.values())
+    lines = zip(titled(runs, 80, 2), runs.values(), line_styles(len(runs)), strict=True)
+    for title, curve, style in lines:
         mean, std = np.asarray(curve.mean), np.asarray(curve.std)
-        axes.plot(curve.epochs, mean, marker="o", ms=3, label=plain(shorten(title)), **style)
+        axes.plot(curve.epochs, mean, marker="o", ms=3, label=title, **style)
         if std.any():
             axes.fill_between(
                 curve.epochs, mean - std, mean + std, color=style["color"], alpha=0.15, lw=0
             )
-    for number, floor in enumerate(shown_floors):
-        text = f"real test images, same N ({floor:.3g})" if number == 0 else None
-        axes.axhline(floor, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2, label=text)
+    for number, (floor, size) in enumerate(floors):
+        of = "same N" if len(floors) == 1 or size is None else f"N = {size:,.0f}"
+        text = f"real test images, {of} ({floor:.3g})"
+        dots = (0, (1, 2 + 3 * number))
+        axes.axhline(floor, color=GREY, linestyle=dots, linewidth=1.2, label=text)
     if log:
         values = [value for curve in runs.values() for value in curve.mean]
-        log_scale(axes, [*values, *shown_floors])
+        log_scale(axes, [*values, *(floor for floor, _ in floors)])
         # A floor far below would press all curves into a corner; the legend has its value.
         axes.set_ylim(bottom=0.6 * min(values) if min(values) > 0 else None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -146,16 +164,29 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     return figure
 
 
+def _floors(runs: Iterable[Curve]) -> list[tuple[float, float | None]]:
+    """Each floor of the last scores, with its N, the lowest first."""
+    last = {
+        (float(curve.floor[-1]), float(curve.sizes[-1]) if len(curve.sizes) else None)
+        for curve in runs
+        if len(curve.floor) and math.isfinite(curve.floor[-1])
+    }
+    return sorted(last, key=lambda pair: (pair[0], pair[1] or 0))
+
+
+@own_style()
 def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
     """Per run the share of generated images in each class; the data's shares as marks."""
     figure, cells = panels(len(runs), 4, 2.6, 2.1)
-    for axes, (title, counts) in zip(cells, runs.items(), strict=True):
+    titles = titled(runs, 30, 4)
+    make_room(figure, titles, 4)
+    for axes, title, counts in zip(cells, titles, runs.values(), strict=True):
         total = sum(counts) or 1
         axes.bar(range(len(counts)), [100 * count / total for count in counts], color=BLUE)
         if real is not None and len(real) == len(counts):
             shares = [100 * count / sum(real) for count in real]
             axes.plot(range(len(real)), shares, "_", color=ORANGE, ms=9, mew=2, label="real images")
-        axes.set_title(plain(shorten(title, 30)), fontsize=9)
+        axes.set_title(title, fontsize=9)
         axes.set_xlabel("class")
         axes.set_ylabel("images (%)")
         if len(counts) <= 10:

@@ -1,6 +1,7 @@
 """What tells runs apart: short labels from their overrides, and groups that differ by seed only."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 # What does not change the model that is trained.
@@ -41,6 +42,34 @@ def distinct(texts: Sequence[str]) -> list[str]:
     """The same, with a number behind each that is there more than once."""
     taken, texts = set(texts), list(texts)
     return [text if texts.count(text) == 1 else _numbered(text, taken) for text in texts]
+
+
+def fitted(titles: Sequence[str], length: int) -> list[str]:
+    """Titles of about ``length`` characters at most, as different from each other as they were.
+
+    Of a longer one those parts go first that most of the others have too, ``…`` in their place;
+    what is still too long is cut in the middle, and numbered where another is cut to the same.
+    """
+    shared = Counter(part for title in titles for part in set(title.split(" ")))
+    found = [_without_common(title, shared, length) for title in titles]
+    taken = set(found)
+    return [text if found.count(text) == 1 else _numbered(text, taken) for text in found]
+
+
+def _without_common(title: str, shared: Mapping[str, int], length: int) -> str:
+    parts = title.split(" ")
+    while len(" ".join(parts)) > length:
+        common = max((part for part in parts if part != "…"), key=lambda part: shared[part])
+        if shared[common] == 1:
+            break
+        parts = ["…" if part == common else part for part in parts]
+        parts = [part for k, part in enumerate(parts) if part != "…" or parts[k - 1 : k] != ["…"]]
+        if parts == ["…"]:
+            parts = title.split(" ")
+            break
+    text = " ".join(parts)
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
 def _numbered(text: str, taken: set[str]) -> str:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from thaw.diffusion.restoration import REFINED, STAGES
 from thaw.reporting.images import grid, to_pil
-from thaw.reporting.style import plain, shorten, show_image, wrapped
+from thaw.reporting.style import make_room, own_style, show_image, titled
 
 
+@own_style()
 def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
     """Images against steps: column k holds uint8 ``[N, C, H, W]`` at step ``times[k]``."""
     num_rows = len(columns[0])
@@ -24,6 +25,7 @@ def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
     return figure
 
 
+@own_style()
 def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figure:
     """Per run a block of rows, one for each stage (original, degraded, ...) of the same images.
 
@@ -37,16 +39,19 @@ def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figu
     blocks = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in blocks[len(runs) :]:
         axes.set_axis_off()
-    for axes, (title, stages) in zip(blocks, runs, strict=False):
+    titles_of_runs = titled((title for title, _ in runs), 60, 2)
+    make_room(figure, titles_of_runs, columns)
+    for axes, run_title, (_, stages) in zip(blocks, titles_of_runs, runs, strict=False):
         names = [name for name in STAGES if name in stages]
         images = [stages[name] for name in names]
         block = np.asarray(to_pil(grid(torch.cat(images), columns=len(images[0]))))
         show_image(axes, block)
+        axes.yaxis.set_visible(True)
         height = len(block) / len(images)
         titles = [stage_title(name) for name in names]
         axes.set_yticks([height * (k + 0.5) for k in range(len(images))], titles)
         axes.tick_params(length=0)
-        axes.set_title(plain(shorten(title)), fontsize=10)
+        axes.set_title(run_title, fontsize=10)
     return figure
 
 
@@ -62,6 +67,7 @@ def stage_title(name: str) -> str:
     return words.get(plain_name, plain_name) + refined
 
 
+@own_style()
 def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequence[int]) -> Figure:
     """Grids of samples, a row a run and a column an epoch; what is missing stays empty.
 
@@ -71,7 +77,7 @@ def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequenc
     """
     figure = Figure(figsize=(2.1 * len(epochs) + 0.5, 2.2 * len(runs) + 0.2), layout="compressed")
     cells = figure.subplots(len(runs), len(epochs), squeeze=False)
-    for row, (title, grids) in zip(cells, runs.items(), strict=True):
+    for row, title, grids in zip(cells, titled(runs, 26, 4), runs.values(), strict=True):
         for axes, epoch in zip(row, epochs, strict=True):
             axes.set_axis_off()
             if epoch in grids:
@@ -79,8 +85,9 @@ def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequenc
                 axes.set_axis_on()
                 axes.set_title(f"epoch {epoch}", fontsize=9)
         row[0].set_axis_on()
+        row[0].yaxis.set_visible(True)
         row[0].set_xticks([])
         row[0].set_yticks([])
         row[0].spines[:].set_visible(False)
-        row[0].set_ylabel(wrapped(title, 26), fontsize=9)
+        row[0].set_ylabel(title, fontsize=9)
     return figure

@@ -10,7 +10,8 @@ from pathlib import Path
 import jinja2
 
 from thaw import __version__
-from thaw.reporting.finished import group_by_seed, read_run
+from thaw.progress import progress
+from thaw.reporting.finished import FinishedRun, group_by_seed, read_run
 from thaw.reporting.results import best, fid
 from thaw.reporting.sections import Section, sections, slug
 from thaw.reporting.style import save_figure
@@ -18,6 +19,8 @@ from thaw.reporting.style import save_figure
 PAGE = "index.html"
 # More would make figures longer than any screen, and the page slow.
 NUM_SHOWN = 24
+# Beside one for each run that has figures.
+NUM_SECTIONS = 10
 MARK = '<meta name="generator" content="thaw'
 
 
@@ -39,9 +42,16 @@ def write_report(
     for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
         if (out / folder).is_dir():
             shutil.rmtree(out / folder)
-    groups = group_by_seed([read_run(directory) for directory in run_dirs])
+    read: list[FinishedRun] = []
+    with progress(f"reading {len(run_dirs)} runs", len(run_dirs), lambda: len(read)):
+        for directory in run_dirs:
+            read.append(read_run(directory))
+    groups = group_by_seed(read)
     drawn = best(groups, num_shown)
-    rendered = [_render(section, out) for section in sections(groups, drawn)]
+    rendered: list[dict[str, object]] = []
+    with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(rendered)):
+        for section in sections(groups, drawn):
+            rendered.append(_render(section, out))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
@@ -77,8 +87,9 @@ def _render(section: Section, out: Path) -> dict[str, object]:
     figures = []
     for drawing in section.drawings:
         path = out / "figures" / drawing.name
-        for suffix in (".png", ".svg"):
-            save_figure(drawing.figure, path.with_name(path.name + suffix))
+        save_figure(
+            drawing.figure, *(path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
+        )
         # Lines stay sharp as SVG; images would only grow.
         kind, suffix = ("svg+xml", ".svg") if drawing.is_chart else ("png", ".png")
         data = base64.b64encode(path.with_name(path.name + suffix).read_bytes()).decode()
@@ -94,7 +105,7 @@ def _render(section: Section, out: Path) -> dict[str, object]:
         table.write(out / "tables")
     return {
         "title": section.title,
-        "anchor": slug(section.title).lower(),
+        "anchor": (section.anchor or slug(section.title)).lower(),
         "figures": figures,
         "tables": section.tables,
         "notes": section.notes,

@@ -47,6 +47,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded: bool = False
+    anchor: str = ""
 
 
 def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Section]:
@@ -134,6 +135,7 @@ def _curve(group: Group, column: str, floor: str) -> curves.Curve:
         [float(np.mean(values[epoch])) for epoch in epochs],
         [_deviation(values[epoch]) for epoch in epochs],
         group.first.column(floor)[1],
+        group.first.column("val/n")[1],
     )
 
 
@@ -290,7 +292,7 @@ def _activation(run: FinishedRun) -> object:
 
 def _one(group: Group, folder: str) -> Section:
     """All figures of one run, folded away on the page."""
-    whole = Section(group.title, folded=True)
+    whole = Section(group.title, folded=True, anchor=folder)
     prefix = f"runs/{folder}/"
     parts: list[Callable[[Sequence[Group], str], Section]] = [
         _losses, _scores, _samples, _restorations, _classes,

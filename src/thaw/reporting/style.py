@@ -1,20 +1,24 @@
 """How every figure looks: palette, axes, and saving without a display."""
 
+import logging
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from thaw import runs
+from thaw.reporting.labels import fitted
 
+log = logging.getLogger(__name__)
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,6 +27,33 @@ GREY = "#767676"
 LEGEND_ROW = 0.17  # inches
 # A fixed salt and no date: the same runs give the same SVG, byte for byte.
 SVG: dict[Any, Any] = {"svg.hashsalt": "thaw", "svg.fonttype": "path"}
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw in thaw's own style, whatever is configured; decorates whatever makes a figure too.
+
+    matplotlib looks at its settings when a text is made as well as when it is drawn.
+    """
+    with rc_context():
+        rcdefaults()
+        rcParams.update(SVG)
+        yield
+
+
+@contextmanager
+def harmless(name: str) -> Iterator[None]:
+    """A figure that cannot be drawn is a warning, and whoever wanted it goes on.
+
+    Raises:
+        OSError: the disk is full, which is no fault of the figure.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, runs.WriteError) or getattr(error, "errno", None) in runs.FULL:
+            raise
+        log.warning("%s could not be drawn, going on without it: %s", name, error)
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:
@@ -61,11 +92,12 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not any(labels):
         return
-    longest = max(map(len, labels)) + 8
+    longest = max(len(line) for label in labels for line in label.split("\n")) + 8
     fitting = max(1, int(15 * figure.get_figwidth() / longest))
     columns = min(fitting, len(labels))
     # The legend of many runs would leave the lines no room: the figure grows by what it takes.
-    rows = math.ceil(len(labels) / columns)
+    height = max(label.count("\n") + 1 for label in labels)
+    rows = height * math.ceil(len(labels) / columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
     figure.legend(
         handles,
@@ -77,9 +109,19 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     )
 
 
-def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """Text as it is, in at most so many lines, each of at most ``width`` characters."""
-    return plain("\n".join(textwrap.wrap(shorten(text, width * lines), width) or [""]))
+def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
+    """Titles in about so many lines, each of at most ``width`` characters, no two the same."""
+    return [
+        plain("\n".join(textwrap.wrap(text, width) or [""]))
+        for text in fitted(list(titles), width * lines)
+    ]
+
+
+def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
+    """Make a figure higher by what the titles of its rows of axes take beyond a line each."""
+    lines = [title.count("\n") for title in titles]
+    rows = [max(lines[k : k + columns]) for k in range(0, len(lines), columns)]
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(rows))
 
 
 def plain(text: str) -> str:
@@ -89,23 +131,26 @@ def plain(text: str) -> str:
     return shown.replace("$", r"\$")
 
 
-def shorten(text: str, length: int = 44) -> str:
-    """Text of at most ``length`` characters, cut in the middle."""
-    half = (length - 1) // 2
-    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
-
-
 def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
     """Draw uint8 ``[H, W]`` or ``[H, W, 3]`` without ticks or frame."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes.set_xticks([])
-    axes.set_yticks([])
     axes.spines[:].set_visible(False)
+    # Hidden, an axis need not be laid out either.
+    axes.xaxis.set_visible(False)
+    axes.yaxis.set_visible(False)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure, its format by suffix, making the folder where it is missing."""
-    runs.make_folder(path.parent)
-    metadata = {"Date": None} if path.suffix == ".svg" else None
-    with rc_context(SVG), runs.writing(path):
-        figure.savefig(path, dpi=150, metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+@own_style()
+def save_figure(figure: Figure, *paths: Path) -> None:
+    """Write a figure, each format by suffix, making the folder where it is missing."""
+    # Its layout takes as long as drawing it, and is the same for every format.
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    size = figure.get_tightbbox().padded(0.05)
+    for path in paths:
+        runs.make_folder(path.parent)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        with runs.writing(path):
+            figure.savefig(path, dpi=150, metadata=metadata, bbox_inches=size)

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.numbers import number, plus_minus
 
 MISSING = "--"
 LATEX_HEAD = r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}"
@@ -26,10 +27,9 @@ class Number:
     places: str = ".3g"
 
     def __str__(self) -> str:
-        text = format(self.mean, self.places)
-        if not text.strip("-0.,"):
-            text = text.removeprefix("-")
-        return text if self.std is None else f"{text} ± {self.std:.2g}"
+        if self.std is None:
+            return number(self.mean, self.places)
+        return plus_minus(self.mean, self.std, self.places)
 
 
 Cell = str | Number

@@ -2,19 +2,21 @@
 
 import copy
 import logging
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from thaw import runs
 from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.progress import progress
+from thaw.ranks import part
+from thaw.reporting.numbers import plus_minus
 from thaw.training import event_files
 from thaw.training.experiment import Experiment
 
@@ -71,6 +73,21 @@ def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
     return chosen
 
 
+def sampling(
+    what: str,
+    restorer: Restorer,
+    sampler: Sampler,
+    num_samples: int,
+    batch_size: int,
+    place: tuple[int, int] = (0, 1),
+) -> AbstractContextManager[None]:
+    """How far this process is with its share of so many images, said while they are made."""
+    num_batches = len(range(0, num_samples, batch_size))
+    mine = max(1, len(range(num_batches)[part(num_batches, *place)]))
+    total = mine * sampler.num_evaluations(restorer.degradation)
+    return progress(what, total, lambda: restorer.pieces.calls)
+
+
 def estimate(
     experiment: Experiment,
     num_samples: int,
@@ -89,10 +106,12 @@ def estimate(
     suite.to(next(restorer.network.parameters()).device)
     suite.reset()
     batches = generate(restorer, sampler, prior, num_samples, batch_size, seed, place=place)
-    with torch.inference_mode():
-        for x_0 in _with_bar(batches, num_samples // place[1]):
+    what = f"generating and scoring {num_samples:,} images"
+    with torch.inference_mode(), sampling(what, restorer, sampler, num_samples, batch_size, place):
+        for x_0 in batches:
             suite.update(restorer.pixel_range.to_uint8(x_0))
-    return suite.compute() | {
+        scores = suite.compute()
+    return scores | {
         "class_histogram": suite.class_histogram(),
         "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.name,
@@ -104,18 +123,12 @@ def estimate(
 
 def in_words(scores: dict[str, Any]) -> str:
     """One line: each score with its real-vs-real floor, N, the encoder, the sampler, the prior."""
+    is_ = plus_minus(scores["is_mean"], scores["is_std"], ".2f", "+-")
     return (
         f"FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})  "
-        f"IS {scores['is_mean']:.2f} +- {scores['is_std']:.2f} (real {scores['is_floor']:.2f})  "
+        f"IS {is_} (real {scores['is_floor']:.2f})  "
         f"KID {scores['kid']:.4f} (floor {scores['kid_floor']:.4f})  "
         f"precision {scores['precision']:.3f}  recall {scores['recall']:.3f}  "
         f"class KL {scores['class_kl']:.4f}, {scores['num_classes']} classes  "
         f"N {scores['n']}, {scores['encoder']}, {scores['sampler']}, {scores['images']}"
     )
-
-
-def _with_bar(batches: Iterator[torch.Tensor], num_samples: int) -> Iterator[torch.Tensor]:
-    with tqdm(total=num_samples, desc="final estimate", unit="image", disable=None) as bar:
-        for batch in batches:
-            yield batch
-            bar.update(len(batch))

@@ -18,6 +18,7 @@ from thaw.diffusion.priors import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
+from thaw.progress import progress
 from thaw.training.module import DiffusionModule
 from thaw.training.nodes import check_keys, check_parts, made, make, named, parameters_of
 
@@ -183,7 +184,9 @@ def fit_prior(experiment: Experiment) -> None:
         ValueError: there are more classes than images that it may keep.
     """
     images, degradation = experiment.data.train_images, experiment.restorer.degradation
-    experiment.module.prior.fit(images, degradation, labels_of(experiment, "train"))
+    prior = experiment.module.prior
+    with progress(f"fitting the prior, {prior.describe()}"):
+        prior.fit(images, degradation, labels_of(experiment, "train"))
 
 
 def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:

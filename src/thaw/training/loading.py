@@ -24,10 +24,7 @@ WEIGHTS = ("auto", "ema", "raw")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run with the weights of one of its checkpoints, ``weights`` being ema or raw.
-
-    ``prior`` describes the one that replaces the run's own; empty where none does.
-    """
+    """A run with the weights of one of its checkpoints, ``weights`` being ema or raw."""
 
     run_dir: Path
     checkpoint: Path
@@ -35,7 +32,12 @@ class LoadedRun:
     experiment: Experiment
     epoch: int
     weights: str
-    prior: str = ""
+    has_other_prior: bool = False
+
+    @property
+    def prior(self) -> str:
+        """The prior that replaces the run's own, in words; empty where none does."""
+        return self.experiment.module.prior.describe() if self.has_other_prior else ""
 
 
 def load_run(
@@ -50,8 +52,7 @@ def load_run(
 ) -> LoadedRun:
     """The experiment of a run, its weights and prior read from a checkpoint.
 
-    No data is read, but for a prior that is given here, or that an earlier version fitted without
-    the labels of its class-conditional model: it is fitted to the training images.
+    No data is read: a prior that the checkpoint lacks is left to :func:`fit_missing_prior`.
 
     Args:
         run_dir: the run directory.
@@ -65,8 +66,7 @@ def load_run(
         for_use: False loads no weights and fits nothing, to find what is wrong at little cost.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is not what it should be; or a prior needs
-            training images that are not there.
+        ValueError: there is no such checkpoint, or it is not what it should be.
     """
     check_choice("weights", weights, WEIGHTS)
     path = checkpoint_path(run_dir, checkpoint)
@@ -83,16 +83,11 @@ def load_run(
     module = experiment.module
     if for_use:
         _load_state(path, module, contents, with_prior=not prior)
-    if for_use and (prior or _knows_no_classes(module)):
-        if not prior:
-            log.info("%s: its prior knows no classes; it is fitted again, to each class", path)
-        _fit_prior(experiment)
     kind = _choose_weights(module, weights, path)
     module.eval()
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
     epoch = int(contents["epoch"]) + 1
-    replaced = module.prior.describe() if prior else ""
-    return LoadedRun(run_dir, path, config, experiment, epoch, kind, replaced)
+    return LoadedRun(run_dir, path, config, experiment, epoch, kind, bool(prior))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -159,17 +154,24 @@ def _load_state(
         )
 
 
-def _fit_prior(experiment: Experiment) -> None:
-    """Fit a prior that did not come with the checkpoint.
+def fit_missing_prior(run: LoadedRun) -> None:
+    """Fit the prior to the training images where the checkpoint's own is not to be used.
+
+    That is where another was given, and where an earlier version fitted that of a class-conditional
+    model without labels.
 
     Raises:
         ValueError: the training images cannot be read.
     """
+    if not run.has_other_prior:
+        if not _knows_no_classes(run.experiment.module):
+            return
+        log.info("%s: its prior knows no classes; it is fitted again, to each", run.checkpoint)
     try:
-        experiment.data.setup()
+        run.experiment.data.setup()
     except (OSError, ValueError) as error:
         raise ValueError(f"a prior is fitted to training images: {error}") from error
-    fit_prior(experiment)
+    fit_prior(run.experiment)
 
 
 def _knows_no_classes(module: DiffusionModule) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from thaw import runs
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restoration import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
+from thaw.progress import progress
+from thaw.ranks import part
 from thaw.reporting.panels import restoration_figure, stage_title
-from thaw.reporting.style import save_figure
+from thaw.reporting.style import harmless, save_figure
 from thaw.training.estimate import affordable
 from thaw.training.experiment import Experiment, labels_of
 
@@ -71,6 +74,17 @@ def score_stages(
     return result | {"n": num_images}
 
 
+def restoring(
+    restoration: Restoration, num_images: int, batch_size: int, place: tuple[int, int] = (0, 1)
+) -> AbstractContextManager[None]:
+    """How far this process is with its share of so many images, said while they are restored."""
+    num_batches = len(range(0, num_images, batch_size))
+    mine = max(1, len(range(num_batches)[part(num_batches, *place)]))
+    pieces = restoration.restorer.pieces
+    total = mine * restoration.num_evaluations()
+    return progress(f"restoring {num_images:,} images", total, lambda: pieces.calls)
+
+
 def described(
     restoration: Restoration, what: str = "test images", labels: str = "their own labels"
 ) -> dict[str, Any]:
@@ -98,7 +112,9 @@ def restoration_scores(
     number in ``place``, each restores a share of the images.
     """
     batches = restoration.batches(images, batch_size, seed, place=place, labels=labels)
-    return score_stages(batches, restoration, len(images), suite) | described(restoration)
+    with restoring(restoration, len(images), batch_size, place):
+        scores = score_stages(batches, restoration, len(images), suite)
+    return scores | described(restoration)
 
 
 def final_restoration(
@@ -160,7 +176,9 @@ def in_lines(scores: Mapping[str, Any]) -> list[str]:
 def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
     """Images by stage, uint8 ``[N, C, H, W]``, as ``path`` (.npz), the first eight as PNG too."""
     first = {name: images[:NUM_SHOWN] for name, images in shown.items()}
-    save_figure(restoration_figure([("", first)]), path.with_suffix(".png"))
+    figure = path.with_suffix(".png")
+    with harmless(figure.name):
+        save_figure(restoration_figure([("", first)]), figure)
     arrays = {name: images.numpy() for name, images in shown.items()}
     with runs.writing(path):
         np.savez_compressed(path, allow_pickle=False, **arrays)

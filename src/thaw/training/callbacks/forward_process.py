@@ -1,9 +1,11 @@
 """Figures of the forward process, drawn before training starts."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from thaw import runs
@@ -13,7 +15,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.schedules import betas_of
 from thaw.reporting.curves import schedule_figure
 from thaw.reporting.panels import forward_strip
-from thaw.reporting.style import save_figure
+from thaw.reporting.style import harmless, own_style, save_figure
 from thaw.seeding import generator
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
@@ -49,10 +51,26 @@ class ForwardProcess(pl.Callback):
         assert isinstance(pl_module, DiffusionModule)
         if not trainer.is_global_zero:
             return
-        restorer = pl_module.restorer
+        figures: dict[str, Callable[[], Figure]] = {
+            "forward_process": lambda: self._strip(pl_module)
+        }
+        degradation = pl_module.restorer.degradation
+        if isinstance(degradation, Gaussian):
+            alpha_bar = torch.tensor(degradation.alpha_bar, dtype=torch.float64)
+            figures["schedule"] = lambda: schedule_figure({"": alpha_bar})
+            runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
+        for name, draw in figures.items():
+            with harmless(name), own_style():
+                figure = draw()
+                for writer in writers(trainer):
+                    writer.add_figure(name, figure, close=False)
+                save_figure(figure, self.run_dir / runs.FIGURES / f"{name}.png")
+
+    def _strip(self, module: DiffusionModule) -> Figure:
+        restorer = module.restorer
         degradation = restorer.degradation
         x_0 = restorer.pixel_range.from_uint8(self.data.train_images[: self.num_images])
-        x_0 = x_0.to(pl_module.device)
+        x_0 = x_0.to(module.device)
         noise = degradation.draw_noise(x_0, generator(0, "strip", device=x_0.device))
         last = degradation.num_steps
         times = torch.linspace(0, last, min(self.num_steps, last + 1)).round().long().tolist()
@@ -60,15 +78,7 @@ class ForwardProcess(pl.Callback):
             degradation(x_0, torch.full((len(x_0),), t, device=x_0.device), noise) for t in times
         ]
         images = [restorer.pixel_range.to_uint8(x_t).cpu() for x_t in columns]
-        figures = {"forward_process": forward_strip(images, times)}
-        if isinstance(degradation, Gaussian):
-            alpha_bar = torch.tensor(degradation.alpha_bar, dtype=torch.float64)
-            figures["schedule"] = schedule_figure({"": alpha_bar})
-            runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
-        for name, figure in figures.items():
-            for writer in writers(trainer):
-                writer.add_figure(name, figure, close=False)
-            save_figure(figure, self.run_dir / runs.FIGURES / f"{name}.png")
+        return forward_strip(images, times)
 
 
 def _schedule_csv(alpha_bar: Tensor) -> str:

@@ -1,19 +1,22 @@
 """The progress bar: steps, loss and the latest scores."""
 
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from thaw.checks import check_whole
+from thaw.progress import progress
 from thaw.training.module import DiffusionModule
 
 
 class Progress(TQDMProgressBar):
     """Lightning's bar; the loss is read from the device only when the bar is redrawn.
 
-    Where standard error is no terminal there is none: the log has its line an epoch.
+    Where standard error is no terminal there is none: the log has its line an epoch, and within a
+    long one a line now and then.
 
     Args:
         refresh_rate: steps between two refreshes; 0 shows no bar.
@@ -24,13 +27,28 @@ class Progress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 10) -> None:
         check_whole("callbacks.progress.refresh_rate", refresh_rate, 0)
-        super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0)
+        is_terminal = sys.stderr.isatty()
+        super().__init__(refresh_rate=refresh_rate if is_terminal else 0)
+        self.has_lines = refresh_rate > 0 and not is_terminal
+        self.epoch = ExitStack()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
         # Counted from 1, as in the log, metrics.csv and the names of the grids.
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs
-        self.train_progress_bar.set_description(f"Epoch {epoch}/{last}" if last else f"{epoch}")
+        title = f"{epoch}/{last}" if last else f"{epoch}"
+        self.train_progress_bar.set_description(f"Epoch {title}" if last else title)
+        if self.has_lines:
+            batches = trainer.fit_loop.epoch_loop.batch_progress.current
+            total = int(trainer.num_training_batches)
+            self.epoch.enter_context(progress(f"epoch {title}", total, lambda: batches.completed))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        self.epoch.close()
+
+    def on_exception(self, *_: Any) -> None:
+        self.epoch.close()
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule

@@ -10,7 +10,7 @@ from thaw.reporting.panels import stage_title
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.module import DiffusionModule
-from thaw.training.restoration import score_stages
+from thaw.training.restoration import restoring, score_stages
 
 
 class Restorations(EpochScores):
@@ -56,7 +56,8 @@ class Restorations(EpochScores):
         batches = restoration.batches(
             self.images, self.batch_size, seed, place=place, labels=self.labels
         )
-        found = score_stages(batches, restoration, len(self.images), self.suite)
+        with restoring(restoration, len(self.images), self.batch_size, place):
+            found = score_stages(batches, restoration, len(self.images), self.suite)
         scores = {
             f"{name}_{stage}": value
             for stage in restoration.stages[1:]

@@ -10,9 +10,11 @@ from thaw.checks import check_count, check_whole
 from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
+from thaw.reporting.style import harmless
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.callbacks.tensorboard import writers
+from thaw.training.estimate import sampling
 from thaw.training.module import DiffusionModule
 
 MAX_SAMPLES = 10_000
@@ -59,16 +61,13 @@ class SampleGrid(AfterEpochs):
         if not trainer.is_global_zero:
             return
         restorer = module.evaluated
-        (x_0,) = generate(
-            restorer,
-            self.sampler,
-            module.prior,
-            self.num_samples,
-            self.num_samples,
-            self.seed,
-        )
-        image = grid(restorer.pixel_range.to_uint8(x_0))
         epoch = trainer.current_epoch + 1
-        save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
-        for writer in writers(trainer):
-            writer.add_image("samples", image, epoch)
+        size = (self.num_samples, self.num_samples)
+        with sampling(f"samples of epoch {epoch}", restorer, self.sampler, *size):
+            (x_0,) = generate(restorer, self.sampler, module.prior, *size, self.seed)
+        path = self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png"
+        with harmless(path.name):
+            image = grid(restorer.pixel_range.to_uint8(x_0))
+            save_png(image, path)
+            for writer in writers(trainer):
+                writer.add_image("samples", image, epoch)

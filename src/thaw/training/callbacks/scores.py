@@ -8,8 +8,10 @@ import torch
 from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
+from thaw.reporting.numbers import plus_minus
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
+from thaw.training.estimate import sampling
 from thaw.training.module import DiffusionModule
 
 log = logging.getLogger(__name__)
@@ -51,18 +53,20 @@ class Scores(EpochScores):
         self.suite.to(module.device)
         self.suite.reset()
         restorer = module.evaluated
-        with torch.inference_mode():
+        place = (trainer.global_rank, trainer.world_size)
+        size = (self.num_samples, self.batch_size)
+        what = f"scores of epoch {trainer.current_epoch + 1}"
+        with torch.inference_mode(), sampling(what, restorer, self.sampler, *size, place):
             for x_0 in generate(
                 restorer,
                 self.sampler,
                 module.prior,
-                self.num_samples,
-                self.batch_size,
+                *size,
                 derive_seed(self.seed, "scores", 0),
-                place=(trainer.global_rank, trainer.world_size),
+                place=place,
             ):
                 self.suite.update(restorer.pixel_range.to_uint8(x_0))
-        scores = self.suite.compute()
+            scores = self.suite.compute()
         if scores["num_classes"] == 1:
             log.warning("all generated images are of one class: the generator has collapsed")
         return scores
@@ -78,7 +82,7 @@ class Scores(EpochScores):
         row = self.latest
         return [
             f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
-            f"IS {row['val/is_mean']:.2f} +- {row['val/is_std']:.2f}",
+            f"IS {plus_minus(row['val/is_mean'], row['val/is_std'], '.2f', '+-')}",
             f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}, "
             f"prior {row['val/prior']}",
             f"scores {self.seconds:.0f} s",
