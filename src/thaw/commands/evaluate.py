@@ -87,7 +87,6 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
         raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
     _prepare_suite(run)
     described = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}
-    log.info("%s, %s of epoch %d, %s weights", run.run_dir, *described.values())
     warn_of_misfit(experiment)
     scores = estimate(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
     log.info("generated: %s", in_words(scores))
