@@ -1,12 +1,15 @@
 """What is typed reaches the configuration as it was meant: text, sweeps, options, resume=."""
 
 import inspect
+import shutil
 import types
 import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from commands_support import LEAST, record
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
@@ -224,3 +227,27 @@ def test_a_run_says_where_it_found_configuration(tmp_path: Path) -> None:
     for damaged in ("{", "a: 1", "- 1", "hydra: 1"):
         path.write_text(damaged)
         assert folders_of(tmp_path) == []
+
+
+def test_text_in_values_through_the_command_line(
+    cold_run: Path, fork_command: Any, tmp_path: Path
+) -> None:
+    copy = tmp_path / "größe (copy)" / "epoch=6.ckpt"
+    copy.parent.mkdir()
+    shutil.copy(cold_run / "checkpoints" / "last.ckpt", copy)
+    arguments = [f"checkpoint={copy}", "out=1e5", "num_samples=2", "animation=null"]
+    finished = fork_command("sample", f"run={cold_run}", *arguments, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "1e5" / "grid.png").is_file()
+
+
+def test_a_sweep_of_names_is_resumed_by_them(fork_command: Any, tmp_path: Path) -> None:
+    names = "name=größe (2),1e5"
+    finished = fork_command("train", "-m", *LEAST, names, "logger=none", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    found = {record(path.parent)["name"]: path.parent for path in tmp_path.rglob("run.json")}
+    assert set(found) == {"größe (2)", "1e5"}
+    run_dir = found["größe (2)"]
+    finished = fork_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert (record(run_dir)["name"], record(run_dir)["epochs"]) == ("größe (2)", 2)

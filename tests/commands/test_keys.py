@@ -136,3 +136,8 @@ def test_every_command_refuses_it_before_any_work(
     assert not list(tmp_path.rglob("*.ckpt"))
     if command == "train":
         assert record(tmp_path / "run")["status"] == "failed"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("hydra/*/*.yaml")), ids=lambda path: path.stem)
+def test_what_sets_up_a_sweep_is_read(path: Path) -> None:
+    check_read(composed("train", f"hydra/{path.parent.name}={path.stem}"))

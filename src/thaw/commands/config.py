@@ -87,9 +87,9 @@ class TrainConfig:
 
 @dataclass
 class DataRoot:
-    """Where the data of a stored run lies on this machine."""
+    """Keys of ``data`` where a run is given: where its data lies on this machine."""
 
-    root: str | None = None
+    root: Any = None
 
 
 @dataclass
@@ -108,7 +108,7 @@ class RunsConfig:
     device: str = "auto"
     compile: bool = False
     trusted: list[str] = field(default_factory=list)
-    data: DataRoot = field(default_factory=DataRoot)
+    data: Any = field(default=MISSING, metadata={"holds": DataRoot})
 
 
 @dataclass
