@@ -22,9 +22,7 @@ def main(cfg: DictConfig) -> None:
         InputError: there are no such runs, or ``out`` holds something that is no report.
     """
     with as_input_errors():
-        check_read(cfg)
-        check_whole("num_shown", cfg.num_shown)
-    found = selected_runs(cfg)
+        found = _selected(cfg)
     out = _out(cfg, found)
     log.info("report      %s: %d runs", _common_folder(found), len(found))
     # Imported here, for it takes seconds.
@@ -42,8 +40,13 @@ def check(cfg: DictConfig) -> list[Path]:
     Raises:
         ValueError: naming what is wrong.
     """
+    return [_out(cfg, _selected(cfg))]
+
+
+def _selected(cfg: DictConfig) -> list[Path]:
+    check_read(cfg)
     check_whole("num_shown", cfg.num_shown)
-    return [_out(cfg, selected_runs(cfg))]
+    return selected_runs(cfg)
 
 
 def _out(cfg: DictConfig, found: list[Path]) -> Path:
