@@ -58,8 +58,8 @@ def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
 
 
 def test_a_run_says_at_once_what_it_is_of_and_what_is_to_be_done(cold_run: Path) -> None:
-    first, second = (cold_run / "train.log").read_text().splitlines()[:2]
-    assert first.endswith(f"train       {cold_run.name}")
+    first, _, second = (cold_run / "train.log").read_text().splitlines()[:3]  # _: a warning
+    assert first.endswith("train       in .")
     assert second.endswith(
         f"{cold_run.name}: data mnist_5k, 4,500 training, 500 test images; model CNN, "
         f"{record(cold_run)['num_parameters']:,} parameters, LineAverage, T = 28; on cpu; to do: "

@@ -8,6 +8,8 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from scipy.stats import gaussian_kde
+from sklearn import mixture
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Generator, Tensor
 
 from thaw.data.sources import MNIST5k
@@ -340,3 +342,23 @@ def test_twenty_gaussians_are_much_nearer_to_the_column_means_of_digits_than_one
     # 0.0018 and 0.0003; the first half of the digits themselves is within 0.0002 of the second.
     assert one > 0.001
     assert twenty < one / 3
+
+
+def test_a_mixture_is_fitted_by_one_thread_which_no_other_makes_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    fit = mixture.GaussianMixture.fit
+
+    def watched(self: mixture.GaussianMixture, z: np.ndarray) -> mixture.GaussianMixture:
+        seen.extend(library["num_threads"] for library in threadpool_info())
+        return fit(self, z)
+
+    monkeypatch.setattr(mixture.GaussianMixture, "fit", watched)
+    prior = GaussianMixture((1, 4, 4), PixelRange(0, 1), components=2)
+    with threadpool_limits(2):
+        before = [library["num_threads"] for library in threadpool_info()]
+        prior.fit_coordinates(np.random.default_rng(0).normal(size=(50, 3)))
+        after = [library["num_threads"] for library in threadpool_info()]
+    assert set(seen) == {1}
+    assert before == after

@@ -64,9 +64,12 @@ class Job:
 
 
 def _where(command: str, cfg: DictConfig) -> object:
-    """The directory that a command works in or on: the first that it says."""
+    """The directory that a command works in or on: the first that it says.
+
+    That of a run is said in full once it is accepted; a refusal is one line, with what is wrong.
+    """
     if command == "train":
-        return runs.shown(Path(HydraConfig.get().runtime.output_dir))
+        return f"in {runs.shown(Path(HydraConfig.get().runtime.output_dir).parent)}"
     return cfg.out if command == "train_encoder" else cfg.run or cfg.runs
 
 

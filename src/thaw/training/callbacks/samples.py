@@ -10,7 +10,6 @@ from thaw.checks import check_count, check_whole
 from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
-from thaw.reporting.style import harmless
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.callbacks.tensorboard import writers
@@ -65,9 +64,7 @@ class SampleGrid(AfterEpochs):
         size = (self.num_samples, self.num_samples)
         with sampling(f"samples of epoch {epoch}", restorer, self.sampler, *size):
             (x_0,) = generate(restorer, self.sampler, module.prior, *size, self.seed)
-        path = self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png"
-        with harmless(path.name):
-            image = grid(restorer.pixel_range.to_uint8(x_0))
-            save_png(image, path)
-            for writer in writers(trainer):
-                writer.add_image("samples", image, epoch)
+        image = grid(restorer.pixel_range.to_uint8(x_0))
+        save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
+        for writer in writers(trainer):
+            writer.add_image("samples", image, epoch)

@@ -55,7 +55,7 @@ class Scores(EpochScores):
         restorer = module.evaluated
         place = (trainer.global_rank, trainer.world_size)
         size = (self.num_samples, self.batch_size)
-        what = f"scores of epoch {trainer.current_epoch + 1}"
+        what = f"scores of {self.num_samples:,} images"
         with torch.inference_mode(), sampling(what, restorer, self.sampler, *size, place):
             for x_0 in generate(
                 restorer,
