@@ -11,6 +11,8 @@ STEPS, MEGABYTES = 10, 96
 LOOP = f"""
 import resource, sys, types
 import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from thaw.commands.jobs import Job
 
 def steps(cfg):
@@ -22,7 +24,9 @@ def steps(cfg):
 
 sys.modules["thaw.commands.steps"] = module = types.ModuleType("thaw.commands.steps")
 module.main = steps
-(Job("steps") if sys.argv[1] == "command" else steps)(None)
+HydraConfig.instance().cfg = OmegaConf.create({{"hydra": {{"job": {{"chdir": False}}}}}})
+cfg = OmegaConf.create({{"run": "a_run"}})
+(Job("steps") if sys.argv[1] == "command" else steps)(cfg)
 """
 
 

@@ -93,7 +93,8 @@ def test_going_on_with_other_images_is_said_and_both_are_recorded(
         (run_dir / name).write_text((run_dir / name).read_text(), encoding="utf-8-sig")
     finished = in_folder(folder, "train", f"resume={run_dir}", "trainer.max_epochs=2")
     assert finished.returncode == 0, finished.stderr
-    versions, warning = (line for line in finished.stdout.splitlines() if "WARNING" in line)
+    versions, warning, start = (line for line in finished.stdout.splitlines() if "WARNING" in line)
+    assert "prior=normal, but x_T keeps" in start  # of ten steps
     assert f"other versions than in {run_dir}: torch 0.1 (now " in versions
     after = record(run_dir)
     assert "going on from last.ckpt with other data" in warning

@@ -193,8 +193,8 @@ def test_files_degraded_by_a_noise_of_their_own_are_refused(
 def test_keys_that_mean_nothing_together_are_refused(
     changes: dict[str, object], expected: str
 ) -> None:
-    check_keys(OmegaConf.structured(SampleConfig(num_samples=1, data={})))
-    cfg = OmegaConf.structured(SampleConfig(num_samples=1, data={}, **changes))
+    check_keys(OmegaConf.structured(SampleConfig(num_samples=1)))
+    cfg = OmegaConf.structured(SampleConfig(num_samples=1, **changes))
     with pytest.raises(ValueError, match=expected):
         check_keys(cfg)
 

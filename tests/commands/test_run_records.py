@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hostile_files import checkpoint, write
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from thaw import runs
@@ -72,7 +73,7 @@ def test_means_take_in_completed_runs_alone_and_say_of_how_many(tmp_path: Path) 
         job(1, fid=10.0),
         job(2, fid=14.0),
         job(3, "interrupted", fid=90.0, epochs=2),
-        job(4, "running", fid=80.0),
+        job(4, "running", fid=80.0, host="another machine"),
     )
     assert [row.get("val/fid/mean") for row in rows] == [12.0, 12.0, None, None]
     assert [row.get("num_seeds") for row in rows] == [2, 2, None, None]
@@ -82,7 +83,7 @@ def test_means_take_in_completed_runs_alone_and_say_of_how_many(tmp_path: Path) 
         ["seed=2", "completed", "14"],
         ["seed=3", "interrupted", "90"],
         ["seed=4", "running", "80"],
-        ["2", "of", "4", "seeds", "12", "+-", "2.8"],
+        ["2", "of", "4", "seeds", "12.00", "+-", "2.8"],
     ]
 
 
@@ -175,6 +176,8 @@ def test_a_finished_run_stays_so_until_it_goes_on(
         "record_origin",
         lambda run_dir, cfg: runs.update_record(run_dir, {"config": "new", "git": "new"}),
     )
+    hydra = SimpleNamespace(get=lambda: SimpleNamespace(mode=RunMode.RUN))
+    monkeypatch.setattr(recording, "HydraConfig", hydra)
     runs.update_record(tmp_path, {"status": "completed", "dataset": {}, "config": "old"})
     before = runs.read_record(tmp_path)
 
@@ -203,7 +206,7 @@ def test_what_fails_before_a_step_of_its_own_has_trained_nothing(
     def fit(*_: object, **__: object) -> None:
         raise RuntimeError("a fault")
 
-    progress = SimpleNamespace(total=SimpleNamespace(completed=7 + steps))
+    progress = SimpleNamespace(total=SimpleNamespace(completed=7 + steps, ready=8 + steps))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
     trainer = SimpleNamespace(fit=fit, global_step=7 + steps, fit_loop=loop)
     experiment = SimpleNamespace(module=None, data=None)

@@ -128,7 +128,7 @@ def test_of_a_large_sweep_every_value_is_checked_and_whatever_is_there_twice() -
     [
         ("degradation.group_size=14,5", "degradation.*5 does not divide"),
         ("model.num_classes=10,7", "model.num_classes=7, but mnist_5k has 10 classes"),
-        ("trainer.precision=32-true,7", "trainer: .*7"),
+        ("trainer.precision=32-true,7", "trainer.precision .*7"),
         ("callbacks.samples.num_samples=4,-1", "callbacks.samples"),
         ("resume=auto,maybe", "resume must be auto, never"),
         ("sweep.metric=train/loss,val/fid", "sweep.metric must be a score"),

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.errors import InputError
+from thaw.training.nodes import nodes
 
 LOSSES = ("train/loss", "val/loss")
 # Of generated images, as metrics/suite.py names them.
@@ -44,8 +45,8 @@ def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
     # What callbacks of other packages log is not known.
     others = [
         node
-        for node in (cfg.get("callbacks") or {}).values()
-        if node and not str(node.get("_target_")).startswith("thaw.")
+        for node in nodes(cfg, "callbacks").values()
+        if not str(node._target_).startswith("thaw.")
     ]
     if metric is None or metric in LOSSES or (others and metric.startswith("val/")):
         return

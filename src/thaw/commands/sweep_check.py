@@ -127,9 +127,10 @@ def composed(config: DictConfig, overrides: Sequence[str], number: int) -> Itera
         job.hydra.mode = config.hydra.mode
         sweep = str(OmegaConf.to_container(job.hydra.sweep, resolve=False))
         # A sweep without a name takes a new folder, which is not to be made for this.
-        is_new = "${thaw.sweep_dir:" in sweep and not job.sweep.name
-        folder = "" if is_new else job.hydra.sweep.dir
-        job.hydra.runtime.output_dir = str(Path(folder, job.hydra.sweep.subdir).absolute())
+        if "${thaw.sweep_dir:" in sweep and not job.sweep.name:
+            job.hydra.sweep.dir = ""
+        place = Path(job.hydra.sweep.dir, job.hydra.sweep.subdir)
+        job.hydra.runtime.output_dir = str(place.absolute())
     HydraConfig.instance().set_config(job)
     logging.disable(logging.WARNING)
     try:
