@@ -98,7 +98,7 @@ def _nearest(path: str, known: Sequence[str]) -> list[str]:
 def _no_choice(group: str, command: str) -> str:
     groups = config.groups(command)
     if group in groups:
-        parent = group.rpartition("/")[0]
+        parent = group.rpartition("/")[0] or ("data" if group == "metrics" else "degradation")
         return f"{group} goes with a choice of {parent}: give {parent}=CHOICE too"
     takes = f"takes choices of {', '.join(groups)} alone" if groups else "takes no choices"
     kept = "; a run keeps its own" if command in ("evaluate", "sample") else ""
