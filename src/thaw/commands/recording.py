@@ -32,68 +32,75 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[Callable[[], None]]:
     What it yields is to be called when the input is accepted, before training begins. A run that
     had begun before is left as it was where it is not, or where the first step is refused.
     """
-    start = datetime.now(UTC)
-    previous = runs.read_record(run_dir)
-    had_begun = "dataset" in previous
-    before = {path: path.read_bytes() if path.is_file() else b"" for path in _origin(run_dir)}
-    accepted = False
-
-    def accept() -> None:
-        nonlocal accepted
-        record_origin(run_dir, cfg)
-        accepted = True
-
-    changes: dict[str, Any] = {
-        "status": "running",
-        "host": platform.node(),
-        "start": previous.get("start") or start.isoformat(timespec="seconds"),
-        "error": None,
-        runs.SIGNAL: None,
-    }
-    status, error, ended_by = "failed", None, None
+    recording = _Recording(run_dir, cfg)
     try:
-        runs.update_record(run_dir, changes)
-        if not had_begun:
-            with as_input_errors():
-                record_origin(run_dir, cfg)
-        write_summaries()
-        yield accept
-        status = "completed"
-    except Stopped:
-        status = "interrupted"
-        raise
-    except InputError as problem:
-        error = one_line(problem)
-        if HydraConfig.get().mode == RunMode.RUN:  # of a sweep's job it is logged for all to see
-            _log_to_files(error)
-        accepted = False
-        raise
-    except runs.GoneError:
-        raise
+        recording.begin()
+        yield recording.accept
+        recording.end["status"] = "completed"
     except BaseException as problem:
-        error = one_line(problem)
-        if isinstance(problem, ProcessEndedError):
-            ended_by = problem.signal_number
-        log.exception("the run failed")
-        problem.add_note(LOGGED)
+        recording.note(problem)
         raise
     finally:
-        end = datetime.now(UTC)
-        wall = previous.get("wall_time_s", 0) + (end - start).total_seconds()
-        changes = {
-            "end": end.isoformat(timespec="seconds"),
-            "wall_time_s": round(wall, 1),
-            runs.SIGNAL: ended_by,
-        }
+        recording.close()
+
+
+class _Recording:
+    """What was in a run directory before, and how the run in it ends."""
+
+    def __init__(self, run_dir: Path, cfg: DictConfig) -> None:
+        self.run_dir = run_dir
+        self.cfg = cfg
+        self.start = datetime.now(UTC)
+        self.previous = runs.read_record(run_dir)
+        self.had_begun = "dataset" in self.previous
+        paths = _origin(run_dir)
+        self.before = {path: path.read_bytes() if path.is_file() else b"" for path in paths}
+        self.is_accepted = False
+        self.end: dict[str, Any] = {"status": "failed", "error": None, runs.SIGNAL: None}
+
+    def begin(self) -> None:
+        start = self.previous.get("start") or self.start.isoformat(timespec="seconds")
+        here = {"status": "running", "host": platform.node(), "start": start}
+        runs.update_record(self.run_dir, here | {"error": None, runs.SIGNAL: None})
+        if not self.had_begun:
+            with as_input_errors():
+                record_origin(self.run_dir, self.cfg)
+        write_summaries()
+
+    def accept(self) -> None:
+        record_origin(self.run_dir, self.cfg)
+        self.is_accepted = True
+
+    def note(self, problem: BaseException) -> None:
+        """Why the run has ended; a fault goes into the log with its traceback."""
+        if isinstance(problem, Stopped):
+            self.end["status"] = "interrupted"
+        elif isinstance(problem, InputError):
+            self.is_accepted = False
+            self.end["error"] = one_line(problem)
+            # That of a sweep's job is logged for all to see.
+            if HydraConfig.get().mode == RunMode.RUN:
+                _log_to_files(self.end["error"])
+        elif not isinstance(problem, runs.GoneError):
+            self.end["error"] = one_line(problem)
+            if isinstance(problem, ProcessEndedError):
+                self.end[runs.SIGNAL] = problem.signal_number
+            log.exception("the run failed")
+            problem.add_note(LOGGED)
+
+    def close(self) -> None:
+        now = datetime.now(UTC)
+        wall = self.previous.get("wall_time_s", 0) + (now - self.start).total_seconds()
+        times = {"end": now.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
         try:
-            if had_begun and not accepted:
-                for path, contents in before.items():
+            if self.had_begun and not self.is_accepted:
+                for path, contents in self.before.items():
                     runs.write_if_changed(path, contents)
             else:
-                runs.update_record(run_dir, {"status": status, "error": error} | changes)
+                runs.update_record(self.run_dir, self.end | times)
         except (runs.WriteError, runs.GoneError) as problem:
             # What ended the run is said first.
-            if status == "completed":
+            if self.end["status"] == "completed":
                 raise
             if isinstance(problem, runs.WriteError):
                 log.exception("run.json could only be marked")
