@@ -170,8 +170,9 @@ def test_without_a_terminal_a_long_epoch_has_lines_and_no_bar(
     monkeypatch.setattr("thaw.progress.FIRST_S", 0.02)
     caplog.set_level("INFO", "thaw")
     monkeypatch.setattr(DiffusionModule, "on_train_batch_end", lambda *_: time.sleep(0.02))
-    fit(make_module(), max_epochs=1, callbacks=[Progress()], enable_progress_bar=True)
-    lines = [message for message in caplog.messages if "epoch 1/1: " in message]
-    assert lines
-    assert re.fullmatch(r"epoch 1/1: [0-9]+ % after 0 s", lines[0])
+    fit(make_module(), max_epochs=2, callbacks=[Progress()], enable_progress_bar=True)
+    for epoch in ("1/2", "2/2"):
+        lines = [message for message in caplog.messages if f"epoch {epoch}: " in message]
+        assert lines
+        assert re.fullmatch(rf"epoch {epoch}: [0-9]+ % after 0 s", lines[0])
     assert not progress._running

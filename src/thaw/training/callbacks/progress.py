@@ -39,7 +39,8 @@ class Progress(TQDMProgressBar):
         title = f"{epoch}/{last}" if last else f"{epoch}"
         self.train_progress_bar.set_description(f"Epoch {title}" if last else title)
         if self.has_lines:
-            batches = trainer.fit_loop.epoch_loop.batch_progress.current
+            # Of all epochs: those of this one start from 0 only after this.
+            batches = trainer.fit_loop.epoch_loop.batch_progress.total
             total = int(trainer.num_training_batches)
             self.epoch.enter_context(progress(f"epoch {title}", total, lambda: batches.completed))
 
