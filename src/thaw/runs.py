@@ -170,7 +170,8 @@ def write_atomically(path: Path, contents: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        # A signal may come when it is in place already.
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -195,6 +195,19 @@ def test_a_finished_run_stays_so_until_it_goes_on(
     assert (after == before) == (expected == "completed")
 
 
+def test_a_signal_when_a_file_is_in_place_is_that_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(source: str, target: Path) -> None:
+        Path(source).rename(target)
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("thaw.runs.os.replace", replace)
+    with pytest.raises(Stopped):
+        runs.write_atomically(tmp_path / "a", b"whole")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
+
+
 @pytest.mark.parametrize(("steps", "expected"), [(0, InputError), (1, RuntimeError)])
 def test_what_fails_before_a_step_of_its_own_has_trained_nothing(
     steps: int, expected: type[Exception], tmp_path: Path
