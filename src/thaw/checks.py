@@ -1,16 +1,44 @@
-"""Checks of what a user may set, each ending in one clear line."""
+"""Constraints stand in a signature, in the words of annotated-types, and are checked here.
 
+    @checked
+    def __init__(self, sigma: Annotated[float, Gt(0)], order: Literal["random", "fixed"]) -> None:
+
+A constructor called directly names the parameter (``sigma must be a number above 0, got -1``);
+whoever builds an object from a configuration checks its values first, by :func:`check_arguments`,
+and names the whole key. What concerns two parameters is a plain ``ValueError`` of the constructor.
+"""
+
+import functools
+import inspect
+import math
 import reprlib
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeGuard
+import types
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-# The largest that torch and Lightning take, which count in 64 bits.
+from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MaxLen, MinLen
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# torch and Lightning count in 64 bits.
 LARGEST_WHOLE = 2**63 - 1
-LARGEST_SEED = 2**32 - 1
-# Of one table or one bank: 1 GiB in single precision.
-MAX_ELEMENTS = 2**28
 
-Check = Callable[[str, object], None]
+Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+# What every library takes for a seed.
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -20,6 +48,173 @@ _short.maxlevel = 3
 def shown(value: object) -> str:
     """A value as it stands in a message: whole where it is short."""
     return " ".join(_short.repr(value).split())
+
+
+def check(name: str, value: object, annotation: Any) -> None:
+    """Refuse a value that is not of the annotated kind.
+
+    Args:
+        name: what the value is called: a parameter, or a key of the configuration.
+        value: what was given.
+        annotation: ``bool``, ``str``, ``int`` or ``float`` (finite; true and false are no numbers),
+            a class, ``None``, a ``Literal``, a ``Sequence``, a union of these, each perhaps
+            ``Annotated`` with ``Gt``, ``Ge``, ``Lt``, ``Le``, ``Interval`` or ``Len``. What is
+            annotated in another way passes.
+
+    Raises:
+        ValueError: ``NAME must be ..., got ...``, in one line.
+    """
+    if not _fits(value, annotation):
+        raise ValueError(f"{name} must be {in_words(annotation)}, got {shown(value)}")
+
+
+def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], at: str = "") -> None:
+    """Refuse a value that the function's signature does not allow; other names pass.
+
+    Args:
+        function: one that is :func:`checked`, or a class whose constructor is; others pass.
+        values: by the name of the parameter.
+        at: what comes before the name in a message, such as ``degradation.``.
+
+    Raises:
+        ValueError: as :func:`check`.
+    """
+    if inspect.isclass(function):
+        function = function.__init__
+    for name, annotation in getattr(function, "constraints", dict)().items():
+        if name in values:
+            check(at + name, values[name], annotation)
+
+
+def checked(function: F) -> F:
+    """Have a constructor or function check its arguments against its annotations.
+
+    Its errors are those of :func:`check`.
+    """
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def constraints() -> dict[str, Any]:
+        return get_type_hints(function, include_extras=True)
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        check_arguments(wrapper, signature.bind(*args, **kwargs).arguments)
+        return function(*args, **kwargs)
+
+    wrapper.constraints = constraints  # type: ignore[attr-defined]
+    return wrapper  # type: ignore[return-value]
+
+
+def _fits(value: object, annotation: Any) -> bool:
+    kind, bounds = _parts(annotation)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in arguments)
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if not is_list or not all(_fits(entry, arguments[0]) for entry in value):  # type: ignore[attr-defined]
+            return False
+    elif not _is_a(value, kind):
+        return False
+    return all(_within(value, bound) for bound in bounds)
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if kind in (None, types.NoneType):
+        return value is None
+    if kind is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)  # type: ignore[arg-type]
+    if kind is int:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return is_whole and abs(value) <= LARGEST_WHOLE  # type: ignore[arg-type]
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _within(value: Any, bound: object) -> bool:
+    match bound:
+        case Gt(gt):
+            return bool(value > gt)
+        case Ge(ge):
+            return bool(value >= ge)
+        case Lt(lt):
+            return bool(value < lt)
+        case Le(le):
+            return bool(value <= le)
+        case MinLen(fewest):
+            return len(value) >= fewest
+        case MaxLen(most):
+            return len(value) <= most
+    return True
+
+
+def _parts(annotation: Any) -> tuple[Any, list[object]]:
+    """The bare type, and its bounds one by one."""
+    if get_origin(annotation) is not Annotated:
+        return annotation, []
+    kind, *metadata = get_args(annotation)
+    bounds: list[object] = []
+    for each in metadata:
+        bounds += each if isinstance(each, GroupedMetadata) else [each]
+    return kind, bounds
+
+
+def in_words(annotation: Any) -> str:
+    """What is allowed: ``a whole number from 1 to 10 or null``."""
+    kind, bounds = _parts(annotation)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return " or ".join(in_words(each) for each in arguments)
+    if origin is Literal:
+        one_of = "one of " if len(arguments) > 1 else ""
+        return one_of + ", ".join(map(_of_yaml, arguments))
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return f"a list{_range(bounds)}, each entry {in_words(arguments[0])}"
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    if kind in (None, types.NoneType):
+        return "null"
+    name = words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+    return name + _range(bounds)
+
+
+def _of_yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _range(bounds: Sequence[object]) -> str:
+    """`` from 0 to 1``, `` above 0 and below 1``, `` of 2``, or nothing."""
+    match bounds:
+        case [Ge(low), Le(high)]:
+            return f" from {low} to {high}"
+        case [MinLen(fewest), MaxLen(most)]:
+            return f" of {fewest}" if fewest == most else f" of {fewest} to {most}"
+    words = []
+    for bound in bounds:
+        match bound:
+            case Gt(gt):
+                words.append(f"above {gt}")
+            case Ge(ge):
+                words.append(f"of at least {ge}")
+            case Lt(lt):
+                words.append(f"below {lt}")
+            case Le(le):
+                words.append(f"of at most {le}")
+            case MinLen(fewest):
+                words.append(f"of at least {fewest}")
+            case MaxLen(most):
+                words.append(f"of at most {most}")
+    return " " + " and ".join(words) if words else ""
+
+
+# What follows goes when the last of its users does.
+LARGEST_SEED = 2**32 - 1
+# Of one table or one bank: 1 GiB in single precision.
+MAX_ELEMENTS = 2**28
+
+Check = Callable[[str, object], None]
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -36,7 +231,7 @@ def check_whole(name: str, value: object, low: int = 1, high: int | None = None)
     allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
     largest = LARGEST_WHOLE if high is None else high
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= largest:
-        raise ValueError(f"{name} must be a whole number {allowed}, not {shown(value)}")
+        raise ValueError(f"{name} must be a whole number {allowed}, got {shown(value)}")
 
 
 def check_between(name: str, value: object, low: float, high: float, open_: bool = False) -> None:
@@ -49,7 +244,7 @@ def check_between(name: str, value: object, low: float, high: float, open_: bool
         return
     ends = " (ends excluded)" if open_ else ""
     raise ValueError(
-        f"{name} must be a number between {low:g} and {high:g}{ends}, not {shown(value)}"
+        f"{name} must be a number between {low:g} and {high:g}{ends}, got {shown(value)}"
     )
 
 
@@ -60,7 +255,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
         ValueError: listing them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {shown(value)}")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}")
 
 
 def check_bool(name: str, value: object) -> None:
@@ -70,7 +265,7 @@ def check_bool(name: str, value: object) -> None:
         ValueError: naming the key and what was given.
     """
     if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false, not {shown(value)}")
+        raise ValueError(f"{name} must be true or false, got {shown(value)}")
 
 
 def check_text(name: str, value: object) -> None:
@@ -80,7 +275,7 @@ def check_text(name: str, value: object) -> None:
         ValueError: naming the key and what was given.
     """
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, not {shown(value)}")
+        raise ValueError(f"{name} must be text, got {shown(value)}")
 
 
 def check_seed(name: str, value: object) -> None:
@@ -116,6 +311,6 @@ def check_list(
         or not value
         or length not in (None, len(value))
     ):
-        raise ValueError(f"{name} must be a list such as {such_as}, not {shown(value)}")
+        raise ValueError(f"{name} must be a list such as {such_as}, got {shown(value)}")
     for entry in value:
         check(f"each entry of {name}", entry)

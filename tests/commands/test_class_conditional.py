@@ -221,7 +221,7 @@ def test_files_have_no_labels_and_go_without_where_that_was_learnt(
     for arguments, expected in (
         ([cold], "give digit= (one class, or a list of classes that take turns)\n"),
         ([cold, "sampler.guidance=0"], "model.label_dropout above 0"),
-        ([cold, "digit=12"], "digit (or label) must be a whole number from 0 to 9, not 12"),
+        ([cold, "digit=12"], "digit (or label) must be a whole number from 0 to 9, got 12"),
         ([hot], "or sampler.guidance=0 to go without\n"),
     ):
         finished = fork_command("sample", *task, *arguments, cwd=tmp_path)
@@ -246,10 +246,10 @@ def test_a_class_of_no_training_image_is_refused() -> None:
 @pytest.mark.parametrize(
     ("digit", "expected"),
     [
-        ("12", "digit (or label) must be a whole number from 0 to 9, not 12"),
-        ("[1,-1]", "digit (or label) must be a whole number from 0 to 9, not -1"),
-        ("[]", "digit (or label) must be a whole number from 0 to 9, not []"),
-        ("seven", "digit (or label) must be a whole number from 0 to 9, not 'seven'"),
+        ("12", "digit (or label) must be a whole number from 0 to 9, got 12"),
+        ("[1,-1]", "digit (or label) must be a whole number from 0 to 9, got -1"),
+        ("[]", "digit (or label) must be a whole number from 0 to 9, got []"),
+        ("seven", "digit (or label) must be a whole number from 0 to 9, got 'seven'"),
     ],
 )
 def test_no_class_of_the_model_is_one_line_and_exit_code_2(

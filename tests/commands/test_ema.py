@@ -96,7 +96,7 @@ def test_the_average_is_kept_resumed_scored_and_sampled(
     ("arguments", "expected"),
     [
         (["sample", "weights=ema"], "holds no average of the weights"),
-        (["evaluate", "weights=both"], "weights must be one of auto, ema, raw, not 'both'"),
+        (["evaluate", "weights=both"], "weights must be one of auto, ema, raw, got 'both'"),
     ],
 )
 def test_weights_that_are_not_there_are_one_line(

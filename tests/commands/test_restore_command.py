@@ -148,8 +148,8 @@ def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["task=repair"], "task must be one of generate, restore, not 'repair'"),
-        (["task=restore", "t=29"], "t must be a whole number from 1 to 28, not 29"),
+        (["task=repair"], "task must be one of generate, restore, got 'repair'"),
+        (["task=restore", "t=29"], "t must be a whole number from 1 to 28, got 29"),
         (["task=restore", "t=half"], "half"),
         (["task=restore", "images=nowhere/*.png"], "images=nowhere/*.png: no file there"),
         (["task=restore", "images=[good.png,bad.png]"], "bad.png is no image that can be read"),
@@ -182,7 +182,7 @@ def test_files_degraded_by_a_noise_of_their_own_are_refused(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"task": "restore", "split": "all"}, "split must be one of test, val, train, not 'all'"),
+        ({"task": "restore", "split": "all"}, "split must be one of test, val, train, got 'all'"),
         ({"task": "restore", "degraded": True}, "degraded=true needs images="),
         ({"images": "a.png"}, "belong to task=restore"),
         ({"t": 5}, "belong to task=restore"),

@@ -268,9 +268,9 @@ def test_a_file_that_is_no_image_is_refused_by_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"image_size": 0}, "data.image_size must be a whole number from 1 to 4096, not 0"),
+        ({"image_size": 0}, "data.image_size must be a whole number from 1 to 4096, got 0"),
         ({"image_size": 32.0}, "data.image_size must be a whole number"),
-        ({"channels": 4}, r"data.channels must be 1 \(grey\) or 3 \(colour\), not 4"),
+        ({"channels": 4}, r"data.channels must be 1 \(grey\) or 3 \(colour\), got 4"),
         ({"test_share": 0}, "data.test_share must be a number between 0 and 1"),
         ({"test_share": 1}, "data.test_share must be a number between 0 and 1"),
         ({"root": ""}, "data.root is empty"),

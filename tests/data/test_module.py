@@ -59,9 +59,9 @@ def test_held_out_images_are_neither_trained_on_nor_lost(counted_source) -> None
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"batch_size": 0}, "data.batch_size must be a whole number of at least 1, not 0"),
+        ({"batch_size": 0}, "data.batch_size must be a whole number of at least 1, got 0"),
         ({"batch_size": 12.5}, "data.batch_size must be a whole number"),
-        ({"val_size": -1}, "data.val_size must be a whole number of at least 0, not -1"),
+        ({"val_size": -1}, "data.val_size must be a whole number of at least 0, got -1"),
         ({"seed": -1}, "data.seed must be a whole number from 0 to"),
         ({"pixel_range": (0.5, -0.5)}, "data.pixel_range must be two numbers"),
         ({"pixel_range": (0, 1, 2)}, "data.pixel_range must be two numbers"),

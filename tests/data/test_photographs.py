@@ -93,7 +93,7 @@ def test_as_many_scales_as_the_lower_third_holds(size: int, scales: int) -> None
         ({"image_size": 143}, "photographs: image_size must be a whole number from 1 to 142"),
         ({"num_images": 0}, "photographs: num_images must be a whole number of at least 1"),
         ({"num_test_images": 0}, "num_test_images must be a whole number of at least 1"),
-        ({"colour": "red"}, "photographs: colour must be true or false, not 'red'"),
+        ({"colour": "red"}, "photographs: colour must be true or false, got 'red'"),
     ],
 )
 def test_a_bad_value_is_refused(changes: dict[str, object], message: str) -> None:

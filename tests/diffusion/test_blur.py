@@ -165,9 +165,9 @@ def test_the_largest_kernel_is_what_torch_can_pad(padding: str, side: int) -> No
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, not 0"),
-        ({"kernel_size": 10}, "degradation.kernel_size must be odd, from 3 to 41 here, not 10"),
-        ({"kernel_size": 1}, "degradation.kernel_size must be a whole number from 3 to 41, not 1"),
+        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, got 0"),
+        ({"kernel_size": 10}, "degradation.kernel_size must be odd, from 3 to 41 here, got 10"),
+        ({"kernel_size": 1}, "degradation.kernel_size must be a whole number from 3 to 41, got 1"),
         ({"kernel_size": 43}, "degradation.kernel_size must be a whole number from 3 to 41"),
         ({"kernel_size": 41, "padding": "reflect"}, "from 3 to 39, not 41"),
         ({"sigma": 0.0}, "degradation.sigma must be a number between 0 and 1000"),

@@ -307,11 +307,11 @@ def test_what_leaves_no_remainder_is_refused_with_what_would_do(kind: str) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_images": 1}, "prior.num_images must be a whole number of at least 2, not 1"),
+        ({"num_images": 1}, "prior.num_images must be a whole number of at least 2, got 1"),
         ({"max_dims": 0}, "prior.max_dims must be a whole number of at least 1"),
-        ({"components": 2.5}, "prior.components must be a whole number of at least 1, not 2.5"),
-        ({"bandwidth": -0.1}, "prior.bandwidth must be a number between 0 and 10, not -0.1"),
-        ({"jitter": "much"}, "prior.jitter must be a number between 0 and 1000, not 'much'"),
+        ({"components": 2.5}, "prior.components must be a whole number of at least 1, got 2.5"),
+        ({"bandwidth": -0.1}, "prior.bandwidth must be a number between 0 and 10, got -0.1"),
+        ({"jitter": "much"}, "prior.jitter must be a number between 0 and 1000, got 'much'"),
     ],
 )
 def test_a_bad_value_is_refused(changes: dict[str, object], message: str) -> None:

@@ -130,11 +130,11 @@ def test_with_centres_of_their_own_no_density_describes_x_T() -> None:  # noqa: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, not 0"),
+        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, got 0"),
         ({"beta_start": 0}, "degradation.beta_start must be a number between 0 and 1000"),
         ({"beta_step": -0.1}, "degradation.beta_step must be a number between 0 and 1000"),
-        ({"centre": "left"}, "degradation.centre must be one of middle, random, not 'left'"),
-        ({"condition": "noise"}, "degradation.condition must be one of mask, not 'noise'"),
+        ({"centre": "left"}, "degradation.centre must be one of middle, random, got 'left'"),
+        ({"condition": "noise"}, "degradation.condition must be one of mask, got 'noise'"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:

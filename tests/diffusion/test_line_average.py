@@ -219,12 +219,12 @@ def test_a_group_size_that_does_not_divide_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"axis": "diagonal"}, "degradation.axis must be one of column, row, not 'diagonal'"),
+        ({"axis": "diagonal"}, "degradation.axis must be one of column, row, got 'diagonal'"),
         (
             {"order": "sideways"},
-            "must be one of random, outside_in, inside_out, shuffled, not 'sideways'",
+            "must be one of random, outside_in, inside_out, shuffled, got 'sideways'",
         ),
-        ({"group_size": 0}, "degradation.group_size must be a whole number of at least 1, not 0"),
+        ({"group_size": 0}, "degradation.group_size must be a whole number of at least 1, got 0"),
         ({"group_size": 2.0}, "degradation.group_size must be a whole number"),
     ],
 )

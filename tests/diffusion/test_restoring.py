@@ -239,7 +239,7 @@ def test_the_network_is_evaluated_and_left_as_it_was(
 
 @pytest.mark.parametrize("t", [0, -1, 7, 2.5, True])
 def test_a_step_that_there_is_not_is_refused(t: object, restorer_of: RestorerOf) -> None:
-    with pytest.raises(ValueError, match=f"^t must be a whole number from 1 to 6, not {t!r}$"):
+    with pytest.raises(ValueError, match=f"^t must be a whole number from 1 to 6, got {t!r}$"):
         Restoration(restorer_of(blend, LINES), Cold(), t)  # type: ignore[arg-type]
 
 

@@ -142,7 +142,7 @@ def test_the_grid_is_laid_over_the_steps_that_are_left(
 def test_a_start_that_is_no_step_is_refused(start: int, restorer_of: RestorerOf) -> None:
     x_t = torch.rand(1, 1, 4, 6)
     restorer = restorer_of(lambda x_t, t: x_t, COLUMNS)
-    with pytest.raises(ValueError, match=f"^start must be a whole number from 1 to 6, not {start}"):
+    with pytest.raises(ValueError, match=f"^start must be a whole number from 1 to 6, got {start}"):
         Cold().sample(restorer, x_t, COLUMNS.draw_noise(x_t), start=start)
 
 
@@ -241,9 +241,9 @@ def test_more_steps_than_there_are_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_steps": 0}, "sampler.num_steps must be a whole number of at least 1, not 0"),
-        ({"num_steps": 2.5}, "sampler.num_steps must be a whole number of at least 1, not 2.5"),
-        ({"clip": "yes"}, "sampler.clip must be true or false, not 'yes'"),
+        ({"num_steps": 0}, "sampler.num_steps must be a whole number of at least 1, got 0"),
+        ({"num_steps": 2.5}, "sampler.num_steps must be a whole number of at least 1, got 2.5"),
+        ({"clip": "yes"}, "sampler.clip must be true or false, got 'yes'"),
     ],
 )
 def test_bad_arguments_are_refused(

@@ -94,10 +94,10 @@ def test_every_pixel_becomes_a_mean_of_pixels(interpolation: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"crop_size": 20}, "degradation.crop_size must be a whole number from 1 to 19, not 20"),
-        ({"crop_size": 0}, "degradation.crop_size must be a whole number from 1 to 19, not 0"),
-        ({"num_steps": 13}, "degradation.num_steps must be a whole number from 1 to 12, not 13"),
-        ({"num_steps": 0}, "degradation.num_steps must be a whole number from 1 to 12, not 0"),
+        ({"crop_size": 20}, "degradation.crop_size must be a whole number from 1 to 19, got 20"),
+        ({"crop_size": 0}, "degradation.crop_size must be a whole number from 1 to 19, got 0"),
+        ({"num_steps": 13}, "degradation.num_steps must be a whole number from 1 to 12, got 13"),
+        ({"num_steps": 0}, "degradation.num_steps must be a whole number from 1 to 12, got 0"),
         (
             {"interpolation": "bicubic"},
             "degradation.interpolation must be one of nearest, bilinear",

@@ -104,5 +104,5 @@ def test_a_label_dropout_that_is_no_share_is_refused(label_dropout: object, make
 
 def test_to_hide_every_label_is_refused_where_there_are_any(make: Make) -> None:
     make(label_dropout=1)
-    with pytest.raises(ValueError, match="model.label_dropout must be less than 1, not 1"):
+    with pytest.raises(ValueError, match="model.label_dropout must be less than 1, got 1"):
         make(num_classes=5, label_dropout=1)

@@ -133,9 +133,9 @@ def test_dropout_is_for_training_only() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 12}, "model.width must be a multiple of 8, not 12"),
+        ({"width": 12}, "model.width must be a multiple of 8, got 12"),
         ({"width": 0}, "model.width must be a whole number from 8"),
-        ({"multipliers": []}, r"model.multipliers must be a list such as \[1,2,2\], not \[\]"),
+        ({"multipliers": []}, r"model.multipliers must be a list such as \[1,2,2\], got \[\]"),
         ({"multipliers": "122"}, "model.multipliers must be a list"),
         ({"multipliers": [1, 0]}, "each entry of model.multipliers must be a whole number"),
         ({"num_blocks": 0}, "model.num_blocks must be a whole number"),

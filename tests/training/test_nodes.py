@@ -58,7 +58,7 @@ def test_an_error_of_a_file_keeps_its_kind() -> None:
     ("cfg", "line"),
     [
         ({"_target_": "torch.nn.Conv2d", "width": 3}, "unknown key model.width"),
-        ({"_target_": 5}, "model._target_ must be text, not 5"),
+        ({"_target_": 5}, "model._target_ must be text, got 5"),
         ({"_target_": "torch.nn.Nothing"}, "model._target_=torch.nn.Nothing: "),
         # Inherits the constructor of nn.Module, which takes anything and refuses it later.
         (
@@ -91,7 +91,7 @@ def test_members_are_nodes_or_null() -> None:
     assert list(nodes(cfg, "callbacks")) == ["a"]
     assert nodes(cfg, "logger") == {}
     cfg.callbacks.c = 5
-    with pytest.raises(ValueError, match=r"callbacks\.c must be null or have a _target_, not 5"):
+    with pytest.raises(ValueError, match=r"callbacks\.c must be null or have a _target_, got 5"):
         nodes(cfg, "callbacks")
     with pytest.raises(ValueError, match="callbacks must hold members by name"):
         nodes(OmegaConf.create({"callbacks": [1]}), "callbacks")

@@ -309,7 +309,7 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
 
 def _check_resume(cfg: DictConfig) -> None:
     if cfg.resume not in RESUME:
-        raise InputError(f"resume must be auto, never or a run directory, not {cfg.resume!r}")
+        raise InputError(f"resume must be auto, never or a run directory, got {cfg.resume!r}")
 
 
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:

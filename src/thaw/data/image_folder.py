@@ -76,7 +76,7 @@ class ImageFolder(Source):
         check_whole("data.image_size", image_size, 1, LARGEST_SIZE)
         check_between("data.test_share", test_share, 0, 1, open_=True)
         if isinstance(channels, bool | float) or channels not in CHANNELS:
-            raise ValueError(f"data.channels must be 1 (grey) or 3 (colour), not {shown(channels)}")
+            raise ValueError(f"data.channels must be 1 (grey) or 3 (colour), got {shown(channels)}")
         if not isinstance(folder, str | Path):
             raise ValueError(f"data.folder must name a folder, not {shown(folder)}")
         if not isinstance(cache, str | Path | None):

@@ -70,10 +70,10 @@ class ImageDataModule(pl.LightningDataModule):
         check_whole("data.val_size", val_size, 0)
         check_seed("data.seed", seed)
         if not hasattr(source, "load"):
-            raise ValueError(f"data.source must be a source of images, not {shown(source)}")
+            raise ValueError(f"data.source must be a source of images, got {shown(source)}")
         if not (augment is None or callable(augment)):
             raise ValueError(
-                "data.augment must be null or a choice of the group data/augment, not "
+                "data.augment must be null or a choice of the group data/augment, got "
                 f"{shown(augment)}"
             )
         self.source = source

@@ -124,7 +124,7 @@ def check_schedule(schedule: object) -> None:
     """
     if not isinstance(schedule, Tensor) or schedule.dim() != 1 or len(schedule) < 2:
         raise ValueError(
-            "degradation.schedule must be a schedule, a choice of the group schedule, not "
+            "degradation.schedule must be a schedule, a choice of the group schedule, got "
             f"{shown(schedule)}"
         )
 

@@ -28,7 +28,7 @@ class ScoreSuite(nn.Module):
         """Raises ValueError where the reference beside the encoder is another encoder's."""
         super().__init__()
         if not isinstance(encoder, Encoder):
-            raise ValueError(f"metrics.suite.encoder must be an encoder, not {shown(encoder)}")
+            raise ValueError(f"metrics.suite.encoder must be an encoder, got {shown(encoder)}")
         self.encoder = encoder
         self.scores: Scores | None = None
         self.reference: Reference | None = None

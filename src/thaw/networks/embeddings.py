@@ -64,7 +64,7 @@ def label_embedding(
     check_whole("model.num_classes", num_classes, 1, 65_536)
     if label_dropout == 1:
         raise ValueError(
-            "model.label_dropout must be less than 1, not 1: of labels that are all hidden nothing "
+            "model.label_dropout must be less than 1, got 1: of labels that are all hidden nothing "
             "is learnt (model.num_classes=null is a model without)"
         )
     return LabelEmbedding(num_classes, width)

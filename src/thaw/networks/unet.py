@@ -182,7 +182,7 @@ def _check(
 ) -> None:
     check_whole("model.width", width, GROUPS, 4096)
     if width % GROUPS:
-        raise ValueError(f"model.width must be a multiple of {GROUPS}, not {width}")
+        raise ValueError(f"model.width must be a multiple of {GROUPS}, got {width}")
     check_list("model.multipliers", multipliers, partial(check_whole, high=64), "[1,2,2]")
     if len(multipliers) > MAX_LEVELS:
         raise ValueError(

@@ -71,7 +71,7 @@ def check_duration(name: str, value: object) -> None:
         or not re.fullmatch(r"\d{1,6}:\d\d:\d\d:\d\d", value)
         or not re.search("[1-9]", value)
     ):
-        raise ValueError(f"{name} must be DD:HH:MM:SS, such as 00:12:00:00, not {shown(value)}")
+        raise ValueError(f"{name} must be DD:HH:MM:SS, such as 00:12:00:00, got {shown(value)}")
 
 
 def check_interval(name: str, value: object) -> None:
@@ -104,7 +104,7 @@ def check_precision(name: str, value: object) -> None:
     """
     if str(value) not in PRECISIONS:
         raise ValueError(
-            f"{name} must be one of {', '.join(PRECISIONS[:4])} (weights of 32 or 64 bits), not "
+            f"{name} must be one of {', '.join(PRECISIONS[:4])} (weights of 32 or 64 bits), got "
             f"{shown(value)}"
         )
 
@@ -112,7 +112,7 @@ def check_precision(name: str, value: object) -> None:
 def check_node(name: str, value: object) -> None:
     """Refuse what describes no object."""
     if not isinstance(value, Mapping) or "_target_" not in value:
-        raise ValueError(f"{name} must have a _target_, not {shown(value)}")
+        raise ValueError(f"{name} must have a _target_, got {shown(value)}")
 
 
 def check_strategy(name: str, value: object) -> None:

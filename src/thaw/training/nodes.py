@@ -11,7 +11,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
-from thaw.checks import check_text, shown
+from thaw.checks import check_arguments, check_text, shown
 from thaw.training.foreign import HANDS_ON, check_values
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
@@ -19,6 +19,7 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PARTS = ("data", "model", "degradation", "prediction", "objective", "sampler", "prior", "optimizer",
          "lr_scheduler", "ema")  # fmt: skip
 MAY_BE_NULL = ("lr_scheduler", "ema")
+NAMES_A_PARAMETER = r"[a-z]\w*( must |=)"
 NAMES_A_KEY = rf"\b({'|'.join(PARTS)}|schedule|metrics|callbacks|logger|trainer)[.=/]\w"
 
 
@@ -41,7 +42,7 @@ def check_parts(cfg: DictConfig) -> None:
     for name in ("sampler", "suite"):
         node = _value(metrics, name)
         if not (node is None or _is_node(node)):
-            raise ValueError(f"metrics.{name} must be null or have a _target_, not {shown(node)}")
+            raise ValueError(f"metrics.{name} must be null or have a _target_, got {shown(node)}")
 
 
 def nodes(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
@@ -52,10 +53,10 @@ def nodes(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
     """
     members = _value(cfg, group) or {}
     if not isinstance(members, Mapping):
-        raise ValueError(f"{group} must hold members by name, not {shown(members)}")
+        raise ValueError(f"{group} must hold members by name, got {shown(members)}")
     for name, node in members.items():
         if not (node is None or _is_node(node)):
-            raise ValueError(f"{group}.{name} must be null or have a _target_, not {shown(node)}")
+            raise ValueError(f"{group}.{name} must be null or have a _target_, got {shown(node)}")
     return {str(name): node for name, node in members.items() if node is not None}
 
 
@@ -127,7 +128,9 @@ def named(key: str) -> Iterator[None]:
         reason, message = _reason(error)
         if isinstance(reason, OSError):
             raise
-        if not re.search(NAMES_A_KEY, message):
+        if re.match(NAMES_A_PARAMETER, message):
+            message = f"{key}.{message}"
+        elif not re.search(NAMES_A_KEY, message):
             message = f"{key}: {message}"
         raise ValueError(message) from reason
 
@@ -167,6 +170,8 @@ def check_keys(cfg: Any, path: str = "") -> None:
             raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
         values: Any = OmegaConf.to_container(cfg, resolve=True)
         check_values(cfg._target_, path, values)
+        plain = {key: value for key, value in values.items() if not _is_node(cfg[key])}
+        check_arguments(get_object(cfg._target_), plain, path)
     for key in cfg:
         if not OmegaConf.is_missing(cfg, key):
             check_keys(cfg[key], f"{path}{key!s}.")

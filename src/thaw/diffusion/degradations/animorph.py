@@ -71,7 +71,7 @@ class Animorph(Degradation):
         check_schedule(schedule)
         if not hasattr(partners, "load"):
             raise ValueError(
-                f"degradation.partners must be a source of images, not {shown(partners)}"
+                f"degradation.partners must be a source of images, got {shown(partners)}"
             )
         self.num_steps = len(schedule) - 1
         self.leaves_nothing = schedule[-1].item() < NOTHING_LEFT

@@ -111,5 +111,5 @@ def _check_kernel_size(kernel_size: int, side: int, padding: str) -> None:
     check_whole("degradation.kernel_size", kernel_size, 3, largest)
     if kernel_size % 2 == 0:
         raise ValueError(
-            f"degradation.kernel_size must be odd, from 3 to {largest} here, not {kernel_size}"
+            f"degradation.kernel_size must be odd, from 3 to {largest} here, got {kernel_size}"
         )

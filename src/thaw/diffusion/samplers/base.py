@@ -65,7 +65,7 @@ class Sampler(ABC):
         check_bool("sampler.clip", clip)
         if not isinstance(grid, Grid | None):
             raise ValueError(
-                f"sampler.grid must be a grid, not {shown(grid)}; choose it as a group, by "
+                f"sampler.grid must be a grid, got {shown(grid)}; choose it as a group, by "
                 "sampler/grid=trailing, linspace, leading or quadratic"
             )
         self.num_steps = num_steps
