@@ -6,10 +6,10 @@ from thaw.diffusion.degradations.base import Degradation
 
 
 class Part:
-    """A sampler, grid, prediction, weighting or prior: whatever goes with some degradations alone."""
+    """A sampler, grid, prediction, weighting or prior: it may go with some degradations alone."""
 
     needs: ClassVar[type[Degradation]] = Degradation
-    """The class of degradations that it goes with; an abstract one, such as ``Noising``, is a kind."""
+    """The degradations that it goes with: the class, or a kind of them such as ``Noising``."""
 
 
 def check_needs(part: Part, degradation: Degradation) -> None:
