@@ -6,10 +6,10 @@ from thaw.diffusion.degradations.base import Degradation
 
 
 class Part:
-    """A sampler, grid, prediction, weighting or prior: it may go with some degradations alone."""
+    """A sampler, grid, prediction, weighting or prior; some fit certain degradations only."""
 
-    needs: ClassVar[type[Degradation]] = Degradation
-    """The degradations that it goes with: the class, or a kind of them such as ``Noising``."""
+    needs: ClassVar[type[Degradation]] = Degradation  # type: ignore[type-abstract]
+    """The kind of degradation that it fits: a class such as ``Noising``."""
 
 
 def check_needs(part: Part, degradation: Degradation) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor
 from thaw import runs
 from thaw.checks import check_count
 from thaw.data.module import ImageDataModule
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.schedules import betas_of
 from thaw.reporting.curves import schedule_figure
 from thaw.reporting.panels import forward_strip
@@ -55,8 +54,8 @@ class ForwardProcess(pl.Callback):
             "forward_process": lambda: self._strip(pl_module)
         }
         degradation = pl_module.restorer.degradation
-        if isinstance(degradation, Gaussian):
-            alpha_bar = torch.tensor(degradation.alpha_bar, dtype=torch.float64)
+        alpha_bar = degradation.schedule
+        if alpha_bar is not None:
             figures["schedule"] = lambda: schedule_figure({"": alpha_bar})
             runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
         for name, draw in figures.items():
