@@ -65,7 +65,7 @@ class Noise(Prediction[Gaussian]):
     needs = Gaussian
 
     def check(self, degradation: Gaussian) -> None:
-        if degradation.alpha_bar[-1] == 0:
+        if degradation.schedule[-1].sqrt().float() == 0:
             raise ValueError(
                 "Noise cannot read x_0 from an x_T that is noise alone (alpha_bar_T is 0, as with "
                 "zero_terminal_snr=true): predict the velocity or the clean image"

@@ -20,6 +20,7 @@ class Gaussian(Noising):
 
     leaves_nothing = True
 
+    schedule: Tensor
     signal: Tensor
     sigma: Tensor
 
