@@ -28,9 +28,7 @@ PREDICTIONS: dict[str, Prediction[Any]] = {
 }
 
 
-def weights(
-    weighting: Weighting[Any], prediction: Prediction[Any], schedule: Tensor
-) -> Tensor:
+def weights(weighting: Weighting[Any], prediction: Prediction[Any], schedule: Tensor) -> Tensor:
     """Of every step from 1 to T."""
     found = weighting(Gaussian(schedule), prediction, torch.arange(1, len(schedule)))
     assert found.shape == (len(schedule) - 1, 1, 1, 1)
@@ -40,9 +38,7 @@ def weights(
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("kind", PREDICTIONS)
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
-def test_min_snr_is_that_of_diffusers(
-    schedule: str, kind: str, gamma: float
-) -> None:
+def test_min_snr_is_that_of_diffusers(schedule: str, kind: str, gamma: float) -> None:
     """As their training scripts use ``compute_snr``, which is float32 like their tables."""
     published = DDPMScheduler(num_train_timesteps=1000, beta_schedule=schedule)
     snr = compute_snr(published, torch.arange(1000))
@@ -77,8 +73,7 @@ def test_weights_are_their_closed_forms_in_float64(kind: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=2e-6)
 
 
-def test_p2_with_gamma_0_and_min_snr_at_high_noise_leave_the_noise_loss_alone(,
-) -> None:
+def test_p2_with_gamma_0_and_min_snr_at_high_noise_leave_the_noise_loss_alone() -> None:
     schedule = linear(1000)
     assert weights(P2(gamma=0.0), Noise(), schedule) == pytest.approx(1, rel=1e-6)
     noisy = (schedule / (1 - schedule))[1:] < 5
