@@ -42,7 +42,7 @@ NUM_IMAGES, BATCH_SIZE = 11, 4
 
 def animorph(schedule: Tensor) -> Animorph:
     """Its bank of other images is black."""
-    partners: Any = SimpleNamespace(load=None)
+    partners: Any = SimpleNamespace(load=tuple)
     return Animorph((1, 28, 28), RANGE, schedule, partners, num_partners=3)
 
 

@@ -29,11 +29,16 @@ def test_what_is_made_may_ask_for_what_the_experiment_knows() -> None:
         (
             "thaw.networks.cnn.CNN",
             {"hidden": [], "image_shape": [1, 8, 8], "num_steps": 3},
-            r"^model\.hidden must be a list such as",
+            r"^model\.hidden must be a list of at least 1",
         ),
         ("thaw.networks.cnn.CNN", {"image_shape": "ab"}, r"^model\.num_steps is missing$"),
         ("fractions.Fraction", {"numerator": "x"}, "^model: Invalid literal for Fraction: 'x'$"),
         ("thaw.nowhere.Network", {}, r"^model: Error (loading|locating)"),
+        (
+            "thaw.diffusion.schedules.linear",
+            {"timesteps": 10**12},
+            "^model: needs 7,451 GiB of mem",
+        ),
     ],
 )
 def test_an_error_names_the_node(target: str, values: dict[str, object], line: str) -> None:

@@ -139,7 +139,11 @@ def _reason(error: BaseException) -> tuple[BaseException, str]:
     """What Hydra wrapped, and its message in one line."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    return error, " ".join(str(error).split()) or repr(error)
+    message = " ".join(str(error).split()) or repr(error)
+    if allocation := re.search(r"you tried to allocate (\d+) bytes", message):
+        message = f"needs {int(allocation[1]) / 2**30:,.0f} GiB of memory, more than there is"
+        error = MemoryError(message)
+    return error, message
 
 
 def check_keys(cfg: Any, path: str = "") -> None:
