@@ -391,16 +391,3 @@ def test_algorithm_2_with_averaging_keeps_the_means_and_changes_a_line_a_step(
             torch.testing.assert_close(now_means, means, rtol=0, atol=1e-12)
             change = lines_of(name, after.x_t - before.x_t, group_size).abs().amax(2)
             assert torch.equal(change > 1e-10, step_of_each_line(case) == before.t)
-
-
-@pytest.mark.parametrize("sampler", [Naive, Cold])
-@pytest.mark.parametrize("name", ["column_shuffled", "fade", "inpaint_random", "pixelate"])
-def test_restoring_from_a_step_goes_on_as_the_full_chain_does(
-    name: str, sampler: type[Sampler]
-) -> None:
-    for case in cases(name):
-        restorer = restorer_of(Wild(case.x_0.shape[1]), case.degradation)
-        chain = list(sampler().trajectory(restorer, case.at(case.last), case.noise))
-        for state in chain[: -1 : max(1, len(chain) // 4)]:
-            x_0 = sampler().sample(restorer, state.x_t, case.noise, start=state.t)
-            assert torch.equal(x_0, chain[-1].x_t)
