@@ -15,6 +15,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.ranks import part
 from thaw.seeding import derive_seed, generator, seed_global
 from thaw.training.ema import EMA
+from thaw.training.epoch_losses import EpochLosses
 
 # Once the rank, in each key: now all processes draw the same, and earlier runs can be repeated.
 ALL = 0
@@ -63,7 +64,7 @@ class DiffusionModule(pl.LightningModule):
         self.seed = seed
         self.provenance = provenance
         self.ema = ema
-        self.step_losses: list[Tensor] = []
+        self.epoch_losses = EpochLosses()
 
     @property
     def evaluated(self) -> Restorer:
@@ -84,7 +85,7 @@ class DiffusionModule(pl.LightningModule):
         own_key = (self.current_epoch, batch_idx, self.global_rank)
         seed_global(derive_seed(self.seed, "network", *own_key), self.device)
         loss = self.objective(self.restorer, x_0, draws, labels, mine)
-        self.step_losses.append(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
+        self.epoch_losses.add(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

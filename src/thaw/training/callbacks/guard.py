@@ -1,13 +1,10 @@
 """Stops a run whose numbers have broken, and warns of one that learns nothing."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from thaw import runs
 from thaw.data.module import ImageDataModule
@@ -58,11 +55,11 @@ class Guard(pl.Callback):
         assert isinstance(pl_module, DiffusionModule)
         if (trainer.global_step + 1) % EVERY_N_STEPS == 0:
             batches = EVERY_N_STEPS * trainer.accumulate_grad_batches
-            self._check(pl_module.step_losses[-batches:], trainer, pl_module)
+            self._check(batches, trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DiffusionModule)
-        loss = self._check(pl_module.step_losses, trainer, pl_module)
+        loss = self._check(0, trainer, pl_module)
         self._check_weights(trainer, pl_module)
         epoch = trainer.current_epoch + 1
         if epoch >= PATIENCE and loss > NEAR * self.trivial and not self.has_warned:
@@ -77,15 +74,13 @@ class Guard(pl.Callback):
     ) -> None:
         # One within an epoch, or on a signal, falls between two of the checks above.
         assert isinstance(pl_module, DiffusionModule)
-        if pl_module.step_losses:
-            self._check(pl_module.step_losses, trainer, pl_module)
+        if len(pl_module.epoch_losses):
+            self._check(0, trainer, pl_module)
         self._check_weights(trainer, pl_module)
 
-    def _check(
-        self, latest: Sequence[Tensor], trainer: pl.Trainer, module: DiffusionModule
-    ) -> float:
-        """The mean of the latest losses."""
-        losses = torch.stack(list(latest)).float().cpu()
+    def _check(self, last: int, trainer: pl.Trainer, module: DiffusionModule) -> float:
+        """The mean of the losses of the last batches, 0 for all of the epoch; each is finite."""
+        losses = module.epoch_losses.read(last)
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             ago = len(losses) - 1 - int(broken[0])

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from thaw.training.callbacks.tensorboard import writers
+from thaw.training.epoch_losses import EpochLosses
 from thaw.training.module import DiffusionModule
 
 
@@ -17,18 +16,15 @@ class LossLog(pl.Callback):
     batches of the epoch. Losses stay on the device until then, so that no step waits for one.
     """
 
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
+    epoch_losses: EpochLosses
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, DiffusionModule)
-        # Those of a checkpoint from the middle of this epoch come first.
-        pl_module.step_losses[:0] = self.losses
-        self.losses = pl_module.step_losses
+        self.epoch_losses = pl_module.epoch_losses
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        losses = torch.stack(self.losses).float().cpu()
-        self.losses.clear()
+        losses = self.epoch_losses.read()
+        self.epoch_losses.clear()
         pl_module.log("train/loss", losses.mean(), sync_dist=True, logger=False)
         of_steps = list(losses.split(trainer.accumulate_grad_batches))
         # Training may end between two steps; the gradients since the last one are lost.
@@ -40,7 +36,8 @@ class LossLog(pl.Callback):
                 writer.add_scalar("train/loss_step", of_step.mean().item(), step)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"losses": torch.stack(self.losses) if self.losses else torch.empty(0)}
+        return {"losses": self.epoch_losses.read()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.losses.extend(state_dict["losses"])
+        # A checkpoint from within an epoch has those of the batches before it.
+        self.epoch_losses.restore(state_dict["losses"])

@@ -56,8 +56,8 @@ class Progress(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, DiffusionModule)
         shown: dict[str, Any] = {}
-        if pl_module.step_losses:
-            shown["loss"] = f"{pl_module.step_losses[-1].item():.4f}"
+        if len(pl_module.epoch_losses):
+            shown["loss"] = f"{pl_module.epoch_losses.read(last=1).item():.4f}"
         for key, label in (("val/fid", "FID"), ("val/is_mean", "IS")):
             if key in trainer.callback_metrics:
                 shown[label] = f"{float(trainer.callback_metrics[key]):.2f}"
