@@ -1,4 +1,4 @@
-"""The loss of each step and of each epoch, read from the device once an epoch."""
+"""The loss of each step and each epoch, read from the device once an epoch."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from thaw.training.module import DiffusionModule
 
 
 class LossLog(pl.Callback):
-    """Logs ``train/loss_step`` for every step of the optimiser and ``train/loss`` every epoch.
+    """Logs ``train/loss_step`` for every optimiser step and ``train/loss`` for every epoch.
 
-    The first is the mean over the batches whose gradients made the step, the second that over all
-    batches of the epoch. Losses stay on the device until then, so that no step waits for one.
+    The first is the mean over the batches that are accumulated into a step, the second over all
+    batches of the epoch.
     """
 
     epoch_losses: EpochLosses
@@ -27,7 +27,7 @@ class LossLog(pl.Callback):
         self.epoch_losses.clear()
         pl_module.log("train/loss", losses.mean(), sync_dist=True, logger=False)
         of_steps = list(losses.split(trainer.accumulate_grad_batches))
-        # Training may end between two steps; the gradients since the last one are lost.
+        # Training may end between two steps; the gradients since the last step are lost.
         if trainer.fit_loop._should_accumulate():
             of_steps.pop()
         first = trainer.global_step + 1 - len(of_steps)
@@ -39,5 +39,5 @@ class LossLog(pl.Callback):
         return {"losses": self.epoch_losses.read()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # A checkpoint from within an epoch has those of the batches before it.
+        # A checkpoint from within an epoch holds the losses of the batches before it.
         self.epoch_losses.restore(state_dict["losses"])
