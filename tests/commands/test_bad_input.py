@@ -26,7 +26,7 @@ def refused(finished, *words: str) -> str:
         ("optimizer.lr=${nowhere}", "nowhere"),
         ("lr_scheduler=1", "lr_scheduler"),
         ("seed=" + "9" * 5000, "seed=9999"),
-        ("model.hidden=[65536,65536]", "model.hidden"),
+        ("model.hidden=[1000000,1000000]", "model: "),
         ("trainer.devices=999999999999", "trainer.devices"),
         ("trainer.max_epochs=0", "trainer.max_epochs"),
         ("prior.num_images=1e400", "prior.num_images"),

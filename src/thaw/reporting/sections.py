@@ -267,7 +267,7 @@ def _setup(groups: Sequence[Group]) -> Section:
             continue
         schedules[group.title] = alpha_bar
     if schedules:
-        caption = "Noise schedules of the Gaussian runs, each once."
+        caption = "Noise schedules, each once."
         section.drawings.append(Drawing("schedules", caption, curves.schedule_figure(schedules)))
     names = dict.fromkeys(str(_activation(group.first)) for group in groups)
     known = [name for name in names if curves.is_activation(name)]
