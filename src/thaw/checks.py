@@ -157,7 +157,7 @@ def _fits(value: object, annotation: Any) -> bool:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         if not is_list or not all(_fits(entry, arguments[0]) for entry in value):  # type: ignore[attr-defined]
             return False
-    elif not _is_a(value, kind):
+    elif not _is_a(value, origin or kind):
         return False
     return all(_within(value, bound) for bound in bounds)
 
@@ -215,7 +215,7 @@ def in_words(annotation: Any) -> str:
         return " or ".join(in_words(each) for each in arguments)
     if origin is Literal:
         one_of = "one of " if len(arguments) > 1 else ""
-        return one_of + ", ".join(map(_of_yaml, arguments))
+        return one_of + ", ".join(dict.fromkeys(map(_of_yaml, arguments)))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list{_range(bounds)}, each entry {in_words(arguments[0])}"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}

@@ -148,8 +148,8 @@ The optimiser of the weights. A further argument of its class is added with a pl
         "data",
         "thaw.data.module.ImageDataModule",
         """\
-The images, and how they are split, scaled and put into batches. A choice of data brings metrics that
-fit it, and others can still be chosen: `data=fashion_mnist metrics=none`.""",
+The images, and how they are split, scaled and put into batches. A choice of data brings metrics
+that fit it, and others can still be chosen: `data=fashion_mnist metrics=none`.""",
     ),
     Group(
         "data/augment",
@@ -184,7 +184,7 @@ is added with a plus: `+trainer.reload_dataloaders_every_n_epochs=1`.""",
     Group(
         "callbacks",
         "pytorch_lightning.Callback",
-        "Figures, sample grids and the progress bar. `callbacks.forward_process=null` leaves one out.",
+        "Sample grids, figures, a progress bar. `callbacks.forward_process=null` leaves one out.",
         home="thaw.training.callbacks",
         is_hyperparameter=False,
         has_members=True,
@@ -244,7 +244,7 @@ def kinds_at(place: str) -> Iterator[Group]:
     """
     rows = (*GROUPS, *WITHIN)
     root = place.split(".")[0]
-    if found := [row for row in rows if _is_at(row, place)]:
+    if found := [row for row in rows if row.base and _is_at(row, place)]:
         yield from found
     else:
         yield from (row for row in rows if row.base and (row.is_hyperparameter or row.root == root))

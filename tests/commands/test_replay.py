@@ -19,7 +19,7 @@ from thaw.commands.app import prepare_arguments
 from thaw.commands.errors import InputError
 from thaw.commands.provenance import requirements
 from thaw.commands.replay import compose_from, replayed
-from thaw.training.experiment import make
+from thaw.training.nodes import create
 
 Run = Callable[..., Any]
 CONF = ROOT / "conf"
@@ -261,11 +261,11 @@ def test_deterministic_is_lightning_s(monkeypatch: pytest.MonkeyPatch) -> None:
             for value in ("true", "false")
         ]
     try:
-        make(chosen[0].trainer)
+        create(chosen[0].trainer)
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-        make(chosen[1].trainer)
+        create(chosen[1].trainer)
         assert not torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)

@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 
 from thaw.commands import config
 from thaw.diffusion.generation import generate
-from thaw.training.experiment import Experiment, build, check_keys, make
+from thaw.training.experiment import Experiment, build, check_keys
+from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # A group inside a group is called as on the command line: objective/weighting.
@@ -137,8 +138,8 @@ def test_every_file_builds_trains_a_step_and_samples(
         "data": experiment.data,
         "seed": cfg.seed,
     }
-    callbacks = [make(node, **context) for node in cfg.callbacks.values() if node]
-    trainer = make(cfg.trainer, callbacks=callbacks, logger=False, default_root_dir=tmp_path)
+    callbacks = [create(node, **context) for node in cfg.callbacks.values() if node]
+    trainer = create(cfg.trainer, callbacks=callbacks, logger=False, default_root_dir=tmp_path)
     assert isinstance(trainer, pl.Trainer)
 
 
@@ -149,7 +150,7 @@ def test_every_logger_builds(name: str, tmp_path: Path) -> None:
         # In a run this is Hydra's output directory.
         node.save_dir = str(tmp_path)
         check_keys(node)
-        logger = make(node)
+        logger = create(node)
         logger.log_metrics({"loss": 1.0}, step=1)
         logger.finalize("success")
         assert any(tmp_path.rglob("*"))

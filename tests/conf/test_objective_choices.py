@@ -14,7 +14,8 @@ from thaw.commands.errors import InputError, as_input_errors
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.timesteps import UniformTimesteps
 from thaw.diffusion.weightings import Unweighted
-from thaw.training.experiment import Experiment, build, make
+from thaw.training.experiment import Experiment, build
+from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
@@ -59,7 +60,7 @@ def test_choices_compose_with_a_degradations_own(overrides: str, expected: tuple
 
 def test_values_are_set_beside_the_choice() -> None:
     cfg = composed("objective/weighting=min_snr", "objective.weighting.gamma=2")
-    objective = make(cfg.objective)
+    objective = create(cfg.objective)
     assert objective.weighting.gamma == 2
 
 
@@ -80,7 +81,7 @@ def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
 
 def test_a_configuration_from_before_the_choices_still_builds() -> None:
     """Checkpoints carry theirs: ``objective`` was a target and nothing else."""
-    objective = make(OmegaConf.create({"_target_": "thaw.diffusion.objectives.MSE"}))
+    objective = create(OmegaConf.create({"_target_": "thaw.diffusion.objectives.MSE"}))
     assert isinstance(objective, MSE)
     assert isinstance(objective.weighting, Unweighted)
     assert isinstance(objective.timesteps, UniformTimesteps)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import yaml
-from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Sweep
@@ -18,6 +17,7 @@ from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.stored_overrides import stored_overrides
+from thaw.privates.hydra import argument_parser, options_of
 
 # Keys of groups that hold a path or a name; those of a command are in its schema.
 TEXT_IN_GROUPS = (
@@ -104,7 +104,7 @@ def text_keys(command: str) -> set[str]:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = get_args_parser()
+    parser = argument_parser()
 
     def refuse(message: str) -> NoReturn:
         raise InputError(message)
@@ -122,9 +122,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _options(given: argparse.Namespace) -> Iterator[str]:
     """The options that were given, each in one word with its value."""
-    for action in get_args_parser()._actions:
+    for action in options_of(argument_parser()):
         value = getattr(given, action.dest, action.default)
-        if action.option_strings and value != action.default:
+        if value != action.default:
             name = action.option_strings[0]
             yield name if value is True else f"{name}={value}"
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -35,13 +36,14 @@ def check_read(cfg: DictConfig) -> None:
         ValueError: naming the key, and the one that was meant or what is allowed.
     """
     schema = OmegaConf.get_type(cfg)
+    assert schema is not None
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     unread = list(_not_in_schema(plain, schema))
     text = OmegaConf.to_yaml(cfg)
     if HydraConfig.initialized():
         hydra: Any = OmegaConf.to_container(HydraConfig.get(), resolve=False)
         text += OmegaConf.to_yaml(HydraConfig.get())
-        unread += _not_in_schema(hydra, OmegaConf.get_type(HydraConfig.get()), "hydra.")
+        unread += _not_in_schema(hydra, HydraConf, "hydra.")
         plain = {**plain, "hydra": hydra}
     referred = [f"{key}." for key in re.findall(r"\$\{ *([\w.]+) *\}", text)]
     for path, allowed in unread:

@@ -17,11 +17,11 @@ import pytorch_lightning as pl
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.strategies import ParallelStrategy
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from thaw import ranks, runs
 from thaw.commands.app import CONF
 from thaw.commands.errors import ProcessEndedError
+from thaw.privates.lightning import starts_processes
 
 log = logging.getLogger(__name__)
 GRACE_S = 10.0
@@ -42,7 +42,7 @@ def check_processes(trainer: pl.Trainer, batch_size: int) -> None:
                 "run is one process: unset RANK and LOCAL_RANK, or use trainer=ddp"
             )
         return
-    if not isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+    if not starts_processes(trainer):
         raise ValueError("on several devices trainer.strategy must be that of trainer=ddp")
     if batch_size % world_size:
         nearest = max(1, round(batch_size / world_size)) * world_size

@@ -13,7 +13,7 @@ from thaw.commands.selection import in_place_of
 
 MAX_BYTES = 100_000
 TEXTS = set(config.text_keys(config.TrainConfig))
-TARGET = re.compile(r"[+]{0,2}[\w.]+\._target_=([\w.]+)", re.ASCII)
+TARGET = re.compile(r"[+]{0,2}([\w.]+)\._target_=([\w.]+)", re.ASCII)
 
 
 def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
@@ -70,10 +70,10 @@ def _objection(override: str, trusted: Sequence[str]) -> str:
     if target is None:
         return "it names a class within a value"
     # Imported here, for it needs torch, which --help does not.
-    from thaw.training.stored_targets import check_training
+    from thaw.training.stored_targets import check_target
 
     try:
-        check_training({"_target_": target[1]}, trusted)
+        check_target(target[2], target[1], trusted)
     except ValueError as error:
         return str(error)
     return ""

@@ -12,8 +12,9 @@ import numpy as np
 import optuna
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from optuna.trial import TrialState
+
+from thaw.privates.hydra_optuna import OptunaSweeperImpl
 
 log = logging.getLogger(__name__)
 # Of a trial, beside what Optuna keeps there: the search that is at it.

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.jobs import check_plugins
 from thaw.commands.search import check_search
+from thaw.privates.hydra import is_basic_sweeper, split
 from thaw.reporting.labels import differing
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,14 @@ class SweepCheck(Callback):
 
 def jobs_of(config: DictConfig) -> Jobs:
     """The overrides of each job; none of a search, which chooses them one by one."""
-    if not config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+    if not is_basic_sweeper(config.hydra.sweeper._target_):
         return []
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     assert isinstance(given, list)
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides([*params, *given])
-    (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    return jobs
+    return split(overrides)
 
 
 def name_what_varies(config: DictConfig, jobs: Jobs) -> None:

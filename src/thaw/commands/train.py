@@ -51,9 +51,9 @@ from thaw.training.experiment import (
     resolved,
 )
 from thaw.training.memory import check_memory
-from thaw.training.nodes import check_parts, make, nodes
+from thaw.training.nodes import check_groups, create, members
 from thaw.training.restoration import check_restored, final_restoration
-from thaw.training.stored_targets import check_training
+from thaw.training.stored_targets import check_stored
 
 log = logging.getLogger(__name__)
 RESUME = ("auto", "never")
@@ -102,7 +102,7 @@ def check(cfg: DictConfig) -> list[Path]:
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
         check_read(cfg)
-        check_parts(cfg)
+        check_groups(cfg)
         _check_resume(cfg)
         choices = _choices(cfg)
         _make_trainer(cfg, run_dir, checked(cfg, {"config": resolved(cfg)}), choices, [])
@@ -136,7 +136,7 @@ def ready(cfg: DictConfig, run_dir: Path) -> tuple[Experiment, pl.Trainer, Path 
     """What the first step needs: objects, data, trainer, and the checkpoint to go on from."""
     check_read(cfg)
     choices = _choices(cfg)
-    check_parts(cfg)
+    check_groups(cfg)
     check_seed("seed", cfg.seed)
     _warn_of_what_has_no_effect(cfg)
     checkpoint = _checkpoint_to_resume(cfg, run_dir)
@@ -192,7 +192,7 @@ def prepare(
     provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
     experiment = checked(cfg, provenance)
     data, suite = experiment.data, experiment.suite
-    make(cfg.trainer, logger=False)  # what it refuses, it refuses before any work
+    create(cfg.trainer, logger=False)  # what it refuses, it refuses before any work
     data.setup()
     trainer = _make_trainer(cfg, run_dir, experiment, choices, _make_scores(cfg, experiment))
     restorer, device = experiment.module.restorer, trainer.strategy.root_device
@@ -248,10 +248,10 @@ def _make_trainer(
         "data": experiment.data,
         "seed": cfg.seed,
     }
-    chosen = {name: make(node, **context) for name, node in nodes(cfg, "callbacks").items()}
+    chosen = {name: create(node, **context) for name, node in members(cfg, "callbacks").items()}
     if not cfg.trainer.get("enable_progress_bar", True):
         chosen.pop("progress", None)
-    loggers = [make(node) for node in nodes(cfg, "logger").values()]
+    loggers = [create(node) for node in members(cfg, "logger").values()]
     pages = TensorBoardPages(
         experiment.module.provenance["config"],
         choices,
@@ -261,7 +261,7 @@ def _make_trainer(
     first = [StepsAreOver(), Guard(run_dir, experiment.data), LossLog(), *scores, pages]
     checkpoints = Checkpoints(run_dir, cfg.checkpoint.every_n_steps)
     last = [AfterLast(), RunFiles(run_dir, scores), StopAfterStep(checkpoints), checkpoints]
-    trainer: pl.Trainer = make(
+    trainer: pl.Trainer = create(
         cfg.trainer,
         callbacks=[*first, *chosen.values(), *last],
         plugins=[CheckpointFiles()],
@@ -300,7 +300,7 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
     if cfg.replay is None:
         return dict(HydraConfig.get().runtime.choices)
     stored = Path(cfg.replay)
-    check_training(resolved(cfg), cfg.trusted)
+    check_stored(resolved(cfg), cfg.trusted)
     for line in changes_since(stored, CONF.parent):
         log.warning("%s", line)
     choices: dict[str, Any] = runs.read_record(stored).get("choices") or {}

@@ -17,7 +17,6 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides
 from hydra.types import HydraContext, TaskFunction
-from hydra_plugins.hydra_joblib_launcher._core import execute_job, process_joblib_cfg
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from omegaconf import DictConfig, open_dict
@@ -25,6 +24,7 @@ from omegaconf import DictConfig, open_dict
 from thaw import runs
 from thaw.commands.errors import ProcessEndedError
 from thaw.commands.locks import InUseError, locked
+from thaw.privates.hydra_joblib import execute_job, process_joblib_cfg
 from thaw.stopping import Stopped
 
 log = logging.getLogger(__name__)
