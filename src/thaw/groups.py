@@ -5,7 +5,10 @@ table too, and must not import torch.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 class Group(NamedTuple):
@@ -230,6 +233,8 @@ packages of its own, such as `pip install 'thaw[joblib]'`; see [scaling](scaling
 What chooses the runs of a sweep; every combination unless this is chosen. It needs
 `pip install 'thaw[optuna]'`; see [scaling](scaling.md).""",
 }
+# Folders of conf/ that are no groups: what choices of several groups are built on.
+SHARED = ("companions",)
 ROOTS = tuple(group for group in GROUPS if group.name == group.root)
 HYPERPARAMETERS = tuple(group.name for group in GROUPS if group.is_hyperparameter)
 STATEFUL = tuple(group.place for group in GROUPS if group.is_stateful)

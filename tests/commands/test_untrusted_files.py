@@ -100,7 +100,6 @@ HOSTILE = {
     "class in a value": "+callbacks.x={_target_: os.mkdir, path: created}",
     "nested class": "model={_target_: thaw.networks.cnn.CNN}",
     "own writer": "+callbacks.x._target_=thaw.runs.write_text_atomically",
-    "lambda": "data.augment._target_=torchvision.transforms.v2.Lambda",
     "hydra": "hydra.run.dir=elsewhere",
     "hydra's callbacks": "+hydra.callbacks.x._target_=os.mkdir",
     "hydra's launcher": "hydra/launcher=submitit_local",

@@ -16,12 +16,11 @@ from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
 from thaw.checks import Count, Seed
-from thaw.groups import ROOTS
+from thaw.groups import CONF, GROUPS, PRESETS, ROOTS
 
 # One image has no scores.
 NumScored = Literal[0] | Annotated[int, Ge(2)]
 NotNegativeInt = Annotated[int, Ge(0)]
-CONF = Path(__file__).parents[3] / "conf"
 MAX_NAME = 180
 # Between the overrides in a name, as in conf/train.yaml.
 ITEM_SEP = "__"
@@ -187,13 +186,10 @@ def text_keys(schema: type, prefix: str = "") -> Iterator[str]:
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
-        own = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
-    else:
-        defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
-        names = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
-        own = sorted(name for name in names if (CONF / name).is_dir())
-    found = [path for name in own for path in (CONF / name, *sorted((CONF / name).rglob("*")))]
-    return [path.relative_to(CONF).as_posix() for path in found if path.is_dir()]
+        return sorted([*(group.name for group in GROUPS), *PRESETS])
+    defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
+    roots = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
+    return sorted(group.name for group in GROUPS if group.root in roots)
 
 
 def choices(*names: str) -> str:

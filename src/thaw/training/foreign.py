@@ -55,7 +55,7 @@ def check_foreign(
     Raises:
         ValueError: naming the key, what is allowed and what was given.
     """
-    allowed = {**_annotations(function), **ALLOWED.get(target, {})}
+    allowed = foreign_annotations(function, target)
     for key, value in values.items():
         if instead := OWN.get(target, {}).get(key):
             raise ValueError(f"{path}{key} cannot be set: thaw gives it; use {instead}")
@@ -63,11 +63,12 @@ def check_foreign(
             check(path + key, value, allowed[key])
 
 
-def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of the parameters; none where they cannot be evaluated here."""
+def foreign_annotations(function: Callable[..., Any], target: str) -> dict[str, Any]:
+    """What the parameters may be; of a function whose annotations cannot be read, what is here."""
     if inspect.isclass(function):
         function = function.__init__
     try:
-        return get_type_hints(function)
+        hints = get_type_hints(function)
     except (NameError, TypeError, AttributeError):
-        return {}
+        hints = {}
+    return hints | dict(ALLOWED.get(target, {}))

@@ -14,7 +14,7 @@ from torch import nn
 from thaw.checks import check, check_arguments, shown
 from thaw.groups import GROUPS, WITHIN, Group
 from thaw.privates.omegaconf import key_of
-from thaw.training.foreign import check_foreign
+from thaw.training.foreign import check_foreign, foreign_annotations
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -29,6 +29,8 @@ def check_groups(cfg: DictConfig) -> None:
         ValueError: naming the group.
     """
     for row in (*GROUPS, *WITHIN):
+        if row.root not in cfg and not row.is_hyperparameter:
+            continue  # of a finished model, which is not trained
         if row.has_members:
             for name, node in members(cfg, row.name).items():
                 check_kind(f"{row.place}.{name}", str(node._target_), row.base)
@@ -215,6 +217,16 @@ def check_keys(cfg: Any, path: str = "") -> None:
     for key in cfg:
         if not OmegaConf.is_missing(cfg, key):
             check_keys(cfg[key], f"{path}{key!s}.")
+
+
+def annotations_of(target: str) -> dict[str, Any]:
+    """What the parameters of a class or function may be; empty where that is not stated."""
+    found = get_object(target)
+    if not target.startswith("thaw."):
+        return foreign_annotations(found, target)
+    function = found.__init__ if inspect.isclass(found) else found
+    constraints: dict[str, Any] = getattr(function, "constraints", dict)()
+    return constraints
 
 
 def _check_node(node: DictConfig, path: str) -> None:
