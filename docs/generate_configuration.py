@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from hydra.utils import get_object
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 from thaw.checks import annotations, in_words, schema_of
 from thaw.commands.config import SCHEMAS
-from thaw.groups import CONF, GROUPS, OF_HYDRA, PRESETS, ROOTS, SHARED
+from thaw.groups import CONF, GROUPS, OF_HYDRA, PRESETS, SHARED
 from thaw.training.choices import limits
 from thaw.training.nodes import annotations_of
 
@@ -79,7 +78,7 @@ class Key(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file of conf/: what it says of itself, its text, its class, its keys, what it brings."""
+    """A file of conf/: its name, its comment, the text below, its class, its keys, what it brings."""
 
     name: str
     about: str
@@ -89,38 +88,234 @@ class File(NamedTuple):
     brings: dict[str, str]
 
 
-def read(path: Path, group: str = "", schema: type | None = None) -> File:
-    """A file, with all that it has from the files it is built on.
+def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
+    """The file ``conf/name.yaml``, with what it has from the files that it is built on.
+
+    Args:
+        conf: the folder of the configuration.
+        name: the path in it, without the suffix.
+        group: the group that it is a choice of; empty for a command.
+        allowed: the annotation of each key, where its class does not say it.
 
     Raises:
         SystemExit: the file or a key of it has no comment.
     """
-    text = path.read_text(encoding="utf-8")
+    text = (conf / f"{name}.yaml").read_text(encoding="utf-8")
     lines = text.splitlines()
     num_first = [line.startswith("#") for line in [*lines, ""]].index(False)
     first = [line.lstrip("# ") for line in lines[:num_first]]
     about = " ".join(line for line in first if not line.startswith("@package"))
     if not about:
-        raise SystemExit(f"{path} must begin with a comment that says what it is")
+        raise SystemExit(f"{name}.yaml must begin with a comment that says what it is")
     packages = [line.split()[1] for line in first if line.startswith("@package")]
-    place = (packages or [group.replace("/", ".")])[0].replace("_global_", "")
+    prefix = (packages or [group.replace("/", ".")])[0].replace("_global_", "")
     root = yaml.compose(text)
-    assert isinstance(root, MappingNode), path
-    entries: list[Any] = yaml.safe_load(text).get("defaults", [])
-    target, keys, brings = "", dict[str, Key](), dict[str, str]()
-    for entry in entries:
+    assert isinstance(root, MappingNode), name
+    file = File(name, about, "\n".join(lines[num_first:]).strip(), target_of(root), {}, {})
+    for entry in yaml.safe_load(text).get("defaults", []):
         if isinstance(entry, dict):
-            brings |= dict(_brought(group, *item) for item in entry.items())
+            ((chosen, choice),) = entry.items()
+            file.brings[place_of(chosen, group)] = choice
         elif entry != "_self_" and not entry.endswith("_schema"):
-            parent = CONF / f"{entry}.yaml" if entry[0] == "/" else path.with_stem(entry)
-            parent = CONF / f"{entry[1:]}.yaml" if entry[0] == "/" else parent
-            found = read(parent, group)
-            target, keys, brings = found.target, keys | found.keys, brings | found.brings
-    target = _target(root) or target
-    here = Reader(lines, num_first, keys)
+            parent = read(conf, entry[1:] if entry[0] == "/" else f"{group}/{entry}", group, {})
+            file = file._replace(target=file.target or parent.target)
+            file.keys.update(parent.keys)
+            file.brings.update(parent.brings)
     root.value = [pair for pair in root.value if pair[0].value not in ("defaults", "hydra")]
-    allowed = annotations(schema) if schema else annotations_of(target)
-    own = here.keys(root, f"{place}." if place else "", allowed, target in DOCUMENTED_CLASSES(target))
-    keys |= {key.name: key for key in own}
-    body = "\n".join(lines[num_first:]).strip()
-    return File(path.stem, about, body, target, keys, brings)
+    reader = Reader(text, num_first)
+    allowed = allowed or allowed_in(file.target)
+    for key in reader.keys(root, f"{prefix}." if prefix else "", allowed, file.target):
+        inherited = file.keys[key.name].meaning if key.name in file.keys else ""
+        file.keys[key.name] = key._replace(meaning=key.meaning or inherited)
+    return file
+
+
+def place_of(chosen: str, group: str) -> str:
+    """``sampler`` or ``sampler@metrics.sampler``, as the command line has an entry of defaults."""
+    name, _, package = chosen.removeprefix("override ").partition("@")
+    name = name[1:] if name.startswith("/") else f"{group}/{name}".removeprefix("/")
+    package = package.removeprefix("_global_.")
+    return name if package in ("", name.replace("/", ".")) else f"{name}@{package}"
+
+
+class Reader:
+    """Reads the keys of a YAML file with the comments before or behind them."""
+
+    def __init__(self, text: str, num_first: int) -> None:
+        self.text = text
+        self.lines = text.splitlines()
+        self.num_first = num_first
+
+    def keys(
+        self, parent: MappingNode, prefix: str, allowed: Mapping[str, Any], target: str
+    ) -> Iterator[Key]:
+        """The keys of a mapping whose class is ``target``, and those of mappings within."""
+        for key, value in parent.value:
+            name = f"{prefix}{key.value}"
+            meaning = self._comment(key, value) or documentation(target)
+            inner = schema_of(allowed.get(key.value))
+            if re.fullmatch("_.+_", key.value):
+                continue
+            if isinstance(value, MappingNode):
+                below = target_of(value)
+                if meaning or below:
+                    yield Key(name, link(below), meaning, "")
+                kinds = allowed_in(below) or (annotations(inner) if inner else {})
+                yield from self.keys(value, f"{name}.", kinds, below)
+                continue
+            nodes = [node for node in value.value if isinstance(node, MappingNode)]
+            default = ", ".join(link(target_of(node)) for node in nodes)
+            words = in_words(allowed[key.value]) if allowed.get(key.value, Any) is not Any else ""
+            yield Key(name, default or f"`{self._written(value)}`", meaning, words)
+            for number, node in enumerate(nodes):
+                below = target_of(node)
+                yield from self.keys(node, f"{name}.{number}.", allowed_in(below), below)
+
+    def _written(self, node: Node) -> str:
+        if isinstance(node, SequenceNode):
+            return f"[{', '.join(map(self._written, node.value))}]"
+        return self.text[node.start_mark.index : node.end_mark.index]
+
+    def _comment(self, key: Node, value: Node) -> str:
+        line = start = key.start_mark.line
+        while start > self.num_first and self.lines[start - 1].lstrip().startswith("#"):
+            start -= 1
+        end = value.end_mark if value.end_mark.line == line else key.end_mark
+        after = re.fullmatch(r":?\s*(#.*)", self.lines[line][end.column :])
+        comments = [*self.lines[start:line], *(after.groups() if after else ())]
+        return " ".join(comment.strip().lstrip("# ") for comment in comments)
+
+
+def target_of(node: MappingNode) -> str:
+    """The class or function that a node names, or nothing."""
+    return next((value.value for key, value in node.value if key.value == "_target_"), "")
+
+
+def allowed_in(target: str) -> Mapping[str, Any]:
+    """What the parameters of a class may be; nothing for the plugins of Hydra."""
+    is_known = target.startswith("thaw.") or documentation(target)
+    return annotations_of(target) if is_known else {}
+
+
+def link(target: str) -> str:
+    """Markdown that leads to the source of a class or function, or to its documentation."""
+    module, _, name = target.rpartition(".")
+    if target.startswith("thaw."):
+        return f"[`{name}`](../src/{module.replace('.', '/')}.py)"
+    page = next((page for start, page in DOCUMENTED.items() if target.startswith(start)), "")
+    return f"[`{name}`]({page.format(target)})" if page else f"`{target}`" if target else ""
+
+
+def documentation(target: str) -> str:
+    """The words for a key that another project documents, or nothing."""
+    is_documented = any(target.startswith(start) for start in DOCUMENTED)
+    return f"See {link(target)}." if is_documented else ""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, without columns that are empty; nothing where there are no rows."""
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    kept = [k for k in range(len(header)) if any(row[k] for row in cells)]
+    lines = [header, ["---"] * len(header), *cells] if cells else []
+    return "".join(f"| {' | '.join(line[k] for k in kept)} |\n" for line in lines)
+
+
+def anchor(heading: str) -> str:
+    """A link to a section, with the anchor that GitHub makes of its heading."""
+    return f"[{heading}](#{re.sub('[./]', '', heading).lower()})"
+
+
+def command_section(command: str, file: File) -> Iterator[str]:
+    """A command: its groups and its keys."""
+    yield f"### {command}.py\n\n{file.about}\n"
+    ours = {group: choice for group, choice in file.brings.items() if group in ABOUT}
+    if ours:
+        yield f"Groups: {', '.join(f'{anchor(each)} ({ours[each] or "null"})' for each in ours)}.\n"
+    yield table(("key", "default", "meaning", "allowed"), with_code(file.keys.values()))
+
+
+def with_code(keys: Iterable[Key]) -> list[tuple[str, ...]]:
+    """The rows of keys.
+
+    Raises:
+        SystemExit: a key has no comment.
+    """
+    rows = []
+    for key in keys:
+        if not key.meaning:
+            raise SystemExit(f"{key.name} must have a comment")
+        rows.append((f"`{key.name}`", *key[1:]))
+    return rows
+
+
+def group_section(group: str, files: Sequence[File], defaults: Mapping[str, str]) -> Iterator[str]:
+    """A group: its choices with what they bring, and its keys with the choices that have them."""
+    yield f"###{'#' * group.count('/')} {group}\n\n{ABOUT[group]}\n"
+    rows = []
+    for file in files:
+        name = file.name.rpartition("/")[2]
+        mark = " (default)" if defaults.get(group) == name else ""
+        brought = ", ".join(f"`{each}={choice}`" for each, choice in file.brings.items())
+        rows.append(
+            (f"[`{name}`](../conf/{file.name}.yaml){mark}", file.about, link(file.target), brought)
+        )
+    yield table(("choice", "what it is", "code", "brings"), rows)
+    if group in PRESETS:
+        for file in files:
+            yield f"`{group}={file.name.rpartition('/')[2]}`:\n\n```yaml\n{file.body}\n```\n"
+        return
+    users: dict[Key, list[str]] = {}
+    for file in files:
+        for key in file.keys.values():
+            users.setdefault(key, []).append(f"`{file.name.rpartition('/')[2]}`")
+    everyone = max(map(len, users.values()), default=0) == len(files)
+    rows = []
+    for row, names in zip(with_code(users), users.values(), strict=True):
+        rows.append((*row, "" if everyone and len(names) == len(files) else ", ".join(names)))
+    yield table(("key", "default", "meaning", "allowed", "only with"), rows)
+
+
+def page(conf: Path = CONF) -> str:
+    """The whole page.
+
+    Raises:
+        SystemExit: a group, a file or a key does not say what it is.
+    """
+    folders = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
+    if odd := ", ".join(sorted((folders ^ ABOUT.keys()) - set(SHARED))):
+        raise SystemExit(f"the folders of conf/ and thaw.groups differ: {odd}")
+    commands = {
+        command: read(conf, command, "", annotations(schema)) for command, schema in SCHEMAS.items()
+    }
+    defaults = commands["train"].brings
+    parts = [OPENING, f"Commands: {' · '.join(anchor(f'{each}.py') for each in commands)}\n"]
+    parts += [f"Groups: {' · '.join(map(anchor, ABOUT))}\n", f"## Commands\n\n{WHERE}"]
+    for command, file in commands.items():
+        parts += command_section(command, file)
+    parts += ["## Groups\n"]
+    for group in ABOUT:
+        schema = schema_of(annotations(SCHEMAS["train"]).get(group))
+        allowed = annotations(schema) if schema else {}
+        names = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        files = [read(conf, f"{group}/{name}", group, allowed) for name in names]
+        parts += group_section(group, files, defaults)
+    rows = [(f"`{each.choice}`", ", ".join(map("`{}`".format, each.degradations)), each.reason)
+            for each in limits()]  # fmt: skip
+    parts += [f"## Compatibility\n\n{COMPATIBILITY}"]
+    parts += [table(("choice", "only with `degradation=`", "reason"), rows)]
+    return "\n".join(part for part in parts if part)
+
+
+def main() -> None:
+    """Write the page, or with --check exit with 1 where it is not what it should be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
+    text = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(text, encoding="utf-8")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+        raise SystemExit(f"docs/{PAGE.name} is out of date: run python docs/{Path(__file__).name}")
+
+
+if __name__ == "__main__":
+    main()
