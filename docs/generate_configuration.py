@@ -7,14 +7,14 @@ first lines of a file are about the file. What a group is stands in thaw.groups;
 in the signature of the class that takes it, or in the schema of the command.
 """
 
-import argparse
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node
 
 from thaw.checks import annotations, in_words, schema_of
 from thaw.commands.config import SCHEMAS
@@ -56,13 +56,14 @@ bring, the experiment, `debug`, the command line. A key that does not exist is r
 
 In the tables `null` means none, or not set; `${seed}` is the value of another key; and
 `${oc.env:THAW_DATA,data}` is the environment variable `THAW_DATA`, or `data` where it is not set.
-"""
-WHERE = """\
+
 A run is kept in `outputs/DATE/TIME_OVERRIDES/`, or where `hydra.run.dir=DIR` says. A sweep is kept
 in `multirun/DATE/TIME/`, in `multirun/NAME/` with `sweep.name=NAME`, or where `hydra.sweep.dir=DIR`
 says; each of its runs has a folder there. The other commands make no such folders.
 """
 COMPATIBILITY = """\
+## Compatibility
+
 Every choice goes with every degradation, except for these. The reason is what the class `needs` of
 a degradation; what it needs beyond that is checked at the start of a run.
 """
@@ -78,7 +79,7 @@ class Key(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file of conf/: its name, its comment, the text below, its class, its keys, what it brings."""
+    """A file of conf/: name, comment, the text below, class, keys, what it brings."""
 
     name: str
     about: str
@@ -86,6 +87,11 @@ class File(NamedTuple):
     target: str
     keys: dict[str, Key]
     brings: dict[str, str]
+
+    @property
+    def choice(self) -> str:
+        """The name without the folder."""
+        return self.name.rpartition("/")[2]
 
 
 def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
@@ -165,16 +171,9 @@ class Reader:
                 continue
             nodes = [node for node in value.value if isinstance(node, MappingNode)]
             default = ", ".join(link(target_of(node)) for node in nodes)
+            written = self.text[value.start_mark.index : value.end_mark.index]
             words = in_words(allowed[key.value]) if allowed.get(key.value, Any) is not Any else ""
-            yield Key(name, default or f"`{self._written(value)}`", meaning, words)
-            for number, node in enumerate(nodes):
-                below = target_of(node)
-                yield from self.keys(node, f"{name}.{number}.", allowed_in(below), below)
-
-    def _written(self, node: Node) -> str:
-        if isinstance(node, SequenceNode):
-            return f"[{', '.join(map(self._written, node.value))}]"
-        return self.text[node.start_mark.index : node.end_mark.index]
+            yield Key(name, default or f"`{written}`", meaning, words)
 
     def _comment(self, key: Node, value: Node) -> str:
         line = start = key.start_mark.line
@@ -228,51 +227,51 @@ def anchor(heading: str) -> str:
 def command_section(command: str, file: File) -> Iterator[str]:
     """A command: its groups and its keys."""
     yield f"### {command}.py\n\n{file.about}\n"
-    ours = {group: choice for group, choice in file.brings.items() if group in ABOUT}
-    if ours:
-        yield f"Groups: {', '.join(f'{anchor(each)} ({ours[each] or "null"})' for each in ours)}.\n"
-    yield table(("key", "default", "meaning", "allowed"), with_code(file.keys.values()))
+    chosen = [
+        f"{anchor(group)} ({choice or 'null'})"
+        for group, choice in file.brings.items()
+        if group in ABOUT
+    ]
+    yield f"Groups: {', '.join(chosen)}.\n" if chosen else ""
+    yield table(("key", "default", "meaning", "allowed"), key_rows([file]))
 
 
-def with_code(keys: Iterable[Key]) -> list[tuple[str, ...]]:
-    """The rows of keys.
-
-    Raises:
-        SystemExit: a key has no comment.
-    """
-    rows = []
-    for key in keys:
-        if not key.meaning:
-            raise SystemExit(f"{key.name} must have a comment")
-        rows.append((f"`{key.name}`", *key[1:]))
-    return rows
-
-
-def group_section(group: str, files: Sequence[File], defaults: Mapping[str, str]) -> Iterator[str]:
+def group_section(group: str, files: Sequence[File], default: str | None) -> Iterator[str]:
     """A group: its choices with what they bring, and its keys with the choices that have them."""
     yield f"###{'#' * group.count('/')} {group}\n\n{ABOUT[group]}\n"
     rows = []
     for file in files:
-        name = file.name.rpartition("/")[2]
-        mark = " (default)" if defaults.get(group) == name else ""
-        brought = ", ".join(f"`{each}={choice}`" for each, choice in file.brings.items())
-        rows.append(
-            (f"[`{name}`](../conf/{file.name}.yaml){mark}", file.about, link(file.target), brought)
-        )
+        choice = f"[`{file.choice}`](../conf/{file.name}.yaml)"
+        mark = " (default)" if file.choice == default else ""
+        brought = ", ".join(f"`{each}={value}`" for each, value in file.brings.items())
+        rows.append((choice + mark, file.about, link(file.target), brought))
     yield table(("choice", "what it is", "code", "brings"), rows)
     if group in PRESETS:
-        for file in files:
-            yield f"`{group}={file.name.rpartition('/')[2]}`:\n\n```yaml\n{file.body}\n```\n"
-        return
+        yield from (f"`{group}={each.choice}`:\n\n```yaml\n{each.body}\n```\n" for each in files)
+    else:
+        yield table(("key", "default", "meaning", "allowed", "only with"), key_rows(files))
+
+
+def key_rows(files: Sequence[File]) -> Iterator[tuple[str, ...]]:
+    """A row for each key and default, those of one name together.
+
+    Raises:
+        SystemExit: neither a key nor its namesake in another file has a comment.
+    """
     users: dict[Key, list[str]] = {}
+    meanings: dict[str, str] = {}
     for file in files:
         for key in file.keys.values():
-            users.setdefault(key, []).append(f"`{file.name.rpartition('/')[2]}`")
-    everyone = max(map(len, users.values()), default=0) == len(files)
-    rows = []
-    for row, names in zip(with_code(users), users.values(), strict=True):
-        rows.append((*row, "" if everyone and len(names) == len(files) else ", ".join(names)))
-    yield table(("key", "default", "meaning", "allowed", "only with"), rows)
+            meanings[key.name] = meanings.get(key.name) or key.meaning
+    for file in files:
+        for key in file.keys.values():
+            meaning = key.meaning or meanings[key.name]
+            if not meaning:
+                raise SystemExit(f"{key.name} in {file.name}.yaml must have a comment")
+            users.setdefault(key._replace(meaning=meaning), []).append(f"`{file.choice}`")
+    for key in sorted(users, key=lambda key: list(meanings).index(key.name)):
+        only = ", ".join(users[key]) if len(users[key]) < len(files) else ""
+        yield (f"`{key.name}`", *key[1:], only)
 
 
 def page(conf: Path = CONF) -> str:
@@ -284,12 +283,9 @@ def page(conf: Path = CONF) -> str:
     folders = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
     if odd := ", ".join(sorted((folders ^ ABOUT.keys()) - set(SHARED))):
         raise SystemExit(f"the folders of conf/ and thaw.groups differ: {odd}")
-    commands = {
-        command: read(conf, command, "", annotations(schema)) for command, schema in SCHEMAS.items()
-    }
-    defaults = commands["train"].brings
+    commands = {name: read(conf, name, "", annotations(SCHEMAS[name])) for name in SCHEMAS}
     parts = [OPENING, f"Commands: {' · '.join(anchor(f'{each}.py') for each in commands)}\n"]
-    parts += [f"Groups: {' · '.join(map(anchor, ABOUT))}\n", f"## Commands\n\n{WHERE}"]
+    parts += [f"Groups: {' · '.join(map(anchor, ABOUT))}\n", "## Commands\n"]
     for command, file in commands.items():
         parts += command_section(command, file)
     parts += ["## Groups\n"]
@@ -298,20 +294,16 @@ def page(conf: Path = CONF) -> str:
         allowed = annotations(schema) if schema else {}
         names = sorted(path.stem for path in (conf / group).glob("*.yaml"))
         files = [read(conf, f"{group}/{name}", group, allowed) for name in names]
-        parts += group_section(group, files, defaults)
-    rows = [(f"`{each.choice}`", ", ".join(map("`{}`".format, each.degradations)), each.reason)
-            for each in limits()]  # fmt: skip
-    parts += [f"## Compatibility\n\n{COMPATIBILITY}"]
-    parts += [table(("choice", "only with `degradation=`", "reason"), rows)]
+        parts += group_section(group, files, commands["train"].brings.get(group))
+    rows = [(f"`{each.choice}`", ", ".join(each.degradations), each.reason) for each in limits()]
+    parts += [COMPATIBILITY, table(("choice", "only with `degradation=`", "reason"), rows)]
     return "\n".join(part for part in parts if part)
 
 
 def main() -> None:
     """Write the page, or with --check exit with 1 where it is not what it should be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
     text = page()
-    if not parser.parse_args().check:
+    if sys.argv[1:] != ["--check"]:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
         raise SystemExit(f"docs/{PAGE.name} is out of date: run python docs/{Path(__file__).name}")
