@@ -121,7 +121,7 @@ def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
     for entry in yaml.safe_load(text).get("defaults", []):
         if isinstance(entry, dict):
             ((chosen, choice),) = entry.items()
-            file.brings[place_of(chosen, group)] = choice
+            file.brings[place_of(chosen, group)] = choice or "null"
         elif entry != "_self_" and not entry.endswith("_schema"):
             parent = read(conf, entry[1:] if entry[0] == "/" else f"{group}/{entry}", group, {})
             file = file._replace(target=file.target or parent.target)
@@ -227,11 +227,7 @@ def anchor(heading: str) -> str:
 def command_section(command: str, file: File) -> Iterator[str]:
     """A command: its groups and its keys."""
     yield f"### {command}.py\n\n{file.about}\n"
-    chosen = [
-        f"{anchor(group)} ({choice or 'null'})"
-        for group, choice in file.brings.items()
-        if group in ABOUT
-    ]
+    chosen = [f"{anchor(each)} ({file.brings[each]})" for each in file.brings if each in ABOUT]
     yield f"Groups: {', '.join(chosen)}.\n" if chosen else ""
     yield table(("key", "default", "meaning", "allowed"), key_rows([file]))
 

@@ -221,8 +221,12 @@ def in_words(annotation: Any) -> str:
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     if kind in (None, types.NoneType):
         return "null"
-    name = words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+    name = words.get(kind) or _with_article(getattr(kind, "__name__", str(kind)))
     return name + _range(bounds)
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 def _of_yaml(value: object) -> str:

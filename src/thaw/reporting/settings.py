@@ -46,7 +46,9 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     config = run.config
     choices = run.record.get("choices")
     choices = choices if isinstance(choices, dict) else {}
-    found = {group: str(choices[group]) for group in HYPERPARAMETERS if choices.get(group) is not None}
+    found = {
+        group: str(choices[group]) for group in HYPERPARAMETERS if choices.get(group) is not None
+    }
     degradation = config.get("degradation")
     if isinstance(degradation, dict) and "schedule" not in degradation:  # composed, unused
         config = {key: value for key, value in config.items() if key != "schedule"}
