@@ -57,7 +57,7 @@ def check_same(cfg: DictConfig, run_dir: Path) -> None:
 
 @functools.cache
 def _identity(config: str) -> dict[str, Any]:
-    """Of the data that a configuration in JSON names."""
+    """The identity of the data that a configuration in JSON describes."""
     data: ImageDataModule = create_a(ImageDataModule, OmegaConf.create(json.loads(config)))
     data.source.may_fetch = False
     data.setup()

@@ -234,17 +234,14 @@ def run_name(override_dirname: str, name: str | None = None) -> str:
         tries = [list(map(short, parts)) for short in (_without_group, _initials)]
         tries.append(sorted(tries[-1], key=lambda part: not part.startswith("seed=")))
         brief = [_safe(ITEM_SEP.join(each)) for each in tries]
-        safe = _cut(next((each for each in brief if len(each) <= MAX_NAME), brief[-1]), text)
+        kept = next((each for each in brief if len(each) <= MAX_NAME), brief[-1])
+        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        safe = f"{kept[:MAX_NAME]}~{digest}"
     return safe
 
 
 def _safe(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
-
-
-def _cut(safe: str, text: str) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return f"{safe[:MAX_NAME]}~{digest}"
 
 
 def _without_group(override: str) -> str:
@@ -281,22 +278,10 @@ def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
     return f"{parent}/{run_name(sweep_name)}" if sweep_name else claim_directory(f"{parent}/{time}")
 
 
-def job_name(
-    number: int,
-    override_dirname: str,
-    name: str | None,
-    sweep_name: str | None,
-    sweep_dir: str = "",
-) -> str:
-    """Of a job's directory; in a named sweep its overrides alone, whatever its number.
-
-    Where a version before has made one in ``sweep_dir``, by another shortening of a long name, it
-    is that one.
-    """
+def job_name(number: int, override_dirname: str, name: str | None, sweep_name: str | None) -> str:
+    """A job's directory; in a named sweep its overrides alone, whatever its number."""
     if sweep_name:
-        former = _cut(_safe(override_dirname), override_dirname)
-        has_former = sweep_dir and Path(sweep_dir, former).is_dir()
-        return former if has_former else run_name(override_dirname)
+        return run_name(override_dirname)
     return f"{number}_{run_name(_varying_first(override_dirname), name)}"
 
 

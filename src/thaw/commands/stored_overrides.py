@@ -11,7 +11,6 @@ from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.selection import in_place_of
 
-MAX_BYTES = 100_000
 TEXTS = set(config.text_keys(config.TrainConfig))
 TARGET = re.compile(r"[+]{0,2}([\w.]+)\._target_=([\w.]+)", re.ASCII)
 
@@ -42,8 +41,6 @@ def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
 
 def _read(path: Path) -> list[str]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES:,} bytes")
         found = yaml.safe_load(runs.read_text(path)) or []
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error

@@ -19,7 +19,7 @@ from thaw.privates.hydra import is_basic_sweeper, split
 from thaw.reporting.labels import differing
 
 log = logging.getLogger(__name__)
-# Of more jobs those are checked that hold a value for the first time: a job takes 0.2 s.
+# With more jobs, only those with a value that no job before had are checked: each takes 0.2 s.
 MAX_CHECKED = 100
 EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 Jobs = Sequence[Sequence[str]]

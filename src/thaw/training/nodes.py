@@ -14,7 +14,7 @@ from torch import nn
 from thaw.checks import check, check_arguments, shown
 from thaw.groups import GROUPS, WITHIN, Group
 from thaw.privates.omegaconf import key_of
-from thaw.training.foreign import check_foreign, foreign_annotations
+from thaw.training.third_party import annotations_in, check_values
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -223,7 +223,7 @@ def annotations_of(target: str) -> dict[str, Any]:
     """What the parameters of a class or function may be; empty where that is not stated."""
     found = get_object(target)
     if not target.startswith("thaw."):
-        return foreign_annotations(found, target)
+        return annotations_in(found, target)
     function = found.__init__ if inspect.isclass(found) else found
     constraints: dict[str, Any] = getattr(function, "constraints", dict)()
     return constraints
@@ -242,7 +242,7 @@ def _check_node(node: DictConfig, path: str) -> None:
     if node._target_.startswith("thaw."):
         check_arguments(found, plain, path)
     else:
-        check_foreign(found, node._target_, plain, path)
+        check_values(found, node._target_, plain, path)
 
 
 def _holds_node(value: Any) -> bool:

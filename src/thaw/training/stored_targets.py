@@ -104,7 +104,7 @@ def _is_at_home(target: str, home: str, base: str) -> bool:
         found: object = getattr(import_module(module_name), name, None)
     except ImportError:  # a walk through attributes, such as thaw.data.cifar.os.system
         return False
-    # Of thaw, where it is defined; other packages have theirs in modules of their own within.
+    # A class of thaw is named by the module that defines it; other packages define them further in.
     owner = module_name if home.startswith("thaw") else home.partition(".")[0]
     is_own = not name.startswith("_") and _within(getattr(found, "__module__", None) or "", owner)
     # Functions may fetch or write files: only those of the modules that are a home of their own.

@@ -41,7 +41,7 @@ ALLOWED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def check_foreign(
+def check_values(
     function: Callable[..., Any], target: str, values: Mapping[str, Any], path: str
 ) -> None:
     """Refuse a value that a class of another package does not take, or that thaw passes itself.
@@ -55,7 +55,7 @@ def check_foreign(
     Raises:
         ValueError: naming the key, what is allowed and what was given.
     """
-    allowed = foreign_annotations(function, target)
+    allowed = annotations_in(function, target)
     for key, value in values.items():
         if instead := OWN.get(target, {}).get(key):
             raise ValueError(f"{path}{key} cannot be set: thaw gives it; use {instead}")
@@ -63,7 +63,7 @@ def check_foreign(
             check(path + key, value, allowed[key])
 
 
-def foreign_annotations(function: Callable[..., Any], target: str) -> dict[str, Any]:
+def annotations_in(function: Callable[..., Any], target: str) -> dict[str, Any]:
     """What the parameters may be; of a function whose annotations cannot be read, what is here."""
     if inspect.isclass(function):
         function = function.__init__

@@ -5,13 +5,13 @@ import re
 import pytest
 from hydra.utils import get_object
 
-from thaw.training.foreign import check_foreign
+from thaw.training.third_party import check_values
 
 TRAINER = "pytorch_lightning.Trainer"
 
 
 def check(target: str, key: str, value: object) -> None:
-    check_foreign(get_object(target), target, {key: value}, "group.")
+    check_values(get_object(target), target, {key: value}, "group.")
 
 
 @pytest.mark.parametrize(
