@@ -16,7 +16,8 @@ from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
 from thaw.checks import Count, Seed
-from thaw.groups import CONF, GROUPS, PRESETS, ROOTS
+from thaw.groups import CONF as CONF
+from thaw.groups import GROUPS, PRESETS, ROOTS
 
 # One image has no scores.
 NumScored = Literal[0] | Annotated[int, Ge(2)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.groups import CONF
@@ -24,6 +24,7 @@ class Limit(NamedTuple):
 def class_of(group: str, choice: str) -> type:
     """The class that a choice of a group names, itself or in the choice that it is built on."""
     contents = OmegaConf.load(CONF / group / f"{choice}.yaml")
+    assert isinstance(contents, DictConfig)
     if target := contents.get("_target_"):
         found: type = get_object(target)
         return found
@@ -64,6 +65,6 @@ def limits() -> Iterator[Limit]:
                 yield Limit(f"{group}={choice}", fit, f"needs `{needs.__name__}`: {about}")
 
 
-def _needs(part: type) -> type[Degradation]:
-    found: type[Degradation] = getattr(part, "needs", Degradation)
+def _needs(part: type) -> type:
+    found: type = getattr(part, "needs", Degradation)
     return found
