@@ -6,14 +6,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.utils.data import DataLoader, TensorDataset
 
 from thaw.commands import config
 from thaw.commands.errors import InputError, as_input_errors
-from thaw.diffusion.objectives import MSE
-from thaw.diffusion.timesteps import UniformTimesteps
-from thaw.diffusion.weightings import Unweighted
 from thaw.training.experiment import Experiment, build
 from thaw.training.nodes import create
 
@@ -77,15 +74,6 @@ def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
     cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
     assert classes(cfg) == ("Huber", "MinSNR", "UniformTimesteps")
     assert cfg.objective.weighting.gamma == 3
-
-
-def test_a_configuration_from_before_the_choices_still_builds() -> None:
-    """Checkpoints carry theirs: ``objective`` was a target and nothing else."""
-    objective = create(OmegaConf.create({"_target_": "thaw.diffusion.objectives.MSE"}))
-    assert isinstance(objective, MSE)
-    assert isinstance(objective.weighting, Unweighted)
-    assert isinstance(objective.timesteps, UniformTimesteps)
-    assert objective.state_dict() == {}
 
 
 @pytest.mark.parametrize(
