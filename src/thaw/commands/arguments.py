@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import InputError
-from thaw.commands.stored_overrides import stored_overrides
+from thaw.commands.stored import stored_overrides
 from thaw.privates.hydra import argument_parser, options_of
 
 # Keys of groups that hold a path or a name; those of a command are in its schema.
