@@ -24,14 +24,16 @@ OWN: Mapping[str, Mapping[str, str]] = {
     },
     TENSORBOARD: {"log_dir": "logger.tensorboard.save_dir"},
 }
-# What would train to the end, with wrong results and without a word: nothing at all, or along the
-# reversed gradient. With weights of 16 bits a thousand time steps are 256, and a step of the
-# optimiser is often rounded to nothing.
+# What would train to the end with wrong results and without a word (nothing at all, or along the
+# reversed gradient), and what Lightning fails on without naming the key. With weights of 16 bits a
+# thousand time steps are 256, and a step of the optimiser is often rounded to nothing.
 ALLOWED: Mapping[str, Mapping[str, Any]] = {
     TRAINER: {
         "max_epochs": Count | NOTHING,
         "max_steps": Count | Literal[-1],
         "limit_train_batches": Count | Annotated[float, Gt(0), Le(1)] | None,
+        "accumulate_grad_batches": Count,
+        "check_val_every_n_epoch": Count | None,
         "gradient_clip_val": NotNegative | None,
         "precision": Literal[
             "32-true", "64-true", "16-mixed", "bf16-mixed", "32", "64", "16", "bf16", 32, 64, 16
