@@ -4,7 +4,6 @@ A new group is a folder in conf/ and a row here. Classes are given by name: ``--
 table too, and must not import torch.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -242,18 +241,18 @@ STATEFUL = tuple(group.place for group in GROUPS if group.is_stateful)
 OF_A_MODEL = (*(group.name for group in ROOTS if group.is_hyperparameter), "metrics", "seed")
 
 
-def kinds_at(place: str) -> Iterator[Group]:
+def rows_at(place: str) -> list[Group]:
+    """The rows whose classes belong at a key of the configuration."""
+    parent = place.rpartition(".")[0]
+    rows = (row for row in (*GROUPS, *WITHIN) if row.base)
+    return [row for row in rows if row.place == (parent if row.has_members else place)]
+
+
+def kinds_at(place: str) -> list[Group]:
     """The rows whose classes may stand at a key of the configuration.
 
     A key that is no row's takes what is part of a model, or what stands elsewhere in its group.
     """
-    rows = (*GROUPS, *WITHIN)
     root = place.split(".")[0]
-    if found := [row for row in rows if row.base and _is_at(row, place)]:
-        yield from found
-    else:
-        yield from (row for row in rows if row.base and (row.is_hyperparameter or row.root == root))
-
-
-def _is_at(row: Group, place: str) -> bool:
-    return row.place == (place.rpartition(".")[0] if row.has_members else place)
+    rows = (row for row in (*GROUPS, *WITHIN) if row.base)
+    return rows_at(place) or [row for row in rows if row.is_hyperparameter or row.root == root]

@@ -8,10 +8,10 @@ from torch import nn
 
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.timesteps import UniformTimesteps
-from thaw.groups import kinds_at
+from thaw.groups import OF_A_MODEL
 from thaw.training.nodes import (
+    check_groups,
     check_keys,
-    check_kind,
     create,
     create_a,
     errors_at,
@@ -59,7 +59,7 @@ def test_what_is_made_is_of_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "target", "kind"),
+    ("place", "target", "kind"),
     [
         ("sampler", "thaw.diffusion.predictions.Clean", "Sampler"),
         ("schedule", "thaw.training.lr_schedules.cosine", "Tensor"),
@@ -68,11 +68,13 @@ def test_what_is_made_is_of_its_kind() -> None:
     ],
 )
 def test_a_class_of_another_kind_is_refused_before_anything_is_built(
-    group: str, target: str, kind: str
+    place: str, target: str, kind: str
 ) -> None:
-    line = f"{group}._target_={target} is not allowed: {group} must be a {kind}, and "
+    line = f"{place}._target_={target} is not allowed: {place} must be a {kind}, and "
+    cfg = OmegaConf.create({})
+    OmegaConf.update(cfg, f"{place}._target_", target)
     with pytest.raises(ValueError, match=f"^{re.escape(line)}"):
-        check_kind(group, target, next(kinds_at(group)).base)
+        check_keys(cfg)
 
 
 def returns_anything():  # type: ignore[no-untyped-def]
@@ -80,7 +82,7 @@ def returns_anything():  # type: ignore[no-untyped-def]
 
 
 def test_a_function_without_an_annotation_may_return_the_kind() -> None:
-    check_kind("model", f"{__name__}.returns_anything", "torch.nn.Module")
+    check_keys(OmegaConf.create({"model": {"_target_": f"{__name__}.returns_anything"}}))
     assert not is_kind(returns_anything, nn.Module, unknown=False)
 
 
@@ -92,13 +94,13 @@ def test_an_error_of_a_file_keeps_its_kind() -> None:
 @pytest.mark.parametrize(
     ("cfg", "line"),
     [
-        ({"_target_": "torch.nn.Conv2d", "width": 3}, "unknown key model.width"),
-        ({"_target_": 5}, "model._target_ must be text, got 5"),
-        ({"_target_": "torch.nn.Nothing"}, "model._target_=torch.nn.Nothing: "),
+        ({"_target_": "torch.nn.Conv2d", "width": 3}, "unknown key x.width"),
+        ({"_target_": 5}, "x._target_ must be text, got 5"),
+        ({"_target_": "torch.nn.Nothing"}, "x._target_=torch.nn.Nothing: "),
         # Inherits the constructor of nn.Module, which takes anything and refuses it later.
         (
             {"_target_": f"{UniformTimesteps.__module__}.UniformTimesteps", "hystory": 3},
-            "unknown key model.hystory",
+            "unknown key x.hystory",
         ),
         (
             {
@@ -106,14 +108,27 @@ def test_an_error_of_a_file_keeps_its_kind() -> None:
                     {"_target_": "torchvision.transforms.v2.RandomHorizontalFlip", "q": 1}
                 ]
             },
-            "unknown key model.transforms.0.q",
+            "unknown key x.transforms.0.q",
         ),
-        ({"_target_": "torch.optim.Adam", "lr": "fast"}, "model.lr must be a number"),
+        ({"_target_": "torch.optim.Adam", "lr": "fast"}, "x.lr must be a number"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(cfg: dict[str, object], line: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(line)}"):
-        check_keys(OmegaConf.create({"model": cfg}))
+        check_keys(OmegaConf.create({"x": cfg}))
+
+
+def test_the_groups_are_looked_at_without_an_import() -> None:
+    """A configuration from a file has not been checked yet."""
+    parts = {name: {"_target_": "no_such_package.Part"} for name in OF_A_MODEL}
+    cfg = OmegaConf.create(parts | {"metrics": {"suite": None}, "lr_scheduler": None})
+    check_groups(cfg)
+    cfg.metrics.suite = 5
+    with pytest.raises(ValueError, match="metrics.suite must be null or one of .*, got 5"):
+        check_groups(cfg)
+    for name in ("sampler", "metrics"):
+        with pytest.raises(ValueError, match=f"{name} must be one of the choices of {name}"):
+            check_groups(OmegaConf.masked_copy(cfg, [key for key in OF_A_MODEL if key != name]))
 
 
 def test_members_are_nodes_or_null() -> None:

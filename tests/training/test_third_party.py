@@ -23,6 +23,7 @@ def check(target: str, key: str, value: object) -> None:
         (TRAINER, "max_epochs", [1, -1, None], [0, -2, 1.0, "1", 2**63]),
         (TRAINER, "max_steps", [1, -1], [0, -2, 1.5, None]),
         (TRAINER, "limit_train_batches", [None, 1, 0.5, 1.0], [0, 0.0, 1.5, -1]),
+        (TRAINER, "accumulate_grad_batches", [1, 4], [0, 1.5]),
         (TRAINER, "gradient_clip_val", [None, 0, 1.0], [-1.0, "x"]),
         (TRAINER, "max_time", [None, "00:00:05:00", {"hours": 2}], [5]),
         (TRAINER, "devices", ["auto", -1, [0, 1]], [1.5, None]),

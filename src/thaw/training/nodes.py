@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from thaw.checks import check, check_arguments, shown
-from thaw.groups import GROUPS, WITHIN, Group
+from thaw.groups import GROUPS, WITHIN, Group, rows_at
 from thaw.privates.omegaconf import key_of
 from thaw.training.third_party import annotations_in, check_values
 
@@ -21,9 +21,7 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def check_groups(cfg: DictConfig) -> None:
-    """Refuse a group that is missing, or holds something else than its kind of class.
-
-    Nothing is constructed.
+    """Refuse a group that is missing, or holds something else than a choice; imports nothing.
 
     Raises:
         ValueError: naming the group.
@@ -31,14 +29,10 @@ def check_groups(cfg: DictConfig) -> None:
     for row in (*GROUPS, *WITHIN):
         if row.root not in cfg and not row.is_hyperparameter:
             continue  # of a finished model, which is not trained
-        if row.has_members:
-            for name, node in members(cfg, row.name).items():
-                check_kind(f"{row.place}.{name}", str(node._target_), row.base)
-            continue
         value = _value(cfg, row.place)
-        if _is_node(value) and row.base:
-            check_kind(row.place, value._target_, row.base)
-        elif not _is_allowed(row, value):
+        if row.has_members:
+            members(cfg, row.name)
+        elif not (row.base and _is_node(value)) and not _is_allowed(row, value):
             allowed = "null or " if row.is_nullable else ""
             raise ValueError(
                 f"{row.place} must be {allowed}one of the choices of {row.root}, which "
@@ -79,25 +73,6 @@ def _value(cfg: Any, place: str) -> Any:
 
 def _is_node(value: Any) -> bool:
     return isinstance(value, DictConfig) and "_target_" in value
-
-
-def check_kind(key: str, target: Any, base: str) -> None:
-    """Refuse a class that is no subclass of ``base``, or a function that returns something else.
-
-    Args:
-        key: where the class is named.
-        target: the dotted name of a class or function; what an unannotated function returns is
-            not known before it is called.
-        base: the dotted name of a class.
-
-    Raises:
-        ValueError: naming the key, the class and what it must be.
-    """
-    if not is_kind(found := _found(key, target), kind := get_object(base)):
-        raise ValueError(
-            f"{key}._target_={target} is not allowed: {key} must be a {kind.__name__}, and "
-            f"{found.__name__} is not"
-        )
 
 
 def is_kind(found: Any, kind: type, unknown: bool = True) -> bool:
@@ -202,10 +177,13 @@ def _reason(error: BaseException) -> tuple[BaseException, str]:
 
 
 def check_keys(cfg: Any, path: str = "") -> None:
-    """Refuse a key that the target of its node does not take, or a value that it does not allow.
+    """Refuse a node of another kind than its group's, and what its class does not take.
+
+    Nothing is constructed; classes are imported, so that a configuration from a file must have
+    passed ``check_stored`` before.
 
     Raises:
-        ValueError: naming the key and those allowed.
+        ValueError: naming the class or the key, and what is allowed.
     """
     if isinstance(cfg, ListConfig):
         for number, entry in enumerate(cfg):
@@ -230,7 +208,14 @@ def annotations_of(target: str) -> dict[str, Any]:
 
 
 def _check_node(node: DictConfig, path: str) -> None:
-    found = _found(path.removesuffix("."), node._target_)
+    place = path.removesuffix(".")
+    found = _found(place, node._target_)
+    for base in dict.fromkeys(row.base for row in rows_at(place)):
+        if not is_kind(found, kind := get_object(base)):
+            raise ValueError(
+                f"{path}_target_={node._target_} is not allowed: {place} must be a "
+                f"{kind.__name__}, and {found.__name__} is not"
+            )
     parameters = parameters_of(node._target_)
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     unknown = [key for key in map(str, node) if key not in RESERVED and key not in parameters]
