@@ -126,9 +126,9 @@ def test_the_groups_are_looked_at_without_an_import() -> None:
     cfg.metrics.suite = 5
     with pytest.raises(ValueError, match="metrics.suite must be null or one of .*, got 5"):
         check_groups(cfg)
-    for name in ("sampler", "metrics"):
-        with pytest.raises(ValueError, match=f"{name} must be one of the choices of {name}"):
-            check_groups(OmegaConf.masked_copy(cfg, [key for key in OF_A_MODEL if key != name]))
+    del cfg["sampler"]
+    with pytest.raises(ValueError, match="sampler must be one of the choices of sampler"):
+        check_groups(cfg)
 
 
 def test_members_are_nodes_or_null() -> None:
