@@ -209,6 +209,8 @@ MISFITS = [
     ("degradation=inpaint prior=normal", "prior=empirical"),
     ("degradation=gaussian schedule=cosine prior=kde", "prior=normal"),
     ("degradation=inpaint_random prior=gmm", "prior=empirical"),
+    ("schedule.rescale=true schedule.timesteps=20", "timesteps"),
+    ("degradation=column_random sampler.num_steps=29", "28"),
     ("degradation=fade objective/weighting=p2", "objective/weighting=uniform"),
     ("degradation=column_noise objective/weighting=min_snr", "objective/weighting=uniform"),
     ("degradation=pixelate sampler/grid=leading", "sampler/grid=trailing"),

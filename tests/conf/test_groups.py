@@ -182,23 +182,6 @@ def test_each_companion_can_be_overridden_by_its_group() -> None:
     assert cfg.degradation.axis == "row"
 
 
-@pytest.mark.parametrize(
-    ("choice", "instead"),
-    [
-        ({"sampler": "ddim"}, "sampler=cold or sampler=naive"),
-        ({"sampler": "ancestral"}, "sampler=cold or sampler=naive"),
-        ({"prior": "normal"}, "prior=empirical"),
-        ({"prediction": "noise"}, "prediction=clean"),
-        ({"sampler.num_steps": "29"}, "more than the 28 steps of LineAverage"),
-        ({"degradation.group_size": "5"}, "choose one of 1, 2, 4, 7, 14, 28"),
-    ],
-)
-def test_what_does_not_fit_is_refused_with_what_would(choice: dict[str, str], instead: str) -> None:
-    cfg = quick(degradation="column_random", **choice)
-    with pytest.raises(ValueError, match=instead):
-        build(cfg, provenance={})
-
-
 NODES = "data model degradation schedule prediction objective sampler prior"
 NODES += " optimizer callbacks.samples callbacks.forward_process trainer metrics.sampler"
 
