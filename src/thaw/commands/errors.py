@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is said in one line."""
+"""Errors of the commands, and their messages in one line."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ MAX_GIVEN = 500
 # A note on an error.
 LOGGED = "the traceback is in the run's log"
 NOT_LOGGED = "HYDRA_FULL_ERROR=1 shows the traceback"
-# What Hydra ends with over an argument that it did not reckon with, in Python's words.
+# The errors of Python that Hydra raises for an argument it does not expect.
 NONSENSE = (TypeError, AttributeError, LookupError, AssertionError)
 
 
@@ -56,7 +56,7 @@ class Escaped(BaseException):
 
 @contextmanager
 def as_input_errors() -> Iterator[None]:
-    """Whatever fails before training starts is the configuration's or an input's fault."""
+    """Turn any error into an InputError: what fails before training is the input's fault."""
     try:
         yield
     except (InputError, GoneError):

@@ -1,4 +1,4 @@
-"""Looks at all jobs of a sweep before the first runs: their mistakes, and where they write."""
+"""Checks all jobs of a sweep before the first runs: their values, and where they write."""
 
 import importlib
 import logging
@@ -26,7 +26,7 @@ Jobs = Sequence[Sequence[str]]
 
 
 class SweepCheck(Callback):
-    """Refuses a sweep, before its first job, that holds a mistake or two jobs in one place.
+    """Refuses a sweep with a wrong job, or with two jobs in one directory, before its first job.
 
     A command's module has ``check(cfg) -> list[Path]``: it refuses what is wrong, as far as that
     takes no data and little time, and says where the job would write.
@@ -59,9 +59,9 @@ def jobs_of(config: DictConfig) -> Jobs:
 
 
 def name_what_varies(config: DictConfig, jobs: Jobs) -> None:
-    """Let a named sweep's directories say too what they leave out, where it varies in the sweep.
+    """Name the directories of a named sweep by keys too that they leave out unless they vary.
 
-    As an override of Hydra's own, which reaches the jobs in whatever process they run.
+    Done by an override of Hydra's own, which reaches the jobs in whatever process they run.
     """
     varying = {
         override.partition("=")[0].lstrip("+") for parts in differing(jobs) for override in parts
@@ -118,7 +118,7 @@ def chosen(jobs: Jobs) -> Iterator[int]:
 
 @contextmanager
 def composed(config: DictConfig, overrides: Sequence[str], number: int) -> Iterator[DictConfig]:
-    """A job's configuration as the job will see it, which will log itself what is logged here."""
+    """A job's configuration as the job will see it; warnings are left to the job."""
     loader, before = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
     job = loader.load_sweep_config(config, list(overrides))
     with read_write(job.hydra), open_dict(job.hydra), read_write(job.hydra.runtime):
