@@ -1,4 +1,4 @@
-"""What has changed since a run that is left as it is, or trained again: versions, code and data."""
+"""What has changed since a finished run: versions, code and data."""
 
 import functools
 import json

@@ -14,10 +14,10 @@ from thaw.commands.errors import InputError
 from thaw.commands.provenance import git_state, versions
 from thaw.commands.stored import read_stored
 
-# What concerns a command and where it keeps its run, not what is trained.
+# Keys of a command and of its run's directory, which do not change what is trained.
 OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")
-# What may be interpolated: another key, the environment, and where the new run is. Anything else
-# could call what it likes.
+# Interpolations that are allowed: other keys, the environment, the directory of the new run. Any other
+# resolver could call anything.
 HARMLESS = r"\$\{ *(?:[\w.]+|(?:oc\.env|hydra) *:[^${}]*)\}"
 STORED = "stored_run"
 
@@ -32,10 +32,9 @@ def replayed(arguments: Sequence[str]) -> Path | None:
 
 
 def compose_from(run_dir: Path, arguments: Sequence[str], conf: Path) -> str:
-    """Have Hydra start from the composed configuration of a run, whatever is in ``conf`` by now.
+    """Have Hydra start from the composed configuration of a run, whatever ``conf`` holds now.
 
-    It is taken as it was composed, not resolved, so that a changed key still reaches all that
-    refers to it.
+    Its interpolations are not resolved, so that a changed key reaches all keys that refer to it.
 
     Args:
         run_dir: the run's directory.

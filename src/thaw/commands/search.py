@@ -1,4 +1,4 @@
-"""What a search over hyperparameters makes smallest: one score of each run."""
+"""The score that a search over hyperparameters makes smallest."""
 
 import re
 from collections.abc import Collection
