@@ -1,4 +1,4 @@
-"""What a search over hyperparameters makes smallest: one score of each run."""
+"""The score that a search over hyperparameters makes smallest."""
 
 import re
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.errors import InputError
-from thaw.training.nodes import nodes
+from thaw.training.nodes import members
 
 LOSSES = ("train/loss", "val/loss")
 # Of generated images, as metrics/suite.py names them.
@@ -45,7 +45,7 @@ def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
     # What callbacks of other packages log is not known.
     others = [
         node
-        for node in nodes(cfg, "callbacks").values()
+        for node in members(cfg, "callbacks").values()
         if not str(node._target_).startswith("thaw.")
     ]
     if metric is None or metric in LOSSES or (others and metric.startswith("val/")):

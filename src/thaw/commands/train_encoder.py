@@ -12,7 +12,7 @@ from thaw.commands.keys import check_read
 from thaw.commands.loaded import device
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
-from thaw.training.nodes import check_keys, make
+from thaw.training.nodes import check_keys, create
 from thaw.training.opening import data_in_words, device_in_words, num_images
 
 log = logging.getLogger(__name__)
@@ -76,5 +76,5 @@ def _made(cfg: DictConfig) -> tuple[ImageDataModule, torch.device]:
     check_whole("epochs", cfg.epochs)
     check_keys(cfg)
     where = device(cfg.device)
-    data: ImageDataModule = make(cfg.data)
+    data: ImageDataModule = create(cfg.data)
     return data, where

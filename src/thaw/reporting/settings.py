@@ -3,15 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from thaw.groups import HYPERPARAMETERS
 from thaw.reporting.finished import FinishedRun, Group
 from thaw.reporting.tables import MISSING, Table
 
-# Groups of the configuration, whose choice says more than the class it names.
-CHOICES = (
-    "degradation", "schedule", "model", "prediction", "objective", "objective/weighting",
-    "objective/timesteps", "sampler", "sampler/grid", "prior", "optimizer", "lr_scheduler", "ema",
-    "data",
-)  # fmt: skip
 MAX_COLUMNS = 12
 HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep.", "seed",
           "data.root", "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
@@ -51,7 +46,9 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     config = run.config
     choices = run.record.get("choices")
     choices = choices if isinstance(choices, dict) else {}
-    found = {group: str(choices[group]) for group in CHOICES if choices.get(group) is not None}
+    found = {
+        group: str(choices[group]) for group in HYPERPARAMETERS if choices.get(group) is not None
+    }
     degradation = config.get("degradation")
     if isinstance(degradation, dict) and "schedule" not in degradation:  # composed, unused
         config = {key: value for key, value in config.items() if key != "schedule"}

@@ -36,7 +36,7 @@ from thaw.training.experiment import (
     resolved,
 )
 from thaw.training.memory import check_memory
-from thaw.training.nodes import make, nodes
+from thaw.training.nodes import create, members
 from thaw.training.restoration import check_restored, final_restoration
 
 log = logging.getLogger(__name__)
@@ -225,12 +225,12 @@ class Training:
             "data": experiment.data,
             "seed": cfg.seed,
         }
-        chosen = {name: make(node, **context) for name, node in nodes(cfg, "callbacks").items()}
+        chosen = {name: create(node, **context) for name, node in members(cfg, "callbacks").items()}
         if not cfg.trainer.get("enable_progress_bar", True):
             chosen.pop("progress", None)
         checkpoints = Checkpoints(self.run_dir, cfg.checkpoint.every_n_steps)
         pages = TensorBoardPages(self.provenance["config"], self.choices, self.encoder)
-        trainer: pl.Trainer = make(
+        trainer: pl.Trainer = create(
             cfg.trainer,
             callbacks=[
                 StepsAreOver(),
@@ -245,7 +245,7 @@ class Training:
                 checkpoints,
             ],
             plugins=[CheckpointFiles()],
-            logger=[make(node) for node in nodes(cfg, "logger").values()] or False,
+            logger=[create(node) for node in members(cfg, "logger").values()] or False,
             default_root_dir=self.run_dir,
         )
         return trainer

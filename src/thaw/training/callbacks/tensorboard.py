@@ -11,6 +11,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from thaw.groups import HYPERPARAMETERS
+
 # HPARAMS shows the first columns until the others are ticked.
 METRICS = (
     "val/fid",
@@ -42,20 +44,6 @@ LAYOUT = {
     },
     "Loss": {"Loss": ["Multiline", ["train/loss$", "val/loss$"]]},
 }
-# The same columns in every run, so that the HPARAMS tab sets DDPM and cold diffusion side by side.
-HYPERPARAMETERS = (
-    "degradation",
-    "prediction",
-    "objective",
-    "objective/weighting",
-    "sampler",
-    "prior",
-    "model",
-    "schedule",
-    "optimizer",
-    "ema",
-    "data",
-)
 # HPARAMS shows five columns until the others are ticked.
 SHOWN_FIRST = (
     "degradation",
