@@ -24,7 +24,7 @@ from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import cosine, linear
 from thaw.metrics.encoders import load_encoder
-from thaw.metrics.restoration import ssim
+from thaw.metrics.restored import ssim
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.finished import read_restoration, read_run

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thaw import runs
 from thaw.diffusion.restoration import Restoration
-from thaw.metrics.restoration import RestorationScores, check_size
+from thaw.metrics.restored import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
 from thaw.ranks import part
