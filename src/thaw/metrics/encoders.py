@@ -204,7 +204,9 @@ def read_safetensors(
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or not a safetensors file: {_one_line(error)}") from error
+        raise ValueError(
+            f"{path} is damaged or not a safetensors file: {_one_line(error)}"
+        ) from error
     if metadata.get("format") != file_format:
         raise ValueError(f"{path} is a safetensors file but not a thaw {what}")
     return metadata, tensors

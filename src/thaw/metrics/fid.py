@@ -63,10 +63,10 @@ def _root_of_reference(cov: Tensor) -> Tensor:
 class FrechetDistance(FeatureMetric):
     """FID = |mu - mu_r|^2 + tr(C + C_r - 2 (C C_r)^1/2), Heusel et al. 2017, eq. 6.
 
-    arXiv:1706.08500. mu, C: moments of the features given to ``update``; mu_r, C_r: of the reference. At least 0;
-    lower is better; biased upwards by roughly c / N in the number of images. torchmetrics' own
-    class keeps the reference in states that are summed over processes, which rescales its
-    covariance, and returns float32; hence this one.
+    arXiv:1706.08500. mu, C: moments of the features given to ``update``; mu_r, C_r: of the
+    reference. At least 0; lower is better; biased upwards by roughly c / N in the number of images.
+    torchmetrics' own class keeps the reference in states that are summed over processes, which
+    rescales its covariance, and returns float32; hence this one.
     """
 
     higher_is_better = False

@@ -25,9 +25,7 @@ def collect(scores: Sequence[Score], source: object) -> MetricCollection:
         source: what each metric is built from: the reference, or the range of the pixels.
     """
     first = {score.metric: score.name for score in reversed(scores)}
-    metrics: dict[str, Any] = {
-        name: resolve_name(metric)(source) for metric, name in first.items()
-    }
+    metrics: dict[str, Any] = {name: resolve_name(metric)(source) for metric, name in first.items()}
     # torchmetrics would share states between metrics whose states happen to be equal.
     return MetricCollection(metrics, compute_groups=False)
 

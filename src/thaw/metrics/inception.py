@@ -32,7 +32,7 @@ OTHERWISE = (
 
 
 class InceptionEncoder(Encoder):
-    """The InceptionV3 that FID was defined with, in torch-fidelity's port, which torchmetrics uses too.
+    """The InceptionV3 of FID's definition, in torch-fidelity's port, which torchmetrics uses too.
 
     Features are the 2048 of its last pooling layer, logits its 1008 without the bias, as the
     original inception score takes them. Images of any size, resized to 299 x 299 as TensorFlow 1
@@ -99,7 +99,9 @@ def _plain_tensors(weights: bytes, path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is damaged or not {FILE}: set metrics.weights_path") from error
     if not isinstance(tensors, dict):
-        raise ValueError(f"{path} is not a file of network weights: set metrics.weights_path to {FILE}")
+        raise ValueError(
+            f"{path} is not a file of network weights: set metrics.weights_path to {FILE}"
+        )
     return tensors
 
 

@@ -29,11 +29,11 @@ def across_mean(x: Tensor, y: Tensor) -> Tensor:
 class KernelDistance(FeatureMetric):
     """KID = mean k(x, x') + mean k(r, r') - 2 mean k(x, r), Binkowski et al. 2018, section 4.
 
-    arXiv:1801.01401. k(a, b) = (a . b / D + 1)^3; x, x' different features given to ``update``, r, r' different
-    reference features. Unbiased in N, so it may be slightly negative; lower is better; not
-    multiplied by 1000. The usual implementations (torchmetrics' too) average this over random
-    subsets, drawn from the global generator; here all pairs are used, which is what those subsets
-    estimate, with less variance and no randomness.
+    arXiv:1801.01401. k(a, b) = (a . b / D + 1)^3; x, x' different features given to ``update``,
+    r, r' different reference features. Unbiased in N, so it may be slightly negative; lower is
+    better; not multiplied by 1000. The usual implementations (torchmetrics' too) average this over
+    random subsets, drawn from the global generator; here all pairs are used, which is what those
+    subsets estimate, with less variance and no randomness.
     """
 
     higher_is_better = False

@@ -75,7 +75,10 @@ def model_card(encoder: ClassifierEncoder, training: Training, reference: Refere
 
 def floors_table(reference: Reference) -> str:
     """The floors as a Markdown table, a row for each N."""
-    head = ["| " + " | ".join(("N", *reference.scores)) + " |", "| ---: " * (len(reference.scores) + 1) + "|"]
+    head = [
+        "| " + " | ".join(("N", *reference.scores)) + " |",
+        "| ---: " * (len(reference.scores) + 1) + "|",
+    ]
     rows = [
         f"| {size:,} | " + " | ".join(f"{value:.4g}" for value in values) + " |"
         for size, values in zip(

@@ -38,9 +38,9 @@ def precision_recall(
 class PrecisionRecall(FeatureMetric):
     """f(x, Phi) = 1 if |x - phi| <= |phi - NN_k(phi)| for some phi, Kynkaanniemi 2019, eq. 1.
 
-    arXiv:1904.06991. precision = mean over generated x of f(x, Phi_r), recall = mean over reference r of f(r, Phi_x),
-    with k = 3 nearest neighbours. Both in 0..1, higher is better; few generated images have
-    larger balls, so recall is biased upwards there.
+    arXiv:1904.06991. precision = mean over generated x of f(x, Phi_r), recall = mean over reference
+    r of f(r, Phi_x), with k = 3 nearest neighbours. Both in 0..1, higher is better; few generated
+    images have larger balls, so recall is biased upwards there.
     """
 
     higher_is_better = True

@@ -26,7 +26,7 @@ class Reference:
     features [R, D]: features of a random part of them, float16, for KID, precision and recall.
     kernel_mean [], radii [R]: what KID, precision and recall need of those alone, float64.
     scores: names of the F scores whose floors were measured.
-    floor_sizes [S] ascending, floors [S, F]: what real test images score against all this, at each N.
+    floor_sizes [S] ascending, floors [S, F]: scores of so many real test images against all this.
     """
 
     encoder: str
@@ -83,7 +83,9 @@ class Reference:
         metadata, tensors = read_safetensors(path, FORMAT, "reference")
         missing = sorted({*_TENSORS, *_METADATA} - set(tensors) - set(metadata))
         if missing:
-            raise ValueError(f"{path} lacks {', '.join(missing)}: delete it, and it is fitted again")
+            raise ValueError(
+                f"{path} lacks {', '.join(missing)}: delete it, and it is fitted again"
+            )
         return Reference(
             encoder=metadata["encoder"],
             fingerprint=metadata["fingerprint"],

@@ -133,8 +133,7 @@ class ScoreSuite(nn.Module):
         return (
             {name: found[name].item() for name in names}
             | {"n": n}
-            | {row.floor: floors[row.name] for row in table.GENERATED
-               if row.floor and row.name in floors}
+            | {row.floor: floors[row.name] for row in table.GENERATED if row.name in floors}
         )  # fmt: skip
 
     def class_histogram(self) -> list[int]:

@@ -21,7 +21,7 @@ class Score:
         lower_is_better: whether the best value is the smallest.
         format: format of a value, such as ``.2f``.
         unit: unit of a value, or empty.
-        has_floor: whether real test images are scored too, as many of them; ``NAME_floor`` in files.
+        has_floor: whether as many real test images are scored too; ``NAME_floor`` in files.
         is_main: whether it is shown wherever there is room for few: the line of an epoch, the
             progress bar, the table of a sweep, the curves of a report.
     """
@@ -41,14 +41,14 @@ class Score:
         return self.name.removesuffix("_mean")
 
     @property
-    def std(self) -> str | None:
-        """The name of its standard deviation, or None where there is none."""
-        return f"{self.short}_std" if self.short != self.name else None
+    def std(self) -> str:
+        """The name of its standard deviation, empty where there is none."""
+        return f"{self.short}_std" if self.short != self.name else ""
 
     @property
-    def floor(self) -> str | None:
-        """The name of its floor, or None where there is none."""
-        return f"{self.short}_floor" if self.has_floor else None
+    def floor(self) -> str:
+        """The name of its floor, empty where there is none."""
+        return f"{self.short}_floor" if self.has_floor else ""
 
     @property
     def title(self) -> str:
