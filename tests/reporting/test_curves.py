@@ -110,10 +110,10 @@ def test_scores_and_their_floors_are_drawn_as_given() -> None:
         assert drawn[title].get_marker() == "o"
     floors = [line for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]]  # all across
     assert [list(line.get_ydata()) for line in floors] == [[2.5, 2.5], [5.0, 5.0]]
-    real = [f"real test images, N = {n} ({floor})" for n, floor in ((250, 2.5), (100, 5))]
+    real = [f"floor: real test images, N = {n} ({floor})" for n, floor in ((250, 2.5), (100, 5))]
     assert legend(figure) == ["a", "b", "c", *real]
     (alone,) = legend(score_figure({"": same}, "FID", log=True))
-    assert alone == "real test images, same N (2.5)"
+    assert alone == "floor: real test images, same N (2.5)"
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()) == ("epoch", "FID", "log")
     assert not axes.collections
 
@@ -171,7 +171,7 @@ def test_titles_are_drawn_as_they_are_written(figure: Figure) -> None:
 
 def test_so_is_every_title_in_a_legend() -> None:
     figure = score_figure(dict.fromkeys(TITLES, CURVE), "FID", log=True)
-    assert legend(figure)[-1].startswith("real test images, same N (")
+    assert legend(figure)[-1].startswith("floor: real test images, same N (")
     assert set(TITLES) <= set(written(figure))
 
 
