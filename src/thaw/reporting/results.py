@@ -77,11 +77,12 @@ def badness(group: Group) -> float:
 
 def results(groups: Sequence[Group]) -> Table:
     """A row for each group: final loss, final scores, restoration, time and size; then floors."""
+    several = any(len(group.members) > 1 for group in groups)
     rows = [
         {
             "run": group.title,
             "epochs": over_seeds(group, lambda run: run.record.get("epochs"), ".0f"),
-            "seeds": _seeds(group),
+            "seeds": Number(len(group.members), places=".0f") if several else MISSING,
             "loss": over_seeds(group, lambda run: run.last_epoch.get("train/loss"), ".4f"),
             "val. loss": over_seeds(group, _last("loss"), ".4f"),
             **_score_cells(group, _final, floors=False),
@@ -106,10 +107,6 @@ def results(groups: Sequence[Group]) -> Table:
         "sampler.",
         rows,
     )
-
-
-def _seeds(group: Group) -> Cell:
-    return Number(len(group.members), places=".0f") if len(group.members) > 1 else MISSING
 
 
 def _main_restored(group: Group) -> dict[str, Cell]:

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from thaw import ranks, runs, stopping
-from thaw.checks import check_whole
+from thaw.checks import Count, check
 from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.training import event_files
@@ -39,7 +39,7 @@ class Checkpoints(Checkpoint):
         monitor: Score = table.GENERATED[0],
     ) -> None:
         if every_n_steps is not None:
-            check_whole("checkpoint.every_n_steps", every_n_steps)
+            check("checkpoint.every_n_steps", every_n_steps, Count)
         self.run_dir = run_dir
         self.every_n_steps = every_n_steps
         self.monitor = monitor

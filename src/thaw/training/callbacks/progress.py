@@ -2,12 +2,13 @@
 
 import sys
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
+from annotated_types import Ge
 from pytorch_lightning.callbacks import TQDMProgressBar
 
-from thaw.checks import check_whole
+from thaw.checks import checked
 from thaw.metrics import table
 from thaw.progress import progress
 from thaw.training.module import DiffusionModule
@@ -21,13 +22,10 @@ class Progress(TQDMProgressBar):
 
     Args:
         refresh_rate: steps between two refreshes; 0 shows no bar.
-
-    Raises:
-        ValueError: refresh_rate is not a whole number of at least 0.
     """
 
-    def __init__(self, refresh_rate: int = 10) -> None:
-        check_whole("callbacks.progress.refresh_rate", refresh_rate, 0)
+    @checked
+    def __init__(self, refresh_rate: Annotated[int, Ge(0)] = 10) -> None:
         is_terminal = sys.stderr.isatty()
         super().__init__(refresh_rate=refresh_rate if is_terminal else 0)
         self.has_lines = refresh_rate > 0 and not is_terminal
