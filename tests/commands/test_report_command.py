@@ -58,7 +58,7 @@ def test_a_report_of_a_sweep_s_runs_says_where_it_is_and_holds_their_scores(
     found = results(sweep / "report")
     cold, hot, real = found
     assert (cold, hot) == ("degradation=column_random trainer.max_epochs=2", "trainer.max_epochs=1")
-    assert real == "real test images"
+    assert real == "floor: real test images"
     for title, name in ((cold, "0_cold"), (hot, "1_hot")):
         scores = record(sweep / name)["final_scores"]
         assert float(found[title]["FID"]) == scores["final/fid"]

@@ -97,7 +97,7 @@ def check_validated(cfg: DictConfig, trainer: pl.Trainer, num_batches: int) -> N
 
 
 def result(cfg: DictConfig, run_dir: Path) -> float | None:
-    """The run's ``sweep.metric``, at the last epoch or of the final estimate; None for none.
+    """The run's ``sweep.metric``, of the last epoch or final; None where there is none.
 
     Raises:
         InputError: the run has no such number.
