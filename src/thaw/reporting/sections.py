@@ -30,14 +30,19 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Drawing:
-    """A figure of the report; ``is_chart``: lines on white, which a dark page may invert."""
+    """A figure of the report.
+
+    is_chart: whether it is lines on white, which a dark page may invert.
+    source: the address of its image on the page, once it is written.
+    """
 
     name: str
     caption: str
     figure: Figure
     is_chart: bool = True
+    source: str = ""
 
 
 @dataclass
@@ -53,7 +58,17 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded: bool = False
-    anchor: str = ""
+    number: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """The name that links to it."""
+        return f"{self.number}{slug(self.title)}".lower()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.drawings or self.tables or self.notes)
 
     def draw(self, name: str, caption: str, figure: Figure, is_chart: bool = True) -> None:
         """Add a figure."""
@@ -89,7 +104,7 @@ def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Sectio
     yield _setup(drawn)
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
-            yield _one(group, f"{number:02d}_{slug(group.title)}")
+            yield _one(group, f"{number:02d}_")
     section = Section("Environment")
     section.tabulate(settings.environment(groups))
     yield section
@@ -296,11 +311,12 @@ def _activation(run: FinishedRun) -> str:
     return str(model.get("activation") or "") if isinstance(model, dict) else ""
 
 
-def _one(group: Group, folder: str) -> Section:
+def _one(group: Group, number: str) -> Section:
     """All figures of one run, folded away on the page."""
-    whole = Section(group.title, folded=True, anchor=folder)
+    whole = Section(group.title, folded=True, number=number)
     for side_by_side in SIDE_BY_SIDE:
-        whole.drawings += side_by_side([group], f"runs/{folder}/").drawings
+        folder = f"runs/{number}{slug(group.title)}/"
+        whole.drawings += side_by_side([group], folder).drawings
     for run in group.members:
         overrides = run.record.get("overrides") or []
         whole.note(str(run.directory), " ".join(map(str, overrides)) or "no overrides")
