@@ -51,25 +51,18 @@ class FinishedRun:
         """Whether it has come to its end, so that it may be part of a mean."""
         return bool(self.record.get("status", "completed") == "completed")
 
-    @property
-    def last_epoch(self) -> dict[str, Any]:
-        """The last row of metrics.csv as run.json has it, empty where it has none."""
-        return _mapping(self.record.get("last_epoch"))
-
-    @property
-    def final(self) -> dict[str, Any]:
-        """The final scores, empty where there are none."""
-        return _mapping(self.record.get("final_scores"))
-
-    @property
-    def restoration(self) -> dict[str, Any]:
-        """The scores of restored test images, empty where there are none."""
-        return _mapping(self.record.get("restoration"))
+    def get(self, *keys: str) -> Any:
+        """What run.json holds under these keys, one inside the other; None for nothing."""
+        value: Any = self.record
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration, empty where run.json has none."""
-        return _mapping(self.record.get("config"))
+        config = self.record.get("config")
+        return config if isinstance(config, dict) else {}
 
     @cached_property
     def step_losses(self) -> tuple[Array, Array]:
@@ -225,7 +218,3 @@ def printable(value: Any) -> Any:
     if isinstance(value, int) and abs(value) >= 2**63:
         return str(value)
     return UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

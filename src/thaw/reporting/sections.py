@@ -14,7 +14,6 @@ from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.reporting import curves, panels, results, settings
 from thaw.reporting.finished import (
-    FinishedRun,
     lacks_schedule,
     read_alpha_bar,
     read_image,
@@ -128,7 +127,7 @@ def _results(groups: Sequence[Group]) -> Section:
     ):  # fmt: skip
         section.tabulate(make_table(groups))
     for group in groups:
-        if not group.first.final:
+        if not group.first.get("final_scores"):
             section.note(group.title, "no final scores")
     return section
 
@@ -261,11 +260,13 @@ def _classes(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Classes of the generated images", prefix)
     counts, real = {}, None
     for group in groups:
-        final = group.first.final
-        histogram = _counts(final.get("final/class_histogram"))
+        histogram, of_real = (
+            _counts(group.first.get("final_scores", f"final/class_histogram{end}"))
+            for end in ("", "_real")
+        )
         if histogram:
             counts[group.title_of_first] = histogram
-            real = real or _counts(final.get("final/class_histogram_real"))
+            real = real or of_real
         else:
             section.note(group.title, "no histogram of classes")
     if counts:
@@ -296,7 +297,8 @@ def _setup(groups: Sequence[Group]) -> Section:
     if schedules:
         caption = "The noise schedules of the runs, each once."
         section.draw("schedules", caption, curves.schedule_figure(schedules))
-    names = dict.fromkeys(filter(None, (_activation(group.first) for group in groups)))
+    given = (group.first.get("config", "model", "activation") for group in groups)
+    names = dict.fromkeys(str(name) for name in given if name)
     known = [name for name in names if curves.is_activation(name)]
     section.notes += [f"no activation function called {name}" for name in names
                       if name not in known]  # fmt: skip
@@ -304,11 +306,6 @@ def _setup(groups: Sequence[Group]) -> Section:
         caption = "The activation functions of the networks."
         section.draw("activations", caption, curves.activation_figure(known))
     return section
-
-
-def _activation(run: FinishedRun) -> str:
-    model = run.config.get("model")
-    return str(model.get("activation") or "") if isinstance(model, dict) else ""
 
 
 def _one(group: Group, number: str) -> Section:
