@@ -50,23 +50,15 @@ def test_a_whole_run_is_read_as_it_was_written(run_dir: Path) -> None:
     assert run.epochs == numeric
     assert run.column("val/fid") == ([1, 2, 3], [103.0, 53.0, 100 / 3 + 3])
     assert run.column("val/no_such") == ([], [])
+    write_metrics(run_dir, [rows(1)[0], {"epoch": 2, "step": 8, "train/loss": 0.25}])
+    assert read_run(run_dir).column("val/fid")[0] == [1]  # no value is not zero
+    assert read_run(run_dir).column("train/loss")[0] == [1, 2]
     steps, losses = run.step_losses
     assert steps.tolist() == list(range(1, 13))
     np.testing.assert_allclose(losses, step_losses(1), rtol=1e-6)
     table = read_alpha_bar(run)
     assert table is not None
     torch.testing.assert_close(table, alpha_bar())
-
-
-def test_an_epoch_without_scores_has_no_value_rather_than_zero(run_dir: Path) -> None:
-    table = rows(1)
-    for column in [column for column in table[1] if column.startswith("val/")]:
-        del table[1][column]
-    write_metrics(run_dir, table)
-    run = read_run(run_dir)
-    assert run.problems == []
-    assert run.column("val/fid")[0] == [1, 3]
-    assert run.column("train/loss")[0] == [1, 2, 3]
 
 
 def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:

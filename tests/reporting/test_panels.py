@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from reporting_support import HOT_STAGES, STAGES, TITLE, written
+from reporting_support import HOT_STAGES, STAGES
 from torch import Tensor
 
 from thaw.reporting.panels import forward_strip, restoration_figure, samples_figure
@@ -73,10 +73,3 @@ def test_the_forward_strip_has_a_column_a_step() -> None:
     for k, axes in enumerate(figure.axes):
         expected = columns[k % 2][k // 2, 0]
         assert np.array_equal(np.asarray(axes.images[0].get_array()), expected)
-
-
-def test_titles_are_drawn_as_they_are_written() -> None:
-    stages = {name: random_images() for name in STAGES}
-    grids = {1: np.zeros((4, 4), np.uint8)}
-    assert TITLE in written(restoration_figure([(TITLE, stages)]))
-    assert TITLE in written(samples_figure({TITLE: grids}, [1]))
