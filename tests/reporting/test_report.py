@@ -267,6 +267,13 @@ def test_a_record_of_other_types_than_ours_breaks_nothing(
     assert "no histogram of classes" in page.text
 
 
+def test_a_schedule_that_was_never_due_is_not_missing(tmp_path: Path) -> None:
+    """A degradation may take a schedule of which no table is written."""
+    run_dir = small_run(tmp_path, config={"degradation": {"schedule": {"timesteps": 50}}})
+    page = page_of([run_dir], tmp_path / "out")
+    assert not [note for note in page.notes if "schedule" in note]
+
+
 def test_a_score_that_is_not_a_number_in_one_seed_breaks_nothing(tmp_path: Path) -> None:
     seeds = [tmp_path / f"seed_{seed}" for seed in (0, 1)]
     for seed, run_dir in enumerate(seeds):

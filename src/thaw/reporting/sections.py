@@ -12,6 +12,7 @@ from torch import Tensor
 from thaw import runs
 from thaw.metrics import table
 from thaw.metrics.table import Score
+from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting import curves, panels, results, settings
 from thaw.reporting.finished import (
     lacks_schedule,
@@ -299,7 +300,7 @@ def _setup(groups: Sequence[Group]) -> Section:
         section.draw("schedules", caption, curves.schedule_figure(schedules))
     given = (group.first.get("config", "model", "activation") for group in groups)
     names = dict.fromkeys(str(name) for name in given if name)
-    known = [name for name in names if curves.is_activation(name)]
+    known = [name for name in names if name in ACTIVATIONS]
     section.notes += [f"no activation function called {name}" for name in names
                       if name not in known]  # fmt: skip
     if known:

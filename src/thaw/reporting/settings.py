@@ -102,7 +102,7 @@ def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
             yield key.replace("_", " "), str(record[key])
     for name, entries in (("data", record.get("dataset")), ("git", record.get("git"))):
         if isinstance(entries, Mapping):
-            # Of classes there may be a thousand.
+            # There may be a thousand classes.
             shown = [(key, value) for key, value in entries.items() if key != "classes"]
             yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown)
     versions = record.get("versions")

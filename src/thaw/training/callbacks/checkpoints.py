@@ -1,5 +1,6 @@
 """The checkpoints of a run: the last, the one before it, the best by a score, one on a signal."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ class Checkpoints(Checkpoint):
 
     Args:
         run_dir: the run directory.
-        every_n_steps: steps of the optimiser after which there is one within an epoch too, from
-            which training goes on exactly as well; None for none.
+        every_n_steps: steps of the optimiser from one checkpoint within an epoch to the next, each
+            good for an exact resume too; None for checkpoints at an epoch's end alone.
         monitor: the score of generated images that is to improve.
 
     Raises:
@@ -82,7 +83,8 @@ class Checkpoints(Checkpoint):
 
     def _improves(self, value: float) -> bool:
         sign = 1 if self.monitor.lower_is_better else -1
-        if self.best is not None and not sign * value < sign * self.best:
+        best = sign * math.inf if self.best is None else self.best
+        if not sign * value < sign * best:  # nor does NaN
             return False
         self.best = value
         return True

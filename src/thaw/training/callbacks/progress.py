@@ -17,8 +17,8 @@ from thaw.training.module import DiffusionModule
 class Progress(TQDMProgressBar):
     """Lightning's bar; the loss is read from the device only when the bar is redrawn.
 
-    Where standard error is no terminal there is none: the log has its line an epoch, and within a
-    long one a line now and then.
+    Without a terminal on standard error there is no bar: the log has a line for each epoch, and one
+    now and then within a long epoch.
 
     Args:
         refresh_rate: steps between two refreshes; 0 shows no bar.
@@ -38,7 +38,7 @@ class Progress(TQDMProgressBar):
         title = f"{epoch}/{last}" if last else f"{epoch}"
         self.train_progress_bar.set_description(f"Epoch {title}" if last else title)
         if self.has_lines:
-            # Of all epochs: those of this one start from 0 only after this.
+            # The count over all epochs: this epoch's own is set to 0 only after this.
             batches = trainer.fit_loop.epoch_loop.batch_progress.total
             total = int(trainer.num_training_batches)
             self.epoch.enter_context(progress(f"epoch {title}", total, lambda: batches.completed))

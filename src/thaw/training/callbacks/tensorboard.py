@@ -71,7 +71,7 @@ def layout() -> dict[str, dict[str, list[Any]]]:
             ]
             for score in table.GENERATED
         },
-        # Of the degraded images and after each way of restoring them.
+        # A line for the degraded images and one for each way of restoring them.
         "Restoration": {
             f"{score.title} of restored images": ["Multiline", [rf"val/{score.name}_(?!floor$)"]]
             for score in table.RESTORED
