@@ -26,6 +26,7 @@ from reporting_support import (
 )
 
 from thaw.reporting.finished import (
+    has_schedule,
     read_alpha_bar,
     read_image,
     read_restoration,
@@ -56,9 +57,7 @@ def test_a_whole_run_is_read_as_it_was_written(run_dir: Path) -> None:
     steps, losses = run.step_losses
     assert steps.tolist() == list(range(1, 13))
     np.testing.assert_allclose(losses, step_losses(1), rtol=1e-6)
-    table = read_alpha_bar(run)
-    assert table is not None
-    torch.testing.assert_close(table, alpha_bar())
+    torch.testing.assert_close(read_alpha_bar(run), alpha_bar())
 
 
 def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:
@@ -129,8 +128,9 @@ def test_a_restoration_of_other_stages_is_refused(names: tuple[str, ...], tmp_pa
 
 def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None:
     run = read_run(tmp_path)
-    assert read_restoration(run) == {}
-    assert read_alpha_bar(run) is None
+    with pytest.raises(ValueError, match="no restored test images"):
+        read_restoration(run)
+    assert not has_schedule(run)
     assert sample_grids(run) == {}
     assert [len(part) for part in run.step_losses] == [0, 0]
 

@@ -143,14 +143,14 @@ def read_image(path: Path) -> Array:
 
 
 def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
-    """The restored test images, uint8 ``[N, C, H, W]`` for each stage, empty where there are none.
+    """The restored test images, uint8 ``[N, C, H, W]`` for each stage.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: there are none, or the file is damaged.
     """
     path = run.directory / runs.RESTORATION
     if not path.is_file():
-        return {}
+        raise ValueError("no restored test images")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if unknown := set(arrays.files) - set(STAGES):
@@ -170,21 +170,21 @@ def _are_images(stage: Tensor) -> bool:
     return is_batch and stage.shape[1] in (1, 3)
 
 
-def lacks_schedule(run: FinishedRun) -> bool:
-    """Whether the table of a schedule is missing beside its figure."""
-    table = run.directory / runs.SCHEDULE
-    return table.with_suffix(".png").is_file() and not table.is_file()
+def has_schedule(run: FinishedRun) -> bool:
+    """Whether the run has the table of a schedule, or its figure, beside which one belongs."""
+    path = run.directory / runs.SCHEDULE
+    return path.is_file() or path.with_suffix(".png").is_file()
 
 
-def read_alpha_bar(run: FinishedRun) -> Tensor | None:
-    """The schedule alpha_bar ``[T + 1]`` of a run, None where it has none.
+def read_alpha_bar(run: FinishedRun) -> Tensor:
+    """The schedule alpha_bar ``[T + 1]`` of a run.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: there is none, or the file is damaged.
     """
     path = run.directory / runs.SCHEDULE
     if not path.is_file():
-        return None
+        raise ValueError(f"no {path.name}")
     try:
         values = [float(row["alpha_t"]) for row in runs.read_rows(path)]
     except (ValueError, KeyError) as error:
