@@ -36,8 +36,8 @@ def refused(finished, *words: str) -> str:
         ("optimizer.lr={", "optimizer.lr"),
         ("++model.hidden.sub=1", "no configuration can be made of this"),
     ],
-    ids=["interpolation", "torch's own", "group of a number", "digits", "weights", "no epochs", "no UTF-8",
-         "number for a callback", "Lightning's own", "word for a number", "no value",
+    ids=["interpolation", "torch's own", "group of a number", "digits", "weights", "no epochs",
+         "no UTF-8", "number for a callback", "Lightning's own", "word for a number", "no value",
          "key of a list"],
 )  # fmt: skip
 def test_nonsense_is_one_line(argument: str, word: str, fork_command, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from thaw.commands.config import SampleConfig
 from thaw.commands.restore import check_keys, find_files
 from thaw.data.sources import MNIST5k
-from thaw.metrics.restoration import RestorationScores
+from thaw.metrics.restored import RestorationScores
 from thaw.pixels import PixelRange
 
 STAGES = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")

@@ -1,4 +1,4 @@
-"""Callbacks and the final estimate's rules."""
+"""Callbacks and the rules of the final scores."""
 
 import math
 import re
