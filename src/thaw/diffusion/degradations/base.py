@@ -35,6 +35,12 @@ class Degradation(nn.Module, ABC):
     leaves_nothing: bool = False
     """Whether x_T is taken to show nothing of x_0: then nothing is restored from it and scored."""
 
+    ends_in_noise: bool = False
+    """Whether x_T is as good as N(0, I), so that no density of what it shows of x_0 is of use."""
+
+    noise_is_known: bool = True
+    """Whether images are restored with the noise known, as Algorithms 1 and 2 require."""
+
     condition: str | None = None
     """What the network is told beside x_t: None is nothing, ``mask`` a channel, :meth:`mask`."""
 
@@ -102,6 +108,10 @@ class Degradation(nn.Module, ABC):
         return self._at_last(remainder, noise) if self.is_projection else remainder
 
     def _at_last(self, x_0: Tensor, noise: Tensor) -> Tensor:
-        t = torch.full((len(x_0),), self.num_steps, device=x_0.device)
-        x_T: Tensor = self(x_0, t, noise)
+        x_T: Tensor = self(x_0, all_at(self.num_steps, x_0), noise)
         return x_T
+
+
+def all_at(t: int, images: Tensor) -> Tensor:
+    """The steps, int64 ``[B]``, of images ``[B, ...]`` that are all at step t."""
+    return torch.full((len(images),), t, device=images.device)
