@@ -13,12 +13,12 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
+from thaw.training.scoring_generated import estimate
 
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.app import CONF
 from thaw.reporting.style import line_styles, log_scale, own_style, save_figure
-from thaw.training.estimate import estimate
 from thaw.training.loading import load_run
 
 EVALUATIONS = (5, 10, 20, 50, 100, 1000)

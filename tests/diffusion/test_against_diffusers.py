@@ -15,6 +15,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     HeunDiscreteScheduler,
 )
+from sampler_support import restore, step
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -64,7 +65,7 @@ def test_each_ancestral_step_is_theirs(
         eps_hat = network(x_t, steps)
         x_0_hat = restorer_of(network, degradation, Noise())(x_t, steps)
         x_0_hat = x_0_hat.clamp(-0.5, 0.5) if clip else x_0_hat
-        x_s = sampler.step(x_t, x_0_hat, t, t - 1, noise, degradation, seeded())
+        x_s = step(sampler, x_t, x_0_hat, t, t - 1, noise, degradation, seeded())
         # Their index t - 1 is our step t: their table has no entry for the clean image.
         theirs = published.step(eps_hat, t - 1, x_t, generator=seeded()).prev_sample
         torch.testing.assert_close(x_s, theirs, rtol=0, atol=2e-4)
@@ -133,7 +134,7 @@ def test_an_unclipped_ddim_step_is_theirs(eta: float, t: int, restorer_of: Resto
     steps = torch.full((4,), t)
     x_t = torch.randn(SHAPE, generator=seeded(1))
     x_0_hat = restorer_of(network, degradation, Noise())(x_t, steps)
-    x_s = DDIM(eta=eta).step(x_t, x_0_hat, t, t - 100, x_t, degradation, seeded())
+    x_s = step(DDIM(eta=eta), x_t, x_0_hat, t, t - 100, x_t, degradation, seeded())
     eps_hat = network(x_t, steps)
     theirs = published.step(eps_hat, t - 1, x_t, eta=eta, generator=seeded()).prev_sample
     torch.testing.assert_close(x_s, theirs, rtol=0, atol=5e-5)
@@ -186,8 +187,8 @@ def test_each_ancestral_step_is_theirs_to_rounding(
     restorer = restorer_of(tame(table), degradation, Noise())
     for t in (1, 2, 3, 10, 100, 500, 900, 999, 1000):
         x_t = degradation(images(2) / 4, torch.full((4,), t), images(1))
-        x_s = sampler.step(
-            x_t, sampler.restore(restorer, x_t, t), t, t - 1, x_t, degradation, seeded()
+        x_s = step(
+            sampler, x_t, restore(sampler, restorer, x_t, t), t, t - 1, x_t, degradation, seeded()
         )
         eps_hat = tame(table)(x_t, torch.full((4,), t))
         theirs = published.step(eps_hat, t - 1, x_t, generator=seeded()).prev_sample

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from sampler_support import step
 from torch import Tensor
 
 from thaw.diffusion.degradations.base import Degradation
@@ -152,8 +153,8 @@ def test_one_step_is_each_algorithms_line(random_images: Images) -> None:
     noise = degradation.draw_noise(x_t)
     d_4, d_1 = (degradation(x_0_hat, torch.full((2,), step), noise) for step in (4, 1))
     arguments = (x_t, x_0_hat, 4, 1, noise, degradation, None)
-    assert torch.equal(Naive().step(*arguments), d_1)
-    torch.testing.assert_close(Cold().step(*arguments), x_t - d_4 + d_1, rtol=0, atol=1e-15)
+    assert torch.equal(step(Naive(), *arguments), d_1)
+    torch.testing.assert_close(step(Cold(), *arguments), x_t - d_4 + d_1, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("clip", [True, False])
@@ -197,5 +198,5 @@ def test_a_last_pass_is_named_beside_the_steps() -> None:
     assert Naive(7, refine=True).describe(degradation) == "Naive, 7 steps, 8 evaluations, refined"
     assert Cold().describe(degradation) == "Cold, 28 steps"
     for sampler in (Cold, Naive):
-        with pytest.raises(ValueError, match="sampler.refine must be true or false"):
+        with pytest.raises(ValueError, match="^refine must be true or false"):
             sampler(refine="yes")  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig
+from sampler_support import restore, step
 from torch import Generator, Tensor, nn
 
 from thaw.commands import config
@@ -368,8 +369,8 @@ def walk(sampler: Sampler, network: nn.Module, case: Case, x_t: Tensor, t: int) 
     """x_0 from x_t ``[B, C, H, W]``, in no more than MOST_STEPS steps."""
     restorer = restorer_of(network, case.degradation)
     for now, s in pairwise(Trailing().times(t, min(t, MOST_STEPS))):
-        x_0_hat = sampler.restore(restorer, x_t, now, case.noise)
-        x_t = sampler.step(x_t, x_0_hat, now, s, case.noise, case.degradation, None)
+        x_0_hat = restore(sampler, restorer, x_t, now, case.noise)
+        x_t = step(sampler, x_t, x_0_hat, now, s, case.noise, case.degradation, None)
     return x_t
 
 

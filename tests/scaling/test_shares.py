@@ -10,7 +10,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Noise
-from thaw.diffusion.priors import Normal
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import Ancestral
 from thaw.diffusion.schedules import linear

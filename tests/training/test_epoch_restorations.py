@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from thaw.training.callbacks.restorations import Restorations
+from thaw.training.scoring_restored import restoration_scores
 from torch import Tensor
 from training_helpers import RANGE, fit, make_module, make_restorer
 
@@ -16,9 +18,7 @@ from thaw.diffusion.samplers.cold import Cold
 from thaw.metrics.encoders import load_encoder
 from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import derive_seed
-from thaw.training.callbacks.restoration import Restorations
 from thaw.training.module import DiffusionModule
-from thaw.training.restoration import restoration_scores
 
 NUM_IMAGES, BATCH_SIZE, SEED = 7, 3, 5
 SHAPE = (1, 28, 28)

@@ -10,6 +10,13 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from thaw.training.scoring_restored import (
+    NUM_SHOWN,
+    check_restored,
+    final_restoration,
+    in_lines,
+    restoration_scores,
+)
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.animorph import Animorph
@@ -28,13 +35,6 @@ from thaw.metrics.restoration import ssim
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.finished import read_restoration, read_run
-from thaw.training.restoration import (
-    NUM_SHOWN,
-    check_restored,
-    final_restoration,
-    in_lines,
-    restoration_scores,
-)
 
 RANGE = PixelRange(-0.5, 0.5)
 NUM_IMAGES, BATCH_SIZE = 11, 4

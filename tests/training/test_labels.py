@@ -11,7 +11,8 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import MSE, WHOLE
 from thaw.diffusion.predictions import Clean
-from thaw.diffusion.priors import Empirical, Normal
+from thaw.diffusion.priors.empirical import Empirical
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.schedules import cosine

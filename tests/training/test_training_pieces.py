@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from thaw.training.scoring_generated import MAX_STEPS_ON_CPU, affordable, sampling
+from thaw.training.scoring_restored import restoring, save_stages
 from torch import Tensor, nn
 from training_helpers import RANGE, SHAPE, Network, batches, fit, make_module, make_restorer
 
@@ -20,7 +22,7 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean
-from thaw.diffusion.priors import Normal
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
@@ -31,9 +33,7 @@ from thaw.training.callbacks.forward_process import ForwardProcess
 from thaw.training.callbacks.progress import Progress
 from thaw.training.callbacks.samples import SampleGrid
 from thaw.training.callbacks.tensorboard import hyperparameters
-from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable, sampling
 from thaw.training.module import DiffusionModule
-from thaw.training.restoration import restoring, save_stages
 
 
 class Grey(nn.Module):
@@ -87,7 +87,7 @@ def test_figures_that_fail_do_not_end_a_training(
         raise RuntimeError("no such font")
 
     monkeypatch.setattr("thaw.training.callbacks.forward_process.forward_strip", fail)
-    monkeypatch.setattr("thaw.training.restoration.restoration_figure", fail)
+    monkeypatch.setattr("thaw.training.scoring_restored.restoration_figure", fail)
     data: Any = SimpleNamespace(train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
     forward = ForwardProcess(tmp_path, data)
     assert fit(make_module(), max_epochs=2, callbacks=[forward]).global_step == 10
@@ -148,8 +148,8 @@ def test_progress_reaches_its_end_with_the_work_and_not_before(
         yield
         found.append((count() - before, total))
 
-    monkeypatch.setattr("thaw.training.estimate.progress", watch)
-    monkeypatch.setattr("thaw.training.restoration.progress", watch)
+    monkeypatch.setattr("thaw.training.scoring_generated.progress", watch)
+    monkeypatch.setattr("thaw.training.scoring_restored.progress", watch)
     module = make_gaussian() if isinstance(sampler, Heun) else make_module()
     module.eval()
     size = (7, 2)

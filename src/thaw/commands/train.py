@@ -34,13 +34,12 @@ from thaw.training.callbacks.ending import AfterLast, early_end
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
-from thaw.training.callbacks.restoration import Restorations
+from thaw.training.callbacks.restorations import Restorations
 from thaw.training.callbacks.run_files import RunFiles, read_metrics
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, newest_good, read_checkpoint
 from thaw.training.compatibility import check_fits
-from thaw.training.estimate import final_estimate, warn_of_misfit
 from thaw.training.experiment import (
     Experiment,
     build,
@@ -52,7 +51,8 @@ from thaw.training.experiment import (
 )
 from thaw.training.memory import check_memory
 from thaw.training.nodes import check_parts, make, nodes
-from thaw.training.restoration import check_restored, final_restoration
+from thaw.training.scoring_generated import final_scores, warn_of_misfit
+from thaw.training.scoring_restored import check_restored, final_restoration
 from thaw.training.stored_targets import check_training
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
         experiment, trainer, checkpoint = ready(cfg, run_dir)
         if accepted is not None:
             accepted()
-    place = (trainer.global_rank, trainer.world_size)
+    portion = ranks.Portion(trainer.global_rank, trainer.world_size)
     with together(trainer, HydraConfig.get().overrides.task, run_dir):
         start = time.perf_counter()
         with logging_redirect_tqdm(), runs.writing(run_dir):
@@ -127,8 +127,8 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
         said = f", ended by {end}" if end else ""
         log.info("trained to epoch %d in %s%s", trainer.current_epoch, _duration(training_s), said)
         runs.update_record(run_dir, {"training_s": round(training_s, 1), "ended_by": end})
-        last = (cfg.seed, trainer.current_epoch, place)
-        final_estimate(experiment, cfg.metrics, run_dir, *last)
+        last = (cfg.seed, trainer.current_epoch, portion)
+        final_scores(experiment, cfg.metrics, run_dir, *last)
         final_restoration(experiment, cfg.metrics, run_dir, *last)
 
 

@@ -72,9 +72,7 @@ def check_guidance(restorer: Restorer, scale: float) -> None:
         )
 
 
-def labels_in_words(
-    restorer: Restorer, scale: float, labels: str = "with their own labels"
-) -> str:
+def labels_in_words(restorer: Restorer, scale: float, labels: str = "with their own labels") -> str:
     """Which labels the model is given with images; empty for an unconditional model."""
     if restorer.num_classes is None:
         return ""

@@ -54,11 +54,10 @@ class Restoration:
         self.sampler.is_refined = False  # here that is a stage of its own
         self.refine = refine or sampler.is_refined
         own = self.sampler
-        samplers: list[Sampler] = [own]
+        self.ways: dict[str, Sampler] = {Sampler.stage: own}
         if restorer.degradation.noise_is_known:
             settings = (own.num_steps, own.clip, own.grid, own.guidance)
-            samplers = [Naive(*settings), Cold(*settings), own]
-        self.ways = {each.stage: each for each in samplers}
+            self.ways = {each.stage: each for each in (Naive(*settings), Cold(*settings), own)}
 
     @property
     def stages(self) -> tuple[str, ...]:

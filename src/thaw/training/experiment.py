@@ -1,6 +1,5 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,10 @@ from thaw.checks import check_count, check_seed, check_whole
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.guidance import check_guidance
+from thaw.diffusion.needs import check_needs
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.predictions import Prediction
-from thaw.diffusion.priors import Prior
+from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
@@ -64,17 +64,17 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     prediction: Prediction = made(Prediction, cfg.prediction)
     restorer = Restorer(network, degradation, prediction, data.pixel_range)
     prior: Prior = made(Prior, cfg.prior, **context)
-    prior.check(degradation)
+    with named("prior"):
+        check_needs(prior, degradation)
+        prior.check(degradation)
     sampler: Sampler = made(Sampler, cfg.sampler)
-    sampler.check(degradation)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
-    # Few steps, or all where the degradation has no more.
-    score_sampler.num_steps = min(
-        score_sampler.num_steps or degradation.num_steps, degradation.num_steps
-    )
-    score_sampler.check(degradation)
-    for each in (sampler, score_sampler):
-        check_guidance(restorer, each.guidance)
+    score_sampler = score_sampler.at_most(degradation.num_steps)
+    for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
+        with named(name):
+            check_needs(each, degradation)
+            each.check(degradation)
+            check_guidance(restorer, each.guidance)
     module = DiffusionModule(
         restorer,
         prior,
@@ -143,7 +143,7 @@ def _make_scores(
         check_whole(f"metrics.{key}", metrics.get(key, 0), 0)
     check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
     check_whole("metrics.batch_size", metrics.batch_size)
-    score_sampler = made(Sampler, metrics.sampler) if metrics.get("sampler") else copy.copy(sampler)
+    score_sampler = made(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
     if not metrics.suite:
         return None, score_sampler
     suite: ScoreSuite = made(ScoreSuite, metrics.suite)
@@ -185,7 +185,7 @@ def fit_prior(experiment: Experiment) -> None:
     """
     images, degradation = experiment.data.train_images, experiment.restorer.degradation
     prior = experiment.module.prior
-    with progress(f"fitting the prior, {prior.describe()}"):
+    with named("prior"), progress(f"fitting the prior, {prior.describe()}"):
         prior.fit(images, degradation, labels_of(experiment, "train"))
 
 

@@ -10,9 +10,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from thaw.diffusion.guidance import hide_labels
 from thaw.diffusion.objectives import Objective
-from thaw.diffusion.priors import Prior
+from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
-from thaw.ranks import part
+from thaw.ranks import WHOLE, Portion
 from thaw.seeding import derive_seed, generator, seed_global
 from thaw.training.ema import EMA
 
@@ -114,24 +114,19 @@ class DiffusionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["thaw"] = self.provenance
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # An earlier version fitted priors without labels: the one fitted with them just now stays.
-        if self.prior.labels is not None and "prior.labels" not in checkpoint["state_dict"]:
-            checkpoint["state_dict"] |= self.prior.state_dict(prefix="prior.")
-
     def _part(self, num_images: int) -> slice:
         """Of a batch, the images whose loss this process takes."""
-        return part(num_images, *self._place())
+        return self._portion().of(num_images)
 
-    def _place(self) -> tuple[int, int]:
-        """The rank of this process and the number of them; a module of no trainer is alone."""
+    def _portion(self) -> Portion:
+        """This process's portion of the work; all of it for a module without a trainer."""
         if self._trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
+            return WHOLE
+        return Portion(self.trainer.global_rank, self.trainer.world_size)
 
     def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
         """The loss of all processes' parts from those of each, which is a share of the batch."""
-        if self._place()[1] == 1:
+        if self._portion().world_size == 1:
             return loss
         whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")
         assert isinstance(whole, Tensor)

@@ -35,6 +35,9 @@ class Degradation(nn.Module, ABC):
     leaves_nothing: bool = False
     """Whether x_T is taken to show nothing of x_0: then nothing is restored from it and scored."""
 
+    schedule: Tensor | None = None
+    """alpha_bar, float64 ``[T + 1]`` on the CPU; None where no single one holds for all pixels."""
+
     ends_in_noise: bool = False
     """Whether x_T is as good as N(0, I), so that no density of what it shows of x_0 is of use."""
 

@@ -29,6 +29,7 @@ class Gaussian(Noising):
     def __init__(self, schedule: Tensor) -> None:
         super().__init__()
         check_schedule(schedule)
+        self.schedule = schedule
         self.num_steps = len(schedule) - 1
         self.alpha_bar: list[float] = schedule.tolist()
         self.ends_in_noise = self.alpha_bar[-1] < NOTHING_LEFT

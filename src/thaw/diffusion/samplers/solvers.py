@@ -41,7 +41,9 @@ class DPMSolver(Solver):
     sigma = 0, are of first order. "DPM-Solver++", arXiv 2211.01095.
     """
 
-    def refine(self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None) -> Estimate:
+    def refine(
+        self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
+    ) -> Estimate:
         ab = path.degradation.alpha_bar
         if before is None or ab[s] == 1:
             return now
@@ -64,7 +66,9 @@ class Heun(Solver):
         times = self.times(degradation.num_steps)
         return len(times) - 1 + sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
 
-    def refine(self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None) -> Estimate:
+    def refine(
+        self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
+    ) -> Estimate:
         ab = path.degradation.alpha_bar
         if not _has_slopes(ab[now.t], ab[s]):
             return now

@@ -1,21 +1,21 @@
-"""The robust estimate: many samples of the full sampler, scored once."""
+"""Scores of generated images; the final ones are of many images by the run's own sampler."""
 
-import copy
 import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 from torch.utils.tensorboard import SummaryWriter
 
 from thaw import runs
-from thaw.diffusion.generation import describe, generate
+from thaw.diffusion.generation import generate
+from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
-from thaw.ranks import part
+from thaw.ranks import WHOLE, Portion
 from thaw.reporting.numbers import plus_minus
 from thaw.training import event_files
 from thaw.training.experiment import Experiment
@@ -24,27 +24,27 @@ log = logging.getLogger(__name__)
 MAX_STEPS_ON_CPU = 30
 
 
-def final_estimate(
+def final_scores(
     experiment: Experiment,
     metrics: DictConfig,
     run_dir: Path,
     seed: int,
     epoch: int,
-    place: tuple[int, int] = (0, 1),
+    portion: Portion = WHOLE,
 ) -> None:
     """Score ``metrics.final_num_samples`` images; into run.json, TensorBoard, log and screen.
 
-    Nothing is done where that number is 0, or where this epoch's estimate is in run.json already.
-    Of several processes, by rank and number in ``place``, each makes a share of the images and the
-    first writes.
+    Nothing is done where that number is 0, or where this epoch's scores are in run.json already.
+    Each process generates its portion of the images, and the first one writes.
     """
     done = runs.read_record(run_dir).get("final_scores") or {}
     if experiment.suite is None or not metrics.final_num_samples or done.get("epoch") == epoch:
         return
-    scores = estimate(experiment, metrics.final_num_samples, metrics.batch_size, seed, place)
-    if place[0] > 0:
+    size = (metrics.final_num_samples, metrics.batch_size)
+    scores = score_experiment(experiment, *size, seed, portion)
+    if portion.rank > 0:
         return
-    log.info("final estimate: %s", in_words(scores))
+    log.info("final scores: %s", in_words(scores))
     final = {f"final/{key}": value for key, value in scores.items()} | {"epoch": epoch}
     runs.update_record(run_dir, {"final_scores": final})
     with SummaryWriter(str(run_dir), filename_suffix=event_files.FINAL) as writer:
@@ -54,23 +54,21 @@ def final_estimate(
 
 
 def warn_of_misfit(experiment: Experiment) -> None:
-    """Say it, before images are made, where the prior lacks what x_T has."""
-    misfit = experiment.module.prior.misfit(experiment.restorer.degradation)
-    if misfit:
-        log.warning("prior=%s, but %s", experiment.module.prior.describe(), misfit)
+    """Warn, before images are generated, where the prior lacks what x_T has."""
+    prior = experiment.module.prior
+    if misfit := prior.misfit(experiment.restorer.degradation):
+        advice = "use schedule.rescale=true or prior=gaussian"
+        log.warning("prior=%s, but %s: %s", prior.describe(), misfit, advice)
 
 
 def affordable(sampler: Sampler, restorer: Restorer) -> Sampler:
-    """The sampler, where it would take all of more than 30 steps on a CPU limited to 30.
+    """The sampler, limited to 30 steps where it would take more on a CPU and none were chosen.
 
     10,000 samples in 1,000 steps would take hours there; ``sampler.num_steps=1000`` insists.
     """
-    on_cpu = next(restorer.network.parameters()).device.type == "cpu"
-    if sampler.num_steps is not None or not on_cpu:
+    if sampler.num_steps is not None or restorer.device.type != "cpu":
         return sampler
-    chosen = copy.copy(sampler)
-    chosen.num_steps = min(restorer.degradation.num_steps, MAX_STEPS_ON_CPU)
-    return chosen
+    return sampler.at_most(min(restorer.degradation.num_steps, MAX_STEPS_ON_CPU))
 
 
 def sampling(
@@ -79,50 +77,61 @@ def sampling(
     sampler: Sampler,
     num_samples: int,
     batch_size: int,
-    place: tuple[int, int] = (0, 1),
+    portion: Portion = WHOLE,
 ) -> AbstractContextManager[None]:
-    """How far this process is with its share of so many images, said while they are made."""
-    num_batches = len(range(0, num_samples, batch_size))
-    mine = max(1, len(range(num_batches)[part(num_batches, *place)]))
-    total = mine * sampler.num_evaluations(restorer.degradation)
-    return progress(what, total, lambda: restorer.pieces.calls)
+    """A progress bar for this process's portion of the images, which says ``what`` they are."""
+    num_batches = len(portion.batches(num_samples, batch_size))
+    total = num_batches * sampler.num_evaluations(restorer.degradation)
+    return progress(what, total, lambda: restorer.chunked.calls)
 
 
-def estimate(
-    experiment: Experiment,
+def score_generated(
+    what: str,
+    restorer: Restorer,
+    sampler: Sampler,
+    prior: Prior,
+    suite: ScoreSuite,
     num_samples: int,
     batch_size: int,
     seed: int,
-    place: tuple[int, int] = (0, 1),
+    portion: Portion = WHOLE,
 ) -> dict[str, Any]:
-    """Every score of images generated from the prior, and what was measured how.
+    """Every score of images generated from the prior, over all processes.
 
-    Of several processes, by rank and number in ``place``, each makes a share of the images.
+    Arguments as :func:`sampling` and :func:`~thaw.diffusion.generation.generate`.
     """
+    suite.to(restorer.device)
+    suite.reset()
+    size = (num_samples, batch_size)
+    with sampling(what, restorer, sampler, *size, portion):
+        for x_0 in generate(restorer, sampler, prior, *size, seed, portion=portion):
+            suite.update(restorer.pixel_range.to_uint8(x_0))
+        return suite.compute()
+
+
+def score_experiment(
+    experiment: Experiment, num_samples: int, batch_size: int, seed: int, portion: Portion = WHOLE
+) -> dict[str, Any]:
+    """Every score of images generated from the prior, and what was measured how."""
     restorer, prior, suite = experiment.restorer, experiment.module.prior, experiment.suite
     assert suite is not None
     assert suite.reference is not None
     sampler = affordable(experiment.sampler, restorer)
-    suite.to(next(restorer.network.parameters()).device)
-    suite.reset()
-    batches = generate(restorer, sampler, prior, num_samples, batch_size, seed, place=place)
     what = f"generating and scoring {num_samples:,} images"
-    with torch.inference_mode(), sampling(what, restorer, sampler, num_samples, batch_size, place):
-        for x_0 in batches:
-            suite.update(restorer.pixel_range.to_uint8(x_0))
-        scores = suite.compute()
+    size = (num_samples, batch_size)
+    scores = score_generated(what, restorer, sampler, prior, suite, *size, seed, portion)
     return scores | {
         "class_histogram": suite.class_histogram(),
         "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.name,
-        "sampler": describe(restorer, sampler),
+        "sampler": sampler.describe(restorer.degradation),
         "images": f"generated from prior {prior.describe(restorer.degradation)}",
         "seed": seed,
     }
 
 
 def in_words(scores: dict[str, Any]) -> str:
-    """One line: each score with its real-vs-real floor, N, the encoder, the sampler, the prior."""
+    """One line: each score with its floor, N, the encoder, the sampler, the prior."""
     is_ = plus_minus(scores["is_mean"], scores["is_std"], ".2f", "+-")
     return (
         f"FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})  "

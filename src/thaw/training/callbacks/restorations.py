@@ -6,27 +6,28 @@ from torch import Tensor
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
+from thaw.ranks import Portion
 from thaw.reporting.panels import stage_title
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.module import DiffusionModule
-from thaw.training.restoration import restoring, score_stages
+from thaw.training.scoring_restored import score_restored
 
 
 class Restorations(EpochScores):
     """Logs ``val/psnr_direct``, ``val/ssim_algorithm_2``, ... of images degraded all the way.
 
     For each stage after ``original`` PSNR, SSIM, RMSE and, with a suite, FID; with N as
-    ``val/n_restored`` and FID's floor at that N as ``val/fid_floor_restored``. The draws are keyed
-    on the seed alone: every epoch restores the same x_T.
+    ``val/n_restored`` and FID's floor at that N as ``val/fid_floor_restored``. The random numbers
+    depend on the seed alone: every epoch restores the same x_T.
 
     Args:
         images: validation images, uint8 ``[N, C, H, W]``.
-        sampler: usually one of few steps, which the two algorithms take too.
-        suite: of the FID, or None.
-        every_n_epochs: epochs between two; the last is always scored.
+        sampler: usually of few steps, which the two algorithms take too.
+        suite: what computes FID, or None.
+        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
         batch_size: images restored at once.
-        seed: of the draws.
+        seed: seed for the noise.
         labels: the images' classes, int64 ``[N]``, of a class-conditional model.
     """
 
@@ -49,15 +50,17 @@ class Restorations(EpochScores):
         self.labels = labels
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
-        """The scores of each stage of all images, which the ranks share."""
+        """The scores of each stage of all images, which the processes share."""
         restoration = Restoration(module.evaluated, self.sampler)
-        seed = derive_seed(self.seed, "val_restored", 0)
-        place = (trainer.global_rank, trainer.world_size)
-        batches = restoration.batches(
-            self.images, self.batch_size, seed, place=place, labels=self.labels
+        found = score_restored(
+            restoration,
+            self.images,
+            self.batch_size,
+            derive_seed(self.seed, "val_restored", 0),
+            self.suite,
+            Portion(trainer.global_rank, trainer.world_size),
+            self.labels,
         )
-        with restoring(restoration, len(self.images), self.batch_size, place):
-            found = score_stages(batches, restoration, len(self.images), self.suite)
         scores = {
             f"{name}_{stage}": value
             for stage in restoration.stages[1:]
@@ -68,7 +71,7 @@ class Restorations(EpochScores):
 
     def described(self, module: DiffusionModule) -> dict[str, str]:
         restoration = Restoration(module.evaluated, self.sampler)
-        how = (restoration.describe(), restoration.told())
+        how = (restoration.describe(), restoration.labels_in_words())
         return {"restored_by": ", ".join(filter(None, how))}
 
     def in_words(self) -> list[str]:
