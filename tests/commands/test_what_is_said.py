@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from commands_support import ROOT
 from omegaconf import OmegaConf
-from thaw.commands.trained import device
 
 from thaw.commands.errors import LOGGED, InputError, outcome
 from thaw.commands.replay import stored_config
 from thaw.commands.selection import selected_runs
 from thaw.commands.stored_overrides import stored_overrides
+from thaw.commands.trained import device
 from thaw.training.loading import checkpoint_path
 
 

@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from thaw.training.callbacks.restorations import Restorations
-from thaw.training.scoring_restored import restoration_scores
 from torch import Tensor
 from training_helpers import RANGE, fit, make_module, make_restorer
 
@@ -18,7 +16,9 @@ from thaw.diffusion.samplers.cold import Cold
 from thaw.metrics.encoders import load_encoder
 from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import derive_seed
+from thaw.training.callbacks.restorations import Restorations
 from thaw.training.module import DiffusionModule
+from thaw.training.scoring_restored import score_restored
 
 NUM_IMAGES, BATCH_SIZE, SEED = 7, 3, 5
 SHAPE = (1, 28, 28)
@@ -57,9 +57,7 @@ class Kept(pl.Callback):
         self.latest.append(dict(self.scores.latest))
         restoration = Restoration(pl_module.evaluated, self.scores.sampler)
         seed = derive_seed(SEED, "val_restored", 0)
-        found = restoration_scores(
-            restoration, self.scores.images, BATCH_SIZE, seed, self.scores.suite
-        )
+        found = score_restored(restoration, self.scores.images, BATCH_SIZE, seed, self.scores.suite)
         self.expected.append(found)
 
 
