@@ -217,7 +217,7 @@ def test_the_ddim_loop_is_theirs_to_rounding(
             eps_hat, index, theirs, eta=eta, use_clipped_model_output=clip, generator=draws
         ).prev_sample
     restorer = restorer_of(tame(table), exact_gaussian(table), Noise())
-    x_0 = DDIM(20, eta, clip, grid).sample(restorer, images(1), images(1), seeded())
+    x_0 = DDIM(20, eta, clip=clip, grid=grid).sample(restorer, images(1), images(1), seeded())
     torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-9)
 
 
@@ -263,7 +263,7 @@ def test_the_dpm_solver_loop_is_theirs(
         eps_hat = tame(table)(theirs, torch.full((4,), index + 1))
         theirs = published.step(eps_hat, index, theirs).prev_sample
     restorer = restorer_of(tame(table), exact_gaussian(table), Noise(), PixelRange(-1.0, 1.0))
-    x_0 = DPMSolver(num_steps, clip, grid).sample(restorer, images(1), images(1))
+    x_0 = DPMSolver(num_steps, clip=clip, grid=grid).sample(restorer, images(1), images(1))
     torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-5)
 
 
@@ -294,5 +294,5 @@ def test_the_heun_loop_is_theirs(
         eps_hat = tame(table)(x_t, torch.full((4,), int(t) + 1))
         theirs = published.step(eps_hat, t, theirs).prev_sample
     restorer = restorer_of(tame(table), exact_gaussian(table), Noise())
-    x_0 = Heun(num_steps, clip, grid).sample(restorer, images(1), images(1))
+    x_0 = Heun(num_steps, clip=clip, grid=grid).sample(restorer, images(1), images(1))
     torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-6)

@@ -171,7 +171,11 @@ def test_the_variances_are_exact_for_the_data_that_ho_names(
 
 @pytest.mark.parametrize(
     "sampler",
-    [DDIM, lambda n, clip: DDIM(n, 1.0, clip), lambda n, clip: Ancestral(n, "large", clip)],
+    [
+        DDIM,
+        lambda n, clip: DDIM(n, 1.0, clip=clip),
+        lambda n, clip: Ancestral(n, "large", clip=clip),
+    ],
     ids=["ddim", "ddim-eta-1", "ancestral-large"],
 )
 def test_the_error_of_first_order_falls_with_the_steps(

@@ -176,9 +176,9 @@ def test_a_refined_sampler_ends_with_a_pass_at_step_1(
         return 3 * wrong(x[:, :2], t) + x[:, 2:]
 
     restorer = restorer_of(network, degradation)
-    plain = list(sampler(num_steps, clip).trajectory(restorer, x_T, noise))
+    plain = list(sampler(num_steps, clip=clip).trajectory(restorer, x_T, noise))
     num_asked = len(asked)
-    refined = list(sampler(num_steps, clip, refine=True).trajectory(restorer, x_T, noise))
+    refined = list(sampler(num_steps, clip=clip, refine=True).trajectory(restorer, x_T, noise))
     assert len(refined) == len(plain) + 1
     assert all(torch.equal(a.x_t, b.x_t) for a, b in zip(plain, refined[:-1], strict=True))
     expected = restorer(plain[-1].x_t, torch.ones(3, dtype=torch.int64), noise)
@@ -186,7 +186,7 @@ def test_a_refined_sampler_ends_with_a_pass_at_step_1(
     assert (refined[-1].t, asked[-2]) == (0, 1)
     assert torch.equal(refined[-1].x_t, expected)
     assert not torch.equal(expected, plain[-1].x_t)
-    x_0 = sampler(num_steps, clip, refine=True).sample(restorer, x_T, noise)
+    x_0 = sampler(num_steps, clip=clip, refine=True).sample(restorer, x_T, noise)
     assert torch.equal(x_0, expected)
     evaluations = sampler(num_steps, refine=True).num_evaluations(degradation)
     assert evaluations == num_asked + 1

@@ -1,6 +1,7 @@
 """Every way back from one x_t is what the degradation, the restorer and the samplers make of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,8 @@ def test_every_stage_is_made_of_the_same_x_t_and_noise(
     restoration = Restoration(restorer, sampler, t)
     assert restoration.stages == stages
     step = t or degradation.num_steps
-    settings = (min(sampler.num_steps or step, step), sampler.clip, sampler.grid)
+    settings: Any = {"clip": sampler.clip, "grid": sampler.grid}
+    num_steps = min(sampler.num_steps or step, step)
     for number, (found, batch) in enumerate(
         zip(restoration.batches(images, 4, seed=3), images.split(4), strict=True)
     ):
@@ -104,7 +106,9 @@ def test_every_stage_is_made_of_the_same_x_t_and_noise(
             assert torch.equal(found["direct"], restorer(x_t, steps, noise))
             for stage, algorithm in (("algorithm_1", Naive), ("algorithm_2", Cold)):
                 if stage in stages:
-                    expected = algorithm(*settings).sample(restorer, x_t, noise, start=step)
+                    expected = algorithm(num_steps, **settings).sample(
+                        restorer, x_t, noise, start=step
+                    )
                     assert torch.equal(found[stage], expected)
             if "sampled" in stages:
                 expected = sampler.sample(restorer, x_t, noise, draws, start=step)
@@ -168,7 +172,7 @@ def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
     with torch.no_grad():
         x_0 = sampler.sample(restorer, found["degraded"], noise)
     assert torch.equal(found[f"{own}_refined"], x_0)
-    assert sampler.is_refined
+    assert sampler.refine
 
 
 def test_images_that_are_degraded_already_are_restored_as_they_are(

@@ -1,7 +1,7 @@
 """The loop and the time grid that every sampler shares."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import pytest
@@ -101,7 +101,7 @@ def test_to_start_at_x_t_is_to_go_on_with_the_whole_chain(
     restorer = restorer_of(lambda x_t, t: (x_t * t.view(-1, 1, 1, 1)).sin(), degradation)
     x_T = torch.randn(2, 1, 4, 6)
     noise = degradation.draw_noise(x_T)
-    sampler = SAMPLERS[name](None, True, None)
+    sampler = SAMPLERS[name]()
     with torch.no_grad():
         draws = torch.Generator().manual_seed(1)
         whole = []
@@ -170,13 +170,13 @@ NETWORKS = {
     "amplifies": lambda: amplifies,
     "untrained": untrained,
 }
-SAMPLERS = {
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "naive": Naive,
     "cold": Cold,
-    "ddim": lambda n, clip, grid: DDIM(n, 0.0, clip, grid),
-    "ddim eta 1": lambda n, clip, grid: DDIM(n, 1.0, clip, grid),
-    "ancestral": lambda n, clip, grid: Ancestral(n, "small", clip, grid),
-    "ancestral large": lambda n, clip, grid: Ancestral(n, "large", clip, grid),
+    "ddim": DDIM,
+    "ddim eta 1": partial(DDIM, eta=1.0),
+    "ancestral": Ancestral,
+    "ancestral large": partial(Ancestral, variance="large"),
     "dpm": DPMSolver,
     "heun": Heun,
 }
@@ -209,7 +209,7 @@ def test_what_is_clipped_stays_in_the_images_range(
     x_T = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(num_steps))
     draws = torch.Generator().manual_seed(0)
     noise = degradation.draw_noise(x_T, draws)
-    sampler = SAMPLERS[name](num_steps, True, grid)
+    sampler = SAMPLERS[name](num_steps, grid=grid)
     with torch.no_grad():
         states = list(sampler.trajectory(restorer, x_T, noise, draws))
     for state in states[1:]:
@@ -237,7 +237,7 @@ def test_bad_settings_and_more_steps_than_there_are_are_refused(
         sampler(num_steps=0)
     with pytest.raises(ValueError, match="^clip must be true or false, got 'yes'"):
         sampler(clip="yes")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="^grid must be a Grid or null, got 'quadratic'"):
+    with pytest.raises(ValueError, match="^grid must be a Grid, got 'quadratic'"):
         sampler(grid="quadratic")  # type: ignore[arg-type]
 
 

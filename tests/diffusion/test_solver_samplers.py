@@ -13,7 +13,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
-from thaw.diffusion.samplers.grids import Linspace, Quadratic
+from thaw.diffusion.samplers.grids import Grid, Linspace, Quadratic, Trailing
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver, log_snr
 from thaw.diffusion.schedules import cosine, linear
 
@@ -39,9 +39,9 @@ def zero_terminal(timesteps: int) -> Tensor:
     return ((signal - signal[-1]) / (signal[0] - signal[-1])) ** 2
 
 
-@pytest.mark.parametrize("grid", [None, Quadratic()], ids=["trailing", "quadratic"])
+@pytest.mark.parametrize("grid", [Trailing(), Quadratic()], ids=["trailing", "quadratic"])
 def test_dpm_solver_is_lus_algorithm_2(
-    grid: Quadratic | None, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
+    grid: Grid, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
 ) -> None:
     """Lu et al. 2022, in alpha, sigma, lambda and h, down to the step before sigma = 0."""
     schedule = linear(60)
@@ -69,9 +69,9 @@ def test_dpm_solver_is_lus_algorithm_2(
         torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("grid", [None, Linspace()], ids=["trailing", "linspace"])
+@pytest.mark.parametrize("grid", [Trailing(), Linspace()], ids=["trailing", "linspace"])
 def test_heun_is_karras_algorithm_1(
-    grid: Linspace | None, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
+    grid: Grid, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
 ) -> None:
     """Karras et al. 2022, of y = x / sqrt(ab) in sigma, each line as it stands there."""
     schedule = linear(60)

@@ -1,6 +1,7 @@
 """Restoring images: degraded to a step, then brought back at once and step by step."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -51,13 +52,14 @@ class Restoration:
         check_step("t", self.t, restorer.degradation)
         self.restorer = restorer
         self.sampler = sampler.at_most(self.t)
-        self.sampler.is_refined = False  # here that is a stage of its own
-        self.refine = refine or sampler.is_refined
+        self.sampler.refine = False  # here that is a stage of its own
+        self.refine = refine or sampler.refine
         own = self.sampler
         self.ways: dict[str, Sampler] = {Sampler.stage: own}
         if restorer.degradation.noise_is_known:
-            settings = (own.num_steps, own.clip, own.grid, own.guidance)
-            self.ways = {each.stage: each for each in (Naive(*settings), Cold(*settings), own)}
+            shared: Any = {"clip": own.clip, "grid": own.grid, "guidance": own.guidance}
+            both = (algorithm(own.num_steps, **shared) for algorithm in (Naive, Cold))
+            self.ways = {each.stage: each for each in (*both, own)}
 
     @property
     def stages(self) -> tuple[str, ...]:

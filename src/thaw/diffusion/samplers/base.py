@@ -3,9 +3,9 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from typing import Annotated, Generic, NamedTuple, Self
+from typing import Annotated, ClassVar, Generic, NamedTuple, Self
 
 from annotated_types import Interval
 from torch import Generator, Tensor
@@ -49,40 +49,34 @@ class Path(Generic[D]):
     labels: Tensor | None = None
 
 
+@checked
+@dataclass(eq=False)
 class Sampler(Part[D], ABC):
     """x_T -> x_0 along the times t_0 > t_1 > ... > t_n = 0 of a grid.
 
-    Each step asks the network for x_0_hat, may refine it, and steps: most samplers are their
-    ``step``, solvers of second order are their ``refine``.
+    Each step asks the network for x_0_hat, may improve it, and steps: most samplers are their
+    ``step``, solvers of second order are their ``improve``.
 
     Args:
         num_steps: n, 1..T; None takes all T.
-        clip: whether x_0_hat is clipped to the range of the images before it is used.
-        grid: the times; None is evenly spaced, :class:`~thaw.diffusion.samplers.grids.Trailing`.
+        clip: whether each x_0_hat of the network is clipped to the range of the images.
+        grid: the times.
         guidance: scale of :func:`~thaw.diffusion.guidance.guided`, where there are labels.
+        refine: whether a last pass R(x, 1) follows the last step.
 
     Raises:
         ValueError: an argument is out of its range.
     """
 
-    stage: str = "sampled"
+    stage: ClassVar[str] = "sampled"
     """Name of the images that it restores, among those of the other samplers."""
 
-    is_refined: bool = False
-    """Whether R(x, 1), one more pass, follows the last step."""
-
-    @checked
-    def __init__(
-        self,
-        num_steps: Count | None = None,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: NotNegative = 1.0,
-    ) -> None:
-        self.num_steps = num_steps
-        self.clip = clip
-        self.grid = grid or Trailing()
-        self.guidance = guidance
+    num_steps: Count | None = None
+    _: KW_ONLY
+    clip: bool = True
+    grid: Grid = field(default_factory=Trailing)
+    guidance: NotNegative = 1.0
+    refine: bool = False
 
     def check(self, degradation: Degradation) -> None:
         """Refuse a degradation that this sampler's settings do not fit.
@@ -113,7 +107,7 @@ class Sampler(Part[D], ABC):
         parts = [type(self).__name__, f"{steps} steps"]
         parts += [f"{evaluations} evaluations"] if evaluations != steps else []
         parts += self.options()
-        parts += ["refined"] if self.is_refined else []
+        parts += ["refined"] if self.refine else []
         parts += [] if isinstance(self.grid, Trailing) else [f"{self.grid.name} grid"]
         parts += [] if self.clip else ["not clipped"]
         parts += [] if self.guidance == 1 else [f"guidance {self.guidance:g}"]
@@ -125,7 +119,7 @@ class Sampler(Part[D], ABC):
 
     def num_evaluations(self, degradation: D) -> int:
         """Network evaluations an image: one a step, and the last pass."""
-        return (self.num_steps or degradation.num_steps) + self.is_refined
+        return (self.num_steps or degradation.num_steps) + self.refine
 
     def times(self, last: int) -> list[int]:
         """The n + 1 falling times of the grid from ``last``, with n no more than that."""
@@ -183,10 +177,10 @@ class Sampler(Part[D], ABC):
         yield State(times[0], x_t, None)
         for t, s in pairwise(times):
             now = self.estimate(t, x_t, path)
-            x_t = self.step(self.refine(now, s, path, before), s, path)
+            x_t = self.step(self.improve(now, s, path, before), s, path)
             yield State(s, x_t, now.x_0_hat)
             before = now
-        if self.is_refined:
+        if self.refine:
             x_0 = self.last_pass(path, x_t)
             yield State(0, x_0, x_0)
 
@@ -200,7 +194,7 @@ class Sampler(Part[D], ABC):
         x_0_hat = guided(restorer, x_t, steps, path.noise, path.labels, self.guidance)
         return Estimate(t, x_t, x_0_hat.clamp(*restorer.pixel_range) if self.clip else x_0_hat)
 
-    def refine(self, now: Estimate, s: int, path: Path[D], before: Estimate | None) -> Estimate:
+    def improve(self, now: Estimate, s: int, path: Path[D], before: Estimate | None) -> Estimate:
         """``now`` with a better x_0_hat for the step to s, such as a second-order solver has.
 
         It may use the network's estimate ``before`` (None at the first step) or ask for another.

@@ -2,38 +2,11 @@
 
 from torch import Tensor
 
-from thaw.checks import Count, NotNegative, checked
 from thaw.diffusion.degradations.base import Degradation, all_at
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
-from thaw.diffusion.samplers.grids import Grid
 
 
-class Algorithm(Sampler[Degradation]):
-    """What the two have in common: a last pass to choose.
-
-    Args:
-        num_steps: network evaluations before any last pass, 1..T; None takes all T.
-        clip: whether x_0_hat is clipped to the range of the images.
-        grid: the times; None is evenly spaced.
-        guidance: see :class:`~thaw.diffusion.samplers.base.Sampler`.
-        refine: whether a last pass R(x, 1) follows the last step, as in the study that thaw
-            reproduces.
-    """
-
-    @checked
-    def __init__(
-        self,
-        num_steps: Count | None = None,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: NotNegative = 1.0,
-        refine: bool = False,
-    ) -> None:
-        super().__init__(num_steps, clip, grid, guidance)
-        self.is_refined = refine
-
-
-class Naive(Algorithm):
+class Naive(Sampler[Degradation]):
     """x_s = D(x_0_hat, s) (Bansal et al. 2022, Algorithm 1)."""
 
     stage = "algorithm_1"
@@ -43,7 +16,7 @@ class Naive(Algorithm):
         return x_s
 
 
-class Cold(Algorithm):
+class Cold(Sampler[Degradation]):
     """x_s = x_t - D(x_0_hat, t) + D(x_0_hat, s) (Bansal et al. 2022, Algorithm 2)."""
 
     stage = "algorithm_2"

@@ -1,21 +1,23 @@
 """Samplers of Gaussian diffusion: DDIM, and ancestral sampling as its eta = 1."""
 
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from thaw.checks import Count, NotNegative, Share, checked
+from thaw.checks import Share, checked
 from thaw.diffusion.degradations.noising import Noising
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
-from thaw.diffusion.samplers.grids import Grid
 
 N = TypeVar("N", bound=Noising, default=Noising)
 Variance = Literal["small", "large"]
 VARIANCES: tuple[Variance, ...] = get_args(Variance)
 
 
+@checked
+@dataclass(eq=False)
 class DDIM(Sampler[N]):
     """x_s = sqrt(ab_s) x_0_hat + sqrt(1 - ab_s - sigma^2) eps_hat + sigma z (Song et al. 2021).
 
@@ -27,26 +29,11 @@ class DDIM(Sampler[N]):
     x_s has the K x_t of x_t. Pixels that are still clean at t stay as they are.
 
     Args:
-        num_steps: network evaluations, 1..T; None takes all T.
         eta: 0 (deterministic) to 1 (the posterior's small variance).
-        clip: whether x_0_hat is clipped to the range of the images.
-        grid: the times; None is evenly spaced.
-        guidance: see :class:`~thaw.diffusion.samplers.base.Sampler`.
     """
 
     needs = Noising  # type: ignore[assignment]
-
-    @checked
-    def __init__(
-        self,
-        num_steps: Count | None = None,
-        eta: Share = 0.0,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: NotNegative = 1.0,
-    ) -> None:
-        super().__init__(num_steps, clip, grid, guidance)
-        self.eta = eta
+    eta: Share = 0.0
 
     def options(self) -> list[str]:
         return [f"eta {self.eta:g}"] if self.eta else []
@@ -77,6 +64,8 @@ class DDIM(Sampler[N]):
         return mean + scaled(noising.spread * deviation, noising.residual(z))
 
 
+@checked
+@dataclass(eq=False)
 class Ancestral(DDIM[Noising]):
     """x_s ~ N(mu(x_t, x_0_hat), sigma^2 I) (Ho et al. 2020, equations 6, 7 and Algorithm 2).
 
@@ -84,17 +73,8 @@ class Ancestral(DDIM[Noising]):
     ``large`` is beta, both respaced to any s < t through alpha_bar ratios; at s = 0 no noise.
     """
 
-    @checked
-    def __init__(
-        self,
-        num_steps: Count | None = None,
-        variance: Variance = "small",
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: NotNegative = 1.0,
-    ) -> None:
-        super().__init__(num_steps, eta=1.0, clip=clip, grid=grid, guidance=guidance)
-        self.variance = variance
+    eta: float = field(default=1.0, init=False)
+    variance: Variance = "small"
 
     def options(self) -> list[str]:
         return ["large variance"] if self.variance == "large" else []

@@ -1,36 +1,22 @@
 """Second-order solvers of the probability-flow ODE, each a DDIM step with a better x_0_hat."""
 
 import math
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from thaw.checks import Count, NotNegative, checked
+from thaw.checks import checked
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.samplers.base import Estimate, Path
 from thaw.diffusion.samplers.gaussian import DDIM
-from thaw.diffusion.samplers.grids import Grid
 
 
+@checked
+@dataclass(eq=False)
 class Solver(DDIM[Gaussian]):
-    """DDIM at eta = 0, the ODE's first-order solver, without an eta to choose.
-
-    Args:
-        num_steps: 1..T; None takes all T.
-        clip: whether each x_0_hat of the network is clipped to the range of the images.
-        grid: the times; None is evenly spaced.
-        guidance: see :class:`~thaw.diffusion.samplers.base.Sampler`.
-    """
+    """DDIM at eta = 0, the ODE's first-order solver, without an eta to choose."""
 
     needs = Gaussian
-
-    @checked
-    def __init__(
-        self,
-        num_steps: Count | None = None,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: NotNegative = 1.0,
-    ) -> None:
-        super().__init__(num_steps, eta=0.0, clip=clip, grid=grid, guidance=guidance)
+    eta: float = field(default=0.0, init=False)
 
 
 class DPMSolver(Solver):
@@ -41,7 +27,7 @@ class DPMSolver(Solver):
     sigma = 0, are of first order. "DPM-Solver++", arXiv 2211.01095.
     """
 
-    def refine(
+    def improve(
         self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
     ) -> Estimate:
         ab = path.degradation.alpha_bar
@@ -64,9 +50,10 @@ class Heun(Solver):
     def num_evaluations(self, degradation: Gaussian) -> int:
         ab = degradation.alpha_bar
         times = self.times(degradation.num_steps)
-        return len(times) - 1 + sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
+        slopes = sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
+        return len(times) - 1 + slopes + self.refine
 
-    def refine(
+    def improve(
         self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
     ) -> Estimate:
         ab = path.degradation.alpha_bar
