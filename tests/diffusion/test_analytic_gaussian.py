@@ -263,13 +263,3 @@ def test_drawn_samples_have_the_computed_law(sampler: DDIM, optimal: Optimal) ->
     # Four standard errors of a mean and of a deviation.
     assert ((x_0.mean(0) - mean).abs() < 4 * deviation / math.sqrt(4000)).all()
     assert ((x_0.std(0) / deviation - 1).abs() < 4 / math.sqrt(8000)).all()
-
-
-@pytest.mark.parametrize("sampler", [DPMSolver, Heun])
-def test_drawn_samples_of_the_solvers_have_the_datas_law(
-    sampler: type[Solver], optimal: Optimal
-) -> None:
-    x_T = torch.randn(4000, 1, 1, 4, generator=seeded(1), dtype=torch.float64)
-    x_0 = sampler(50, clip=False, grid=Quadratic()).sample(optimal(), x_T, x_T).view(-1, 4)
-    assert ((x_0.mean(0) - MEAN).abs() < 4 * DEVIATION / math.sqrt(4000)).all()
-    assert ((x_0.std(0) / DEVIATION - 1).abs() < 4 / math.sqrt(8000)).all()
