@@ -142,7 +142,10 @@ def test_the_makefile_s_title_is_one_that_is_tested() -> None:
         (["run=empty", "runs=empty"], "give either run=DIR or runs='GLOB'"),
         (["run=empty", "nonsense=1"], "nonsense"),
         (["run=run", "num_shown=0"], "num_shown must be a whole number of at least 1"),
-        (["run=run", "out=foreign"], "out=foreign: the folder holds something that is no report"),
+        (
+            ["run=run", "out=foreign"],
+            "out=foreign: the folder holds something that is not a report",
+        ),
         (["run=run", "out=foreign/notes.txt"], "out=foreign/notes.txt: not a folder"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from thaw.commands.restore import find_files
 from thaw.data.sources import MNIST5k
-from thaw.metrics.restoration import RestorationScores
+from thaw.metrics.restored import RestorationScores
 from thaw.pixels import PixelRange
 
 STAGES = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")

@@ -91,7 +91,7 @@ def test_an_encoder_s_name_cannot_lead_elsewhere(tmp_path: Path) -> None:
     for name in ("../../outside", "/tmp/outside", "", "a\nb", "x" * 200):
         encoder = ClassifierEncoder(name, "mnist", (1, 28, 28), 8, 10)
         encoder.save(tmp_path / "x.safetensors")
-        with pytest.raises(ValueError, match="is no encoder of thaw: its name is"):
+        with pytest.raises(ValueError, match="is not a valid encoder: its name is"):
             load_encoder(str(tmp_path / "x.safetensors"))
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from thaw.metrics.encoders import load_encoder
-from thaw.metrics.reference import SCORES, Reference
+from thaw.metrics.reference import Reference
+
+SCORES = ("fid", "is_mean", "kid", "precision", "recall", "class_kl")
 
 
 def reference(floor_sizes: list[int], floors: torch.Tensor) -> Reference:
@@ -16,6 +18,7 @@ def reference(floor_sizes: list[int], floors: torch.Tensor) -> Reference:
         encoder="some-cnn-v1",
         fingerprint="0123456789abcdef",
         num_images=50,
+        scores=SCORES,
         mean=torch.randn(4, dtype=torch.float64),
         cov=torch.eye(4, dtype=torch.float64),
         class_counts=torch.tensor([20, 30]),
@@ -67,7 +70,7 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     saved.save(path)
     loaded = Reference.load(path)
     assert (loaded.encoder, loaded.fingerprint) == ("some-cnn-v1", "0123456789abcdef")
-    assert loaded.num_images == 50
+    assert (loaded.num_images, loaded.scores) == (50, SCORES)
     tensors = [field.name for field in fields(Reference) if field.type is torch.Tensor]
     assert len(tensors) == 8
     for name in tensors:

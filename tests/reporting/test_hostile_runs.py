@@ -20,7 +20,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from thaw.reporting import finished
 from thaw.reporting.curves import Curve, score_figure
-from thaw.reporting.finished import tidied
+from thaw.reporting.finished import printable
 from thaw.reporting.report import write_report
 from thaw.reporting.style import save_figure
 
@@ -88,7 +88,7 @@ def test_a_name_is_text_wherever_it_stands(kind: str, tmp_path: Path) -> None:
         ))  # fmt: skip
         dirs.append(run_dir)
     page = report(dirs, tmp_path / "out")
-    shown = tidied(name)
+    shown = printable(name)
     if name.strip() and "\n" not in name:
         assert shown in page.text
 
@@ -105,7 +105,7 @@ def test_names_are_text_and_no_paths_in_figures_too(tmp_path: Path) -> None:
     report(dirs, tmp_path / "out")
     folders = {path.name for path in (tmp_path / "out" / "figures" / "runs").iterdir()}
     assert folders == {"00_script-alert-1-script", "01_outside"}
-    curves = {tidied(name): Curve([1, 2], [1.0, 2.0], [0, 0], []) for name in NAMES.values()}
+    curves = {printable(name): Curve([1, 2], [1.0, 2.0], [0, 0], []) for name in NAMES.values()}
     for suffix in (".svg", ".png"):
         save_figure(score_figure(curves, "FID", True), tmp_path / f"figure{suffix}")
     elements = ElementTree.parse(tmp_path / "figure.svg").iter()

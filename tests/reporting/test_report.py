@@ -172,7 +172,7 @@ MISSING = {
     "x=failed": [
         f"status failed: no luck: {HOSTILE}",
         "no metrics.csv: no epoch was finished",
-        "no robust estimate",
+        "no final scores",
         "run.json holds no configuration",
         "no val/fid in metrics.csv",
         "no loss of each step",
@@ -180,11 +180,11 @@ MISSING = {
         "no restored test images",
         "no histogram of classes",
     ],
-    "x=interrupted": ["status interrupted", "no robust estimate", "no grids of samples"],
+    "x=interrupted": ["status interrupted", "no final scores", "no grids of samples"],
     "{no_record}": ["run.json is damaged", "status unknown", "run.json holds no configuration"],
     "x=damaged": [
         "metrics.csv is damaged",
-        "no robust estimate",
+        "no final scores",
         "no loss of each step",
         "epoch_0002.png cannot be read",
         "restoration.npz cannot be read",
@@ -261,7 +261,7 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(
         (out / name).write_text(text)
     before = snapshot(tmp_path)
     run_dir = tmp_path / "nothing"
-    with pytest.raises(ValueError, match="holds something that is no report"):
+    with pytest.raises(ValueError, match="holds something that is not a report"):
         write_report([run_dir], out, "x")
     assert snapshot(tmp_path) == before
 

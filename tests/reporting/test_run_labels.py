@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thaw.reporting.finished import FinishedRun, group_by_seed
+from thaw.reporting.finished import FinishedRun
+from thaw.reporting.groups import group_by_seed
 from thaw.reporting.labels import differing, fitted, labels, without_seed
 
 

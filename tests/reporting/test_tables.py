@@ -22,7 +22,8 @@ from reporting_support import (
     rows,
 )
 
-from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.finished import FinishedRun
+from thaw.reporting.groups import Group
 from thaw.reporting.results import best, estimates, evaluations, restorations, results
 from thaw.reporting.settings import environment, hyperparameters
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds

@@ -24,7 +24,7 @@ from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import cosine, linear
 from thaw.metrics.encoders import load_encoder
-from thaw.metrics.restoration import ssim
+from thaw.metrics.restored import ssim
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.finished import read_restoration, read_run
@@ -148,7 +148,7 @@ def test_every_line_says_what_it_is_of(images: Tensor, suite: ScoreSuite) -> Non
     assert [line.split("  ")[1] for line in lines] == titles
     for line, stage in zip(lines, restoration.stages[1:], strict=True):
         score = scores[stage]
-        assert f"PSNR {score['psnr']:5.2f} dB  SSIM {score['ssim']:.3f}  RMSE" in line
+        assert f"PSNR {score['psnr']:.2f} dB  SSIM {score['ssim']:.3f}  RMSE" in line
         assert line.endswith(f"FID {score['fid']:.2f} (floor {scores['fid_floor']:.2f})")
 
 

@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> None:
     """Write the report of the selected runs into ``out``.
 
     Raises:
-        InputError: there are no such runs, or ``out`` holds something that is no report.
+        InputError: there are no such runs, or ``out`` holds something that is not a report.
     """
     with as_input_errors():
         found = _selected(cfg)

@@ -19,7 +19,7 @@ from thaw.commands import classes
 from thaw.commands.errors import InputError
 from thaw.data.pixel_cache import read_images
 from thaw.diffusion.restoration import Restoration
-from thaw.metrics.restoration import check_size
+from thaw.metrics.restored import check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.images import save_png

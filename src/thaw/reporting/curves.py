@@ -31,9 +31,9 @@ Numbers = Sequence[float] | np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Curve:
-    """A score over the epochs: its mean over seeds, their standard deviation, and the floor.
+    """A score over the epochs: its mean over seeds, their standard deviation, and its floor.
 
-    ``sizes``: N of each epoch's score and floor, where it is known.
+    sizes: N of each epoch's score and floor, where it is known.
     """
 
     epochs: Numbers
@@ -133,9 +133,9 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
 
 @own_style()
 def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
-    """One score over the epochs, a line a run, a band of one standard deviation over seeds.
+    """One score over the epochs, a line for each run, a band of one standard deviation over seeds.
 
-    Floors are dotted grey, one for each N, or each that differs. A single epoch is a dot.
+    Floors, what real test images score, are dotted grey, one for each N. A single epoch is a dot.
     """
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
     floors = _floors(runs.values())
@@ -149,7 +149,7 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
             )
     for number, (floor, size) in enumerate(floors):
         of = "same N" if len(floors) == 1 or size is None else f"N = {size:,.0f}"
-        text = f"real test images, {of} ({floor:.3g})"
+        text = f"floor: real test images, {of} ({floor:.3g})"
         dots = (0, (1, 2 + 3 * number))
         axes.axhline(floor, color=GREY, linestyle=dots, linewidth=1.2, label=text)
     if log:

@@ -10,16 +10,18 @@ from pathlib import Path
 import jinja2
 
 from thaw import __version__
+from thaw.metrics import table
 from thaw.progress import progress
-from thaw.reporting.finished import FinishedRun, group_by_seed, read_run
-from thaw.reporting.results import best, fid
+from thaw.reporting.finished import FinishedRun, read_run
+from thaw.reporting.groups import group_by_seed
+from thaw.reporting.results import badness, best
 from thaw.reporting.sections import Section, sections, slug
 from thaw.reporting.style import save_figure
 
 PAGE = "index.html"
-# More would make figures longer than any screen, and the page slow.
+# More would make figures longer than any screen.
 NUM_SHOWN = 24
-# Beside one for each run that has figures.
+# Sections beside one for each run that has figures.
 NUM_SECTIONS = 10
 MARK = '<meta name="generator" content="thaw'
 
@@ -30,10 +32,11 @@ def write_report(
     """Write the report of these run directories into the folder ``out``; returns the page.
 
     Args:
-        run_dirs: run directories; what is missing or damaged in one is said on the page.
-        out: a folder that is new, empty, or an earlier report, which is written over.
-        title: of the page.
-        num_shown: experiments that have figures, those of the lowest FID; tables have all.
+        run_dirs: run directories; the page names what is missing or damaged in one.
+        out: a folder that is new, empty, or an earlier report, which is overwritten.
+        title: title of the page.
+        num_shown: largest number of experiments that have figures, those of the best FID; tables
+            have all.
 
     Raises:
         ValueError: ``out`` holds something else.
@@ -62,12 +65,18 @@ def write_report(
         num_runs=len(run_dirs),
         num_groups=len(groups),
         num_drawn=len(drawn),
-        has_fid=any(math.isfinite(fid(group)) for group in drawn),
+        ranked_by=_ranked_by() if any(math.isfinite(badness(group)) for group in drawn) else "",
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     (out / PAGE).write_text(page, encoding="utf-8")
     return out / PAGE
+
+
+def _ranked_by() -> str:
+    """``lowest FID``."""
+    score = table.GENERATED[0]
+    return f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
 
 
 def _check_out(out: Path) -> None:
@@ -77,13 +86,13 @@ def _check_out(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
         page = out / PAGE
         if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace"):
-            raise ValueError(f"out={out}: the folder holds something that is no report")
+            raise ValueError(f"out={out}: the folder holds something that is not a report")
     elif out.exists() and not out.is_dir():
         raise ValueError(f"out={out}: not a folder")
 
 
 def _render(section: Section, out: Path) -> dict[str, object]:
-    """Write a section's files, and give the template what it needs of them."""
+    """Write a section's files; returns what the template needs of them."""
     figures = []
     for drawing in section.drawings:
         path = out / "figures" / drawing.name
@@ -101,8 +110,8 @@ def _render(section: Section, out: Path) -> dict[str, object]:
                 "is_chart": drawing.is_chart,
             }
         )
-    for table in section.tables:
-        table.write(out / "tables")
+    for each in section.tables:
+        each.write(out / "tables")
     return {
         "title": section.title,
         "anchor": (section.anchor or slug(section.title)).lower(),

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.finished import FinishedRun
+from thaw.reporting.groups import Group
 from thaw.reporting.tables import MISSING, Table
 
 # Groups of the configuration, whose choice says more than the class it names.

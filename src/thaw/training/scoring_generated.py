@@ -13,10 +13,11 @@ from thaw.diffusion.generation import generate
 from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
 from thaw.ranks import WHOLE, Portion
-from thaw.reporting.numbers import plus_minus
+from thaw.reporting.numbers import scores_in_words
 from thaw.training import event_files
 from thaw.training.experiment import Experiment
 
@@ -132,12 +133,7 @@ def score_experiment(
 
 def in_words(scores: dict[str, Any]) -> str:
     """One line: each score with its floor, N, the encoder, the sampler, the prior."""
-    is_ = plus_minus(scores["is_mean"], scores["is_std"], ".2f", "+-")
     return (
-        f"FID {scores['fid']:.2f} (floor {scores['fid_floor']:.2f})  "
-        f"IS {is_} (real {scores['is_floor']:.2f})  "
-        f"KID {scores['kid']:.4f} (floor {scores['kid_floor']:.4f})  "
-        f"precision {scores['precision']:.3f}  recall {scores['recall']:.3f}  "
-        f"class KL {scores['class_kl']:.4f}, {scores['num_classes']} classes  "
+        f"{scores_in_words(table.GENERATED, scores)}  "
         f"N {scores['n']}, {scores['encoder']}, {scores['sampler']}, {scores['images']}"
     )

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from thaw import runs
 from thaw.diffusion.restoration import Restoration
-from thaw.metrics.restoration import RestorationScores, check_size
+from thaw.metrics import table
+from thaw.metrics.restored import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
 from thaw.ranks import WHOLE, Portion
+from thaw.reporting.numbers import scores_in_words
 from thaw.reporting.panels import restoration_figure, stage_title
 from thaw.reporting.style import harmless, save_figure
 from thaw.training.experiment import Experiment, labels_of
@@ -69,7 +71,8 @@ def score_stages(
             score.update(stages[name], stages["original"])
     result: dict[str, Any] = {name: score.compute() for name, score in scores.items()}
     if suite is not None and suite.reference is not None:
-        result["fid_floor"] = suite.reference.floor(num_images)["fid"]
+        floors = suite.reference.floor(num_images)
+        result |= {row.floor: floors[row.name] for row in table.RESTORED if row.name in floors}
         result["encoder"] = suite.name
     return result | {"n": num_images}
 
@@ -160,15 +163,14 @@ def in_lines(scores: Mapping[str, Any]) -> list[str]:
     stages = {name: score for name, score in scores.items() if isinstance(score, dict)}
     titles = {name: stage_title(name) for name in stages}
     width = max(map(len, titles.values()))
-    floor = f" (floor {scores['fid_floor']:.2f})" if "fid_floor" in scores else ""
-    lines = [f"{scores['images']}: N {scores['n']}, {scores['sampler']}"]
-    for name, score in stages.items():
-        fid = f"  FID {score['fid']:.2f}{floor}" if "fid" in score else ""
-        lines.append(
-            f"  {titles[name]:{width}}  PSNR {score['psnr']:5.2f} dB  "
-            f"SSIM {score['ssim']:.3f}  RMSE {score['rmse']:.4f}{fid}"
-        )
-    return lines
+    floors = {row.floor: scores[row.floor] for row in table.RESTORED if row.floor in scores}
+    return [
+        f"{scores['images']}: N {scores['n']}, {scores['sampler']}",
+        *(
+            f"  {titles[name]:{width}}  {scores_in_words(table.RESTORED, score | floors)}"
+            for name, score in stages.items()
+        ),
+    ]
 
 
 def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the last, the one before it, the best by FID, and one on a signal."""
+"""The checkpoints of a run: the last, the one before it, the best by a score, one on a signal."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from thaw import ranks, runs, stopping
 from thaw.checks import check_whole
+from thaw.metrics import table
+from thaw.metrics.table import Score
 from thaw.training import event_files
 from thaw.training.callbacks.ending import ended_by
 from thaw.training.callbacks.tensorboard import writers
@@ -15,7 +17,7 @@ from thaw.training.checkpoint_files import replace_by_copy
 
 
 class Checkpoints(Checkpoint):
-    """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where FID improved.
+    """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where a score improved.
 
     What was the last stays as ``previous.ckpt``. Each comes into place whole (see
     :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the one before.
@@ -24,14 +26,17 @@ class Checkpoints(Checkpoint):
         run_dir: the run directory.
         every_n_steps: steps of the optimiser after which there is one within an epoch too, from
             which training goes on exactly as well; None for none.
-        monitor: the score that is best where it is smallest.
+        monitor: the score of generated images that is to improve.
 
     Raises:
         ValueError: every_n_steps is not a whole number of at least 1.
     """
 
     def __init__(
-        self, run_dir: Path, every_n_steps: int | None = None, monitor: str = "val/fid"
+        self,
+        run_dir: Path,
+        every_n_steps: int | None = None,
+        monitor: Score = table.GENERATED[0],
     ) -> None:
         if every_n_steps is not None:
             check_whole("checkpoint.every_n_steps", every_n_steps)
@@ -67,15 +72,20 @@ class Checkpoints(Checkpoint):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        value = trainer.callback_metrics.get(self.monitor)
-        improved = False
-        if value is not None and (self.best is None or float(value) < self.best):
-            improved, self.best = True, float(value)
+        value = trainer.callback_metrics.get(f"val/{self.monitor.name}")
+        improved = value is not None and self._improves(float(value))
         self.save(trainer)
         if trainer.is_global_zero and improved:
             best = self.run_dir / runs.BEST_CHECKPOINT
             with runs.writing(best):
                 replace_by_copy(self.run_dir / runs.LAST_CHECKPOINT, best)
+
+    def _improves(self, value: float) -> bool:
+        sign = 1 if self.monitor.lower_is_better else -1
+        if self.best is not None and not sign * value < sign * self.best:
+            return False
+        self.best = value
+        return True
 
     def save(self, trainer: pl.Trainer, is_alone: bool = False) -> None:
         """Write ``last.ckpt``; exact between two steps of the optimiser.

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from thaw.checks import check_whole
+from thaw.metrics import table
 from thaw.progress import progress
 from thaw.training.module import DiffusionModule
 
@@ -58,7 +59,8 @@ class Progress(TQDMProgressBar):
         shown: dict[str, Any] = {}
         if pl_module.step_losses:
             shown["loss"] = f"{pl_module.step_losses[-1].item():.4f}"
-        for key, label in (("val/fid", "FID"), ("val/is_mean", "IS")):
-            if key in trainer.callback_metrics:
-                shown[label] = f"{float(trainer.callback_metrics[key]):.2f}"
+        for score in table.GENERATED:
+            value = trainer.callback_metrics.get(f"val/{score.name}")
+            if score.is_main and value is not None:
+                shown[score.label] = format(float(value), score.format)
         return shown

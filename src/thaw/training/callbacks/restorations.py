@@ -5,6 +5,7 @@ from torch import Tensor
 
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
 from thaw.ranks import Portion
 from thaw.reporting.panels import stage_title
@@ -66,7 +67,7 @@ class Restorations(EpochScores):
             for stage in restoration.stages[1:]
             for name, value in found[stage].items()
         }
-        kept = {"n": "n_restored", "fid_floor": "fid_floor_restored"}
+        kept = {name: f"{name}_restored" for name in ("n", *(row.floor for row in table.RESTORED))}
         return scores | {kept[key]: found[key] for key in kept if key in found}
 
     def described(self, module: DiffusionModule) -> dict[str, str]:
@@ -75,12 +76,15 @@ class Restorations(EpochScores):
         return {"restored_by": ", ".join(filter(None, how))}
 
     def in_words(self) -> list[str]:
-        prefix = "val/psnr_"
+        main = table.RESTORED[0]
+        prefix = f"val/{main.name}_"
         found = {key.removeprefix(prefix): self.latest[key] for key in self.latest
                  if key.startswith(prefix)}  # fmt: skip
-        values = ", ".join(f"{stage_title(stage)} {value:.2f}" for stage, value in found.items())
+        values = ", ".join(
+            f"{stage_title(stage)} {value:{main.format}}" for stage, value in found.items()
+        )
         return [
-            f"restored PSNR (dB): {values}",
+            f"restored {main.label} ({main.unit}): {values}",
             f"N {self.latest['val/n_restored']}, {self.latest['val/restored_by']}",
             f"{self.seconds:.0f} s",
         ]

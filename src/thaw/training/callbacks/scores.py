@@ -1,13 +1,14 @@
-"""FID, IS and their kin on freshly generated images, every few epochs."""
+"""Scores of freshly generated images, every few epochs."""
 
 import logging
 
 import pytorch_lightning as pl
 
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
 from thaw.ranks import Portion
-from thaw.reporting.numbers import plus_minus
+from thaw.reporting.numbers import scores_in_words
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.module import DiffusionModule
@@ -17,18 +18,18 @@ log = logging.getLogger(__name__)
 
 
 class Scores(EpochScores):
-    """Logs ``val/fid``, ``val/is_mean``, ... of images made from the prior.
+    """Logs ``val/fid``, ``val/is_mean``, ... of images generated from the prior.
 
-    The draws are keyed on the seed alone: every epoch starts from the same x_T, so that a curve
-    shows the model and not the draw.
+    The random numbers depend on the seed alone: every epoch starts from the same x_T, so that a
+    curve shows the model and not the draw.
 
     Args:
-        suite: the scores.
-        sampler: usually one of few steps.
-        num_samples: images an evaluation.
-        every_n_epochs: epochs between two; the last is always scored.
+        suite: what computes the scores.
+        sampler: sampler of the images, usually of few steps.
+        num_samples: images for each evaluation.
+        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
         batch_size: images sampled at once.
-        seed: of the draws.
+        seed: seed for the starting points and the noise.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Scores(EpochScores):
         self.seed = seed
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
-        """The scores of ``num_samples`` images, those of one process, made by all together."""
+        """The scores of ``num_samples`` images, which all processes generate together."""
         scores = score_generated(
             f"scores of {self.num_samples:,} images",
             module.evaluated,
@@ -73,9 +74,9 @@ class Scores(EpochScores):
 
     def in_words(self) -> list[str]:
         row = self.latest
+        main = [score for score in table.GENERATED if score.is_main]
         return [
-            f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
-            f"IS {plus_minus(row['val/is_mean'], row['val/is_std'], '.2f', '+-')}",
+            scores_in_words(main, row, "val/"),
             f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}, "
             f"prior {row['val/prior']}",
             f"scores {self.seconds:.0f} s",

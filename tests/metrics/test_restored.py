@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from thaw.metrics.encoders import ClassifierEncoder
-from thaw.metrics.restoration import RestorationScores
+from thaw.metrics.restored import RestorationScores
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 
