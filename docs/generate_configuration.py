@@ -112,6 +112,8 @@ packages of its own, such as `pip install 'thaw[joblib]'`; see [scaling](scaling
 What chooses the runs of a sweep; every combination unless this is chosen. It needs
 `pip install 'thaw[optuna]'`; see [scaling](scaling.md).""",
 }
+# The folder of files that are no choices: others are built on them.
+BASES = "companions"
 # Groups whose choices only change the keys of others.
 PRESETS = ("experiment", "debug")
 
@@ -209,7 +211,7 @@ class Reader:
         assert isinstance(root, MappingNode), self.path
         top = {key.value: value for key, value in root.value}
         entries = top["defaults"].value if "defaults" in top else []
-        defaults = [self._default(entry, group) for entry in entries if entry.value != "_self_"]
+        defaults = [each for entry in entries for each in self._defaults(entry, group)]
         root.value = [pair for pair in root.value if pair[0].value not in ("defaults", "hydra")]
         named = (line.removeprefix("@package ") for line in first if line.startswith("@package "))
         package = next(named, package_of(group))
@@ -217,9 +219,15 @@ class Reader:
         code = link(target_of(root))
         return File(self.path.stem, about, code, defaults, list(self._keys(root, prefix)))
 
+    def _defaults(self, entry: Node, parent: str) -> list[Default]:
+        """An entry of a defaults list, or those of the file outside of the groups that it names."""
+        if not isinstance(entry, ScalarNode):
+            return [self._default(entry, parent)]
+        if entry.value.startswith("/"):
+            return Reader(self.path.parents[1] / f"{entry.value[1:]}.yaml").read().defaults
+        return [] if entry.value == "_self_" else [Default("", "", entry.value, "")]
+
     def _default(self, entry: Node, parent: str) -> Default:
-        if isinstance(entry, ScalarNode):
-            return Default("", "", entry.value, "")
         ((key, value),) = entry.value
         name, _, package = key.value.removeprefix("override ").partition("@")
         # Without a slash in front it is a group in the file's own folder.
@@ -315,7 +323,7 @@ def page(conf: Path) -> str:
         SystemExit: a group, a file or a key does not say what it is.
     """
     folders = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
-    if odd := ", ".join(sorted(folders ^ GROUPS.keys())):
+    if odd := ", ".join(sorted(folders - {BASES} ^ GROUPS.keys())):
         raise SystemExit(f"GROUPS in {Path(__file__).name} and the folders of conf/ differ: {odd}")
     commands = [explained([Reader(path).read()])[0] for path in sorted(conf.glob("*.yaml"))]
     commands.sort(key=lambda file: [*COMMANDS, file.name].index(file.name))

@@ -160,7 +160,7 @@ def _fits(value: object, annotation: Any) -> bool:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         if not is_list or not all(_fits(entry, arguments[0]) for entry in value):  # type: ignore[attr-defined]
             return False
-    elif not _is_a(value, kind):
+    elif not _is_a(value, origin or kind):
         return False
     return all(_within(value, bound) for bound in bounds)
 

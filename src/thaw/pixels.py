@@ -1,18 +1,15 @@
-"""The stated range of the images that a network sees, and the way to and from stored bytes."""
+"""The stated range of the images that a network sees, and conversion from and to stored bytes."""
 
 from collections.abc import Sequence
-from math import prod
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from annotated_types import Len
 from torch import Tensor
 
-from thaw.checks import check_count, is_number, shown
+from thaw.checks import Count, check
 
-LARGEST, TINIEST = 1000, 1e-30
-# Of the larger bound: narrower, and single precision would not tell 256 levels apart.
-NARROWEST = 1e-4
-MAX_BANK_BYTES = 2**32
+Bounds = Annotated[Sequence[float], Len(2, 2)]
 
 
 class PixelRange(NamedTuple):
@@ -22,23 +19,19 @@ class PixelRange(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, bounds: object) -> "PixelRange":
-        """From two numbers, as a configuration gives them.
+    def of(cls, pixel_range: Bounds) -> "PixelRange":
+        """The range between two numbers.
 
         Raises:
-            ValueError: not two numbers from -1000 to 1000 with low < high.
+            ValueError: they are not two numbers with low < high.
         """
-        is_list = isinstance(bounds, Sequence) and not isinstance(bounds, str)
-        entries = list(bounds) if is_list else []  # type: ignore[call-overload]
-        if len(entries) == 2 and all(map(is_number, entries)):
-            low, high = entries
-            largest = max(abs(low), abs(high))
-            if TINIEST < largest <= LARGEST and high - low >= NARROWEST * largest:
-                return cls(float(low), float(high))
-        raise ValueError(
-            f"data.pixel_range must be two numbers [low, high] from {-LARGEST} to {LARGEST} with "
-            f"low < high, not {shown(bounds)}"
-        )
+        check("pixel_range", pixel_range, Bounds)
+        low, high = map(float, pixel_range)
+        if not low < high:
+            raise ValueError(
+                f"pixel_range must be [low, high] with low < high, got [{low}, {high}]"
+            )
+        return cls(low, high)
 
     def from_uint8(self, images: Tensor) -> Tensor:
         """float32 in [low, high] from uint8 of any shape."""
@@ -52,9 +45,5 @@ class PixelRange(NamedTuple):
 
 
 def check_bank(name: str, num_images: object, image_shape: Sequence[int]) -> None:
-    """Refuse a number of images, uint8 of ``image_shape``, that would fill more than 4 GiB.
-
-    Raises:
-        ValueError: naming the key and what is allowed.
-    """
-    check_count(name, num_images, MAX_BANK_BYTES // prod(image_shape))
+    """As ``check(name, num_images, Count)``; it goes when the last of its users does."""
+    check(name, num_images, Count)

@@ -37,7 +37,7 @@ MEMORY_BYTES = 3 * 2**30
 CHOICES: dict[str, list[str]] = {}
 for _path in sorted(CONF.glob("*/**/*.yaml")):
     # What starts other processes has tests of its own, in tests/scaling.
-    if _path.is_relative_to(CONF / "hydra") or _path == CONF / "trainer" / "ddp.yaml":
+    if _path.parts[len(CONF.parts)] in config.NOT_CHOSEN or _path == CONF / "trainer/ddp.yaml":
         continue
     CHOICES.setdefault(_path.parent.relative_to(CONF).as_posix(), []).append(_path.stem)
 # These fit (nearly) whatever else is chosen; the others do not.

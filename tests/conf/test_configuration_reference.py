@@ -24,7 +24,8 @@ PAGE = ROOT / "docs" / "configuration.md"
 SCRIPT = ROOT / "docs" / "generate_configuration.py"
 REMEDY = "run python docs/generate_configuration.py"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
-GROUPS = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir())
+FOLDERS = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir()}
+GROUPS = sorted(FOLDERS - {"companions"})  # what others are built on
 PRESETS = [
     (group, path.stem)
     for group in ("experiment", "debug")

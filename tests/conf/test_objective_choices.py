@@ -93,8 +93,11 @@ def test_a_configuration_from_before_the_choices_still_builds() -> None:
         ("degradation=column_random objective/weighting=min_snr", "objective/weighting=uniform"),
         ("degradation=row_random objective/weighting=p2", "objective/weighting=uniform"),
         ("degradation=column_random prediction=velocity", "use prediction=clean"),
-        ("schedule.zero_terminal_snr=true", "use prediction=velocity or prediction=clean"),
-        ("schedule.rescale=true schedule.timesteps=20", "use schedule.timesteps=21 or more"),
+        ("schedule.zero_terminal_snr=true", "prediction: .* predict the velocity or the clean"),
+        (
+            "schedule.rescale=true schedule.timesteps=20",
+            "^schedule.rescale=true .* use timesteps=21 or more",
+        ),
         ("objective=huber objective.delta=0", "objective.delta must be a number"),
         ("+objective.weighting.mistyped=3", "unknown key objective.weighting.mistyped"),
         ("objective/timesteps=importance objective.timesteps.history=0", "a whole number of at"),

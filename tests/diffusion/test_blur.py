@@ -1,7 +1,7 @@
 """Blur: against explicit convolutions, in frequency space, its kernels, and what is refused."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,9 +10,8 @@ from torch.nn import functional
 from torchvision.transforms.functional import gaussian_blur
 
 from thaw.diffusion.degradations.blur import (
-    GROWTHS,
-    PADDINGS,
     Blur,
+    Padding,
     composed_operators,
     convolution_matrix,
     kernel_1d,
@@ -106,26 +105,10 @@ def test_every_pixel_becomes_a_mean_of_pixels(settings: dict[str, Any]) -> None:
         torch.testing.assert_close(operators.sum(2), torch.ones(operators.shape[:2]))
 
 
-@pytest.mark.parametrize("settings", [MNIST, CELEBA | {"padding": "circular"}])
-def test_circular_blur_is_a_product_of_frequencies(settings: dict[str, Any]) -> None:
-    degradation = Blur(SHAPE, **settings)
-    x_0, t = images(), torch.tensor([1, degradation.num_steps])
-    spectrum = torch.fft.rfft2(x_0)
-    for side, operators in zip(SHAPE[1:], (degradation.rows, degradation.columns), strict=True):
-        kernels = operators[t][:, :, 0].double()  # what each does to the first pixel
-        shifted = torch.stack([kernels.roll(column, 1) for column in range(side)], dim=2)
-        torch.testing.assert_close(operators[t].double(), shifted, rtol=0, atol=1e-7)
-    by_row = torch.fft.fft(degradation.rows[t][:, :, 0].double())[:, None, :, None]
-    by_column = torch.fft.rfft(degradation.columns[t][:, :, 0].double())[:, None, None, :]
-    expected = torch.fft.irfft2(spectrum * by_row * by_column, s=SHAPE[1:])
-    found = degradation(x_0, t, degradation.draw_noise(x_0))
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-
-
 def test_circular_blur_keeps_the_mean_and_reflected_blur_need_not() -> None:
     x_0, t = images(20), torch.arange(1, 21)
     means = x_0.mean((2, 3))
-    circular, reflected = (Blur(SHAPE, padding=padding) for padding in PADDINGS)
+    circular, reflected = (Blur(SHAPE, padding=padding) for padding in get_args(Padding))
     noise = circular.draw_noise(x_0)
     torch.testing.assert_close(circular(x_0, t, noise).mean((2, 3)), means, rtol=0, atol=1e-6)
     assert (reflected(x_0, t, noise).mean((2, 3)) - means).abs().max() > 1e-3
@@ -140,15 +123,7 @@ def test_the_paper_leaves_next_to_nothing_of_a_digit_but_its_mean() -> None:
     assert (x_T.std((2, 3)) < 0.02 * x_0.std((2, 3))).all()
 
 
-def test_each_growth_by_hand() -> None:
-    found = {growth: standard_deviations(growth, 3, 2.0, 0.0 if growth == "constant" else 0.5)
-             for growth in GROWTHS}  # fmt: skip
-    assert found["constant"].tolist() == [2, 2, 2]
-    assert found["linear"].tolist() == [2, 2.5, 3]
-    assert found["exponential"].tolist() == pytest.approx([2, 2 * math.e**0.5, 2 * math.e])
-
-
-@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("padding", get_args(Padding))
 @pytest.mark.parametrize("side", [2, 5])
 def test_the_largest_kernel_is_what_torch_can_pad(padding: str, side: int) -> None:
     largest = 2 * side + 1 if padding == "circular" else 2 * side - 1
@@ -158,26 +133,5 @@ def test_the_largest_kernel_is_what_torch_can_pad(padding: str, side: int) -> No
         padded = functional.pad(x.view(1, 1, -1), (kernel_size // 2,) * 2, mode=padding)
         expected = functional.conv1d(padded, kernel.view(1, 1, -1)).flatten()
         torch.testing.assert_close(convolution_matrix(kernel, side, padding) @ x, expected)
-    with pytest.raises(ValueError, match=f"kernel_size must be .*from 3 to {largest}"):
+    with pytest.raises(ValueError, match=f"kernel_size must be odd and at most {largest}"):
         Blur((1, side, side), kernel_size=largest + 2, padding=padding)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, got 0"),
-        ({"kernel_size": 10}, "degradation.kernel_size must be odd, from 3 to 41 here, got 10"),
-        ({"kernel_size": 1}, "degradation.kernel_size must be a whole number from 3 to 41, got 1"),
-        ({"kernel_size": 43}, "degradation.kernel_size must be a whole number from 3 to 41"),
-        ({"kernel_size": 41, "padding": "reflect"}, "from 3 to 39, not 41"),
-        ({"sigma": 0.0}, "degradation.sigma must be a number between 0 and 1000"),
-        ({"sigma": math.nan}, "degradation.sigma must be a number"),
-        ({"growth": "square"}, "degradation.growth must be one of constant, linear, exponential"),
-        ({"growth": "linear", "rate": -0.1}, "degradation.rate must be a number between 0 and 10"),
-        ({"rate": 0.1}, "degradation.rate=0.1 needs degradation.growth=linear or exponential"),
-        ({"padding": "zeros"}, "degradation.padding must be one of circular, reflect"),
-    ],
-)
-def test_what_is_refused_and_with_what_words(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Blur(SHAPE, **settings)

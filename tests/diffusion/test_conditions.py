@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from thaw.diffusion.degradations.line_average import AXES, LineAverage
+from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
@@ -19,7 +19,7 @@ def seeded() -> Generator:
     return Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("axis", ["column", "row"])
 @pytest.mark.parametrize("order", ["inside_out", "shuffled"])
 @pytest.mark.parametrize("group_size", [1, 2])
 def test_the_mask_is_where_the_image_has_changed(
@@ -35,7 +35,7 @@ def test_the_mask_is_where_the_image_has_changed(
     assert torch.equal(mask.expand(-1, 2, -1, -1), (x_t != x_0).to(x_0.dtype))
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("axis", ["column", "row"])
 def test_shuffled_is_a_fixed_order_of_each_images_own(axis: str, random_images: Images) -> None:
     shuffled = LineAverage(SHAPE, axis, "shuffled")
     last = shuffled.num_steps

@@ -32,16 +32,6 @@ def test_it_is_the_published_recursion(num_steps: int) -> None:
         torch.testing.assert_close(degrade(degradation, x_0, t), x_t, rtol=0, atol=2e-7)
 
 
-def test_each_image_at_its_own_step_and_the_mean_of_the_channels_stays() -> None:
-    degradation, x_0 = Decolour(SHAPE, 3), images()
-    x_t = degradation(x_0, torch.tensor([0, 1, 2, 3]), degradation.draw_noise(x_0))
-    mean = x_0.mean(1, keepdim=True)
-    for t in range(4):
-        expected = (1 - t / 3) * (x_0[t] - mean[t])
-        torch.testing.assert_close(x_t[t] - mean[t], expected, rtol=0, atol=1e-7)
-    assert torch.equal(x_t[0], x_0[0])
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_nothing_but_grey_is_left_to_the_bit(dtype: torch.dtype) -> None:
     degradation, x_0 = Decolour(SHAPE), images(dtype=dtype)
@@ -56,20 +46,3 @@ def test_a_drawn_remainder_is_completed_to_grey() -> None:
     x_T = degradation.complete(drawn, degradation.draw_noise(drawn))
     torch.testing.assert_close(degrade(degradation, x_T, 20), x_T)
     assert not torch.equal(x_T, drawn)
-
-
-def test_it_is_no_nested_projection_and_does_not_say_so() -> None:
-    degradation, x_0 = Decolour(SHAPE, 2), images()
-    once = degrade(degradation, x_0, 1)
-    assert (degrade(degradation, once, 1) - once).abs().max() > 0.1
-    assert not degradation.is_projection
-
-
-def test_grey_images_are_refused_with_what_would_do() -> None:
-    with pytest.raises(ValueError, match="2 channels or more, and these have 1; use data=cifar10"):
-        Decolour((1, 28, 28))
-
-
-def test_steps_must_be_at_least_one() -> None:
-    with pytest.raises(ValueError, match="degradation.num_steps must be a whole number"):
-        Decolour(SHAPE, 0)

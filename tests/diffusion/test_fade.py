@@ -1,6 +1,5 @@
 """Fading to the mean: how contrast falls, what is left, what is refused."""
 
-import pytest
 import torch
 from torch import Generator, Tensor
 
@@ -33,9 +32,3 @@ def test_a_drawn_remainder_becomes_one_value_a_channel() -> None:
     x_T = degradation.complete(drawn, degradation.draw_noise(drawn))
     torch.testing.assert_close(x_T, drawn.mean((2, 3), keepdim=True).expand_as(drawn))
     torch.testing.assert_close(degradation.remainder(x_T), x_T)
-
-
-@pytest.mark.parametrize("num_steps", [0, 2.0, True])
-def test_bad_arguments_are_refused(num_steps: object) -> None:
-    with pytest.raises(ValueError, match="degradation.num_steps must be a whole number"):
-        Fade(num_steps)

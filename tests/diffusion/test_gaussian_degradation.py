@@ -39,27 +39,6 @@ def test_mixed_steps_are_those_of_diffusers(name: str) -> None:
     )
 
 
-def test_at_0_the_image_is_itself_bit_for_bit() -> None:
-    degradation = Gaussian(linear(10))
-    x_0 = torch.rand(4, 3, 5, 7) - 0.5
-    x_t = degradation(x_0, torch.zeros(4, dtype=torch.int64), degradation.draw_noise(x_0))
-    assert torch.equal(x_t, x_0)
-
-
-def test_batched_equals_one_by_one_and_the_input_stays() -> None:
-    degradation = Gaussian(cosine(20))
-    x_0 = torch.rand(6, 3, 5, 7)
-    t = torch.tensor([0, 20, 3, 3, 19, 1])
-    noise = degradation.draw_noise(x_0)
-    kept = x_0.clone(), noise.clone()
-    x_t = degradation(x_0, t, noise)
-    assert torch.equal(x_0, kept[0])
-    assert torch.equal(noise, kept[1])
-    for k in range(6):
-        alone = degradation(x_0[k : k + 1], t[k : k + 1], noise[k : k + 1])
-        torch.testing.assert_close(alone[0], x_t[k], rtol=0, atol=1e-7)
-
-
 def test_tables_are_cast_once_from_float64() -> None:
     """sqrt(1 - alpha_bar) at t = 1 loses three digits if computed in float32."""
     alpha_bar = linear(1000)
@@ -84,12 +63,3 @@ def test_noise_is_standard_normal_and_the_generators() -> None:
     # 100,000 draws: four standard errors of the mean and of the variance.
     assert abs(first.mean().item()) < 4 / math.sqrt(1e5)
     assert abs(first.var().item() - 1) < 4 * math.sqrt(2 / 1e5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_the_type_stays(dtype: torch.dtype) -> None:
-    degradation = Gaussian(linear(10))
-    x_0 = torch.rand(2, 1, 4, 4).to(dtype)
-    noise = degradation.draw_noise(x_0)
-    assert noise.dtype == dtype
-    assert degradation(x_0, torch.tensor([1, 10]), noise).dtype == dtype

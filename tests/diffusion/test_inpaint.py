@@ -55,20 +55,6 @@ def test_the_middle_is_a_pixel_and_the_same_for_all() -> None:
     torch.testing.assert_close(fixed.remainder(x_0)[2], fixed(x_0, t, noise)[2])
 
 
-def test_black_grows_from_the_centre_outwards() -> None:
-    degradation = Inpaint(SHAPE, RANGE)
-    white = torch.full((1, *SHAPE), RANGE.high, dtype=torch.float64)
-    before = white
-    for t in range(1, 51):
-        x_t = degradation(white, torch.tensor([t]), degradation.draw_noise(white))
-        assert (x_t <= before).all()
-        assert (x_t >= RANGE.low).all()
-        assert (x_t[0, :, 3, 4] == RANGE.low).all()
-        before = x_t
-        if t == 10:
-            assert (x_t[0, 0, 3, 4:].diff() > 0).all()
-
-
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0)])
 def test_black_is_the_low_end_of_the_range(bounds: tuple[float, float]) -> None:
     degradation = Inpaint(SHAPE, PixelRange(*bounds), beta_start=100.0)
@@ -120,23 +106,3 @@ def test_the_network_is_told_how_far_each_pixel_is_masked() -> None:
     assert told.shape == (3, 1, 7, 10)
     # What the mask says is what was done: x_t = x_0 + mask (low - x_0).
     torch.testing.assert_close(network.seen[:, :2], x_0 + told * (RANGE.low - x_0))
-
-
-def test_with_centres_of_their_own_no_density_describes_x_T() -> None:  # noqa: N802
-    with pytest.raises(ValueError, match="use prior=empirical"):
-        Inpaint(SHAPE, RANGE, centre="random").remainder(images(2))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, got 0"),
-        ({"beta_start": 0}, "degradation.beta_start must be a number between 0 and 1000"),
-        ({"beta_step": -0.1}, "degradation.beta_step must be a number between 0 and 1000"),
-        ({"centre": "left"}, "degradation.centre must be one of middle, random, got 'left'"),
-        ({"condition": "noise"}, "degradation.condition must be one of mask, got 'noise'"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Inpaint(SHAPE, RANGE, **arguments)

@@ -48,48 +48,10 @@ def test_the_operators_are_nested_orthogonal_projections(side: int) -> None:
             torch.testing.assert_close(product, later, rtol=0, atol=1e-14)
 
 
-@every_shape
-def test_nested_as_images_too(shape: tuple[int, ...]) -> None:
-    degradation, x_0 = as_far_as_possible(shape), images(shape)
-    steps = range(degradation.num_steps + 1)
-    alone = [degrade(degradation, x_0, t) for t in steps]
-    for s in steps:
-        for t in steps:
-            twice = degrade(degradation, alone[t], s)
-            torch.testing.assert_close(twice, alone[max(s, t)], rtol=0, atol=1e-6)
-    assert degradation.is_projection
-
-
-def test_the_mean_of_each_block_stays() -> None:
-    degradation, x_0 = Pixelate((1, 28, 28)), images((1, 28, 28))
-    x_T = degrade(degradation, x_0, 3)
-    for top in range(0, 28, 8):
-        for left in range(0, 28, 8):
-            block = (..., slice(top, top + 8), slice(left, left + 8))
-            mean = x_0[block].mean((2, 3), keepdim=True)
-            torch.testing.assert_close(x_T[block], mean.expand_as(x_T[block]), rtol=0, atol=1e-6)
-    torch.testing.assert_close(x_T.mean((2, 3)), x_0.mean((2, 3)), rtol=0, atol=1e-6)
-
-
-def test_a_drawn_remainder_is_completed_to_blocks() -> None:
-    degradation, drawn = Pixelate((1, 28, 28)), images((1, 28, 28))
-    x_T = degradation.complete(drawn, degradation.draw_noise(drawn))
-    assert len(x_T[0].unique()) == 16
-    torch.testing.assert_close(degrade(degradation, x_T, 3), x_T, rtol=0, atol=1e-6)
-
-
 def test_as_many_halvings_as_leave_4_pixels() -> None:
     found = {side: num_halvings(side) for side in (4, 6, 7, 12, 13, 24, 25, 28, 32, 64, 128)}
     assert found == {4: 1, 6: 1, 7: 1, 12: 1, 13: 2, 24: 2, 25: 3, 28: 3, 32: 3, 64: 4, 128: 5}
     assert Pixelate((1, 28, 64)).num_steps == 3  # the shorter side decides
-
-
-@pytest.mark.parametrize("num_steps", [0, 6, 2.0, True])
-def test_steps_that_change_nothing_are_refused(num_steps: int) -> None:
-    with pytest.raises(
-        ValueError, match="degradation.num_steps must be a whole number from 1 to 5"
-    ):
-        Pixelate((1, 28, 28), num_steps)
 
 
 def test_the_last_halving_that_is_allowed_leaves_one_pixel() -> None:

@@ -94,9 +94,9 @@ def test_rescaled_any_number_of_steps_ends_in_noise(schedule: Schedule) -> None:
 def test_rescaling_a_beta_to_1_is_refused_with_what_works(
     schedule: Schedule, timesteps: int
 ) -> None:
-    with pytest.raises(ValueError, match=r"schedule\.rescale=true takes .* below 1") as error:
+    with pytest.raises(ValueError, match="^rescale=true takes .* below 1") as error:
         schedule(timesteps, beta_start=0.02, rescale=True)
-    fewest = re.search(r"use schedule\.timesteps=(\d+) or more", str(error.value))
+    fewest = re.search(r"use timesteps=(\d+) or more", str(error.value))
     assert fewest is not None
     assert betas_of(schedule(int(fewest[1]), beta_start=0.02, rescale=True)).max() < 1
     with pytest.raises(ValueError, match="rescale"):
@@ -123,15 +123,8 @@ def test_zero_terminal_snr_goes_with_rescaling() -> None:
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values())
 def test_one_step_cannot_have_zero_terminal_snr(schedule: Schedule) -> None:
-    with pytest.raises(ValueError, match=r"zero_terminal_snr=true.*schedule\.timesteps=2 or more"):
+    with pytest.raises(ValueError, match="^zero_terminal_snr=true.*timesteps=2 or more"):
         schedule(1, zero_terminal_snr=True)
-
-
-@pytest.mark.parametrize("key", ["rescale", "zero_terminal_snr"])
-@pytest.mark.parametrize("value", [1, "yes", None])
-def test_a_switch_is_true_or_false(key: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"schedule\.{key} must be true or false"):
-        linear(10, **{key: value})  # type: ignore[arg-type]
 
 
 def test_cosine_is_its_closed_form_until_beta_is_capped() -> None:
@@ -154,27 +147,3 @@ def test_betas_come_back_from_their_table(betas: list[float]) -> None:
     torch.testing.assert_close(
         betas_of(alpha_bar_of(given_betas)), given_betas, rtol=1e-10, atol=1e-14
     )
-
-
-@pytest.mark.parametrize("timesteps", [0, -1, 10.0, True, "100", None, 10_000_000])
-@pytest.mark.parametrize("schedule", SCHEDULES.values())
-def test_a_bad_number_of_steps_is_refused(schedule: Schedule, timesteps: object) -> None:
-    with pytest.raises(ValueError, match=r"schedule\.timesteps must be a whole number from 1"):
-        schedule(timesteps)
-
-
-@pytest.mark.parametrize("beta", [0, 1, -0.1, math.nan, math.inf, "0.1", None, True])
-@pytest.mark.parametrize("key", ["beta_start", "beta_end"])
-@pytest.mark.parametrize("schedule", BETAS.values())
-def test_a_beta_outside_its_range_is_refused(schedule: Schedule, key: str, beta: object) -> None:
-    with pytest.raises(ValueError, match=rf"schedule\.{key} must be a number between 0 and 1"):
-        schedule(10, **{key: beta})
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("offset", -0.1), ("offset", 1.5), ("max_beta", 0), ("max_beta", 1), ("max_beta", math.nan)],
-)
-def test_a_bad_shape_of_the_cosine_is_refused(key: str, value: float) -> None:
-    with pytest.raises(ValueError, match=rf"schedule\.{key} must be a number between 0 and 1"):
-        cosine(10, **{key: value})

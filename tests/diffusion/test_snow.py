@@ -155,17 +155,3 @@ def test_the_snow_is_the_same_in_every_precision() -> None:
     )
     assert torch.equal(single.double(), double)
     assert torch.equal(single.bfloat16(), half)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_steps": 0}, "degradation.num_steps must be a whole number of at least 1, got 0"),
-        ({"threshold": 1.2}, "degradation.threshold must be a number between 0 and 1.15"),
-        ({"zoom": 0.5}, "degradation.zoom must be a number between 1 and 100, got 0.5"),
-        ({"blur": 0}, "degradation.blur must be a number between 0.05 and 1000, got 0"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Snow(RANGE, **arguments)

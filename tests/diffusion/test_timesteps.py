@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.objectives import L1, MSE
@@ -137,10 +138,10 @@ def test_without_a_gradient_steps_are_uniform_and_nothing_is_recorded(
     assert not MSE(timesteps=timesteps)(restorer, x_0, seeded()).equal(validation)
 
 
-class ByStep(Weighting):
+class ByStep(Weighting[Degradation]):
     """w_t = t."""
 
-    def __call__(self, restorer: Restorer, t: Tensor) -> Tensor:
+    def __call__(self, degradation: Degradation, prediction: object, t: Tensor) -> Tensor:
         return t.view(-1, 1, 1, 1)
 
 
@@ -219,15 +220,3 @@ def test_another_number_of_steps_starts_a_new_history() -> None:
     t, factors = timesteps.draw(100, 6, seeded(), CPU)
     assert t.unique().tolist() == [1, 2, 3, 4, 5, 6]
     torch.testing.assert_close(factors, torch.ones_like(factors))
-
-
-@pytest.mark.parametrize("history", [0, 2.0, None, True])
-def test_a_bad_history_is_refused(history: object) -> None:
-    with pytest.raises(ValueError, match=r"objective\.timesteps\.history must be a whole number"):
-        LossSecondMoment(history)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan"), "0"])
-def test_a_bad_uniform_share_is_refused(share: object) -> None:
-    with pytest.raises(ValueError, match=r"objective\.timesteps\.uniform_share must be a number"):
-        LossSecondMoment(uniform_share=share)  # type: ignore[arg-type]

@@ -145,24 +145,3 @@ def test_every_parameter_learns() -> None:
 def test_the_state_holds_parameters_only() -> None:
     network = CNN(MNIST_SHAPE, num_steps=10)
     assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}
-
-
-@pytest.mark.parametrize("hidden", [[], "16", 16, None])
-def test_hidden_that_is_no_list_of_channels_is_refused(hidden: object) -> None:
-    with pytest.raises(ValueError, match=r"model\.hidden must be a list such as \[16,32,32,16\]"):
-        CNN(MNIST_SHAPE, 10, hidden=hidden)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("hidden", [[0], [16, -1], [16, 2.5], ["16"], [True]])
-def test_hidden_channels_that_are_no_counts_are_refused(hidden: list[object]) -> None:
-    with pytest.raises(ValueError, match=r"each entry of model\.hidden must be a whole number"):
-        CNN(MNIST_SHAPE, 10, hidden=hidden)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("key", ["kernel_size", "last_kernel_size"])
-def test_kernels_that_do_not_keep_the_size_are_refused(key: str) -> None:
-    with pytest.raises(ValueError, match=rf"model\.{key} must be odd.*: 4$"):
-        CNN(MNIST_SHAPE, 10, **{key: 4})  # type: ignore[arg-type]
-    for bad in (0, -3, 3.0, "7"):
-        with pytest.raises(ValueError, match=rf"model\.{key} must be a whole number from 1"):
-            CNN(MNIST_SHAPE, 10, **{key: bad})  # type: ignore[arg-type]

@@ -88,21 +88,3 @@ def test_the_gradient_reaches_the_rows_of_the_labels_given_and_no_others(make: M
         assert parameter.grad.abs().max() > 0, name
     reached = network.label_embedding.weight.grad.abs().amax(1) > 0
     assert reached.tolist() == [False, True, False, True, False]
-
-
-@pytest.mark.parametrize("num_classes", [0, -1, 2.5, "10", True])
-def test_a_number_of_classes_that_is_none_is_refused(num_classes: object, make: Make) -> None:
-    with pytest.raises(ValueError, match="model.num_classes must be a whole number from 1"):
-        make(num_classes=num_classes)
-
-
-@pytest.mark.parametrize("label_dropout", [-0.1, 1.5, "0.1", None])
-def test_a_label_dropout_that_is_no_share_is_refused(label_dropout: object, make: Make) -> None:
-    with pytest.raises(ValueError, match="model.label_dropout must be a number between 0 and 1"):
-        make(label_dropout=label_dropout)
-
-
-def test_to_hide_every_label_is_refused_where_there_are_any(make: Make) -> None:
-    make(label_dropout=1)
-    with pytest.raises(ValueError, match="model.label_dropout must be less than 1, got 1"):
-        make(num_classes=5, label_dropout=1)

@@ -128,22 +128,3 @@ def test_dropout_is_for_training_only() -> None:
     assert not torch.equal(network(x_t, t), network(x_t, t))
     network.eval()
     assert torch.equal(network(x_t, t), network(x_t, t))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"width": 12}, "model.width must be a multiple of 8, got 12"),
-        ({"width": 0}, "model.width must be a whole number from 8"),
-        ({"multipliers": []}, r"model.multipliers must be a list such as \[1,2,2\], got \[\]"),
-        ({"multipliers": "122"}, "model.multipliers must be a list"),
-        ({"multipliers": [1, 0]}, "each entry of model.multipliers must be a whole number"),
-        ({"num_blocks": 0}, "model.num_blocks must be a whole number"),
-        ({"attention_size": -1}, "model.attention_size must be a whole number of at least 0"),
-        ({"dropout": 1.5}, "model.dropout must be a number between 0 and 1"),
-        ({"activation": "snake"}, "model.activation must be one of gelu"),
-    ],
-)
-def test_bad_arguments_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        small(**options)

@@ -94,15 +94,6 @@ def test_each_takes_the_ends_of_its_range_and_more_steps_than_planned(
     assert all(0 <= rate <= PEAK for rate in found)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_share_that_is_none_is_refused(schedule: Callable[..., LRScheduler]) -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=PEAK)
-    with pytest.raises(ValueError, match=r"lr_scheduler\.warmup must be a number between 0 and 1"):
-        schedule(optimizer, 100, warmup=500)
-    with pytest.raises(ValueError, match=r"lr_scheduler\.final must be a number between 0 and 1"):
-        cosine(optimizer, 100, final=-1)
-
-
 def test_a_schedule_without_an_end_is_refused() -> None:
     module = make_module()
     module.lr_scheduler = cosine

@@ -1,4 +1,4 @@
-"""Whether a step has room: what is counted, and what is refused before it is asked for."""
+"""Whether network and step fit into the memory: what is counted, and what is refused before."""
 
 from types import SimpleNamespace
 
@@ -34,6 +34,31 @@ def test_nothing_is_drawn_and_nothing_stays_behind(restorer: Restorer) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert restorer.training
     assert not any(module._forward_hooks for module in restorer.modules())
+
+
+def test_a_network_is_weighed_before_it_is_allocated() -> None:
+    sizes = []
+
+    def build() -> CNN:
+        network = CNN((1, 28, 28), 10, [100_000, 100_000])
+        sizes.append({parameter.device.type for parameter in network.parameters()})
+        return network
+
+    before = torch.get_rng_state()
+    with pytest.raises(
+        ValueError, match=r"^the model's weights need about 1,827 GiB, and there are"
+    ):
+        memory.check_weights(build)
+    assert sizes == [{"meta"}]
+    assert torch.equal(torch.get_rng_state(), before)
+    memory.check_weights(lambda: CNN(SHAPE, 3, [4, 6]))
+
+
+def test_a_network_that_reads_values_while_it_is_built_is_not_weighed() -> None:
+    def build() -> CNN:
+        return CNN(SHAPE, 3, [int(torch.tensor(4).item())])
+
+    memory.check_weights(build)
 
 
 def test_too_large_a_batch_is_refused(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:

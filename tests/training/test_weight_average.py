@@ -125,14 +125,6 @@ def test_the_average_is_never_trained() -> None:
     assert not any(parameter.requires_grad for parameter in module.evaluated.parameters())
 
 
-@pytest.mark.parametrize("decay", [0, 1, -0.1, "much", None])
-def test_a_decay_that_is_none_is_refused(decay: Any) -> None:
-    with pytest.raises(ValueError, match=r"ema\.decay must be a number between 0 and 1"):
-        EMA(make_restorer(), decay=decay)
-    with pytest.raises(ValueError, match=r"ema\.warmup must be true or false"):
-        EMA(make_restorer(), warmup=decay)
-
-
 class Recorder(pl.Callback):
     """Keeps the network after each step of the optimiser, and what validation was given."""
 

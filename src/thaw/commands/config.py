@@ -184,10 +184,15 @@ def text_keys(schema: type, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+# Folders of conf/ without choices for train.py to show: Hydra's own, and what others are built on.
+NOT_CHOSEN = ("hydra", "companions")
+
+
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
-        own = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+        folders = {path.name for path in CONF.iterdir() if path.is_dir()}
+        own = sorted(folders.difference(NOT_CHOSEN))
     else:
         defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
         names = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}

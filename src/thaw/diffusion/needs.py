@@ -10,10 +10,10 @@ D = TypeVar("D", bound=Degradation, default=Any)
 
 
 class Part(Generic[D]):
-    """A sampler, grid, prediction, weighting or prior: it may go with some degradations alone."""
+    """A sampler, grid, prediction, weighting or prior; some fit certain degradations only."""
 
     needs: type[D] = Degradation  # type: ignore[assignment]
-    """The degradations that it goes with: the class, or a kind of them such as ``Noising``."""
+    """The kind of degradation that it fits: a class such as ``Noising``."""
 
 
 def check_needs(part: Part[D], degradation: Degradation) -> D:

@@ -2,16 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from thaw.checks import check_between, shown
+from thaw.checks import Positive, checked
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.timesteps import Timesteps, UniformTimesteps
 from thaw.diffusion.weightings import Unweighted, Weighting
 
-MAX_DELTA = 1e6
 WHOLE = slice(None)
 
 
@@ -19,32 +19,21 @@ class Objective(nn.Module, ABC):
     """E over x_0, t ~ U{1..T}, noise of w_t times the distance between output and target.
 
     Ho et al. 2020, equation 14 (noise, squared) and Bansal et al. 2022, equation 1 (clean, l1),
-    both with w_t = 1. A module because its time steps may have a history to keep.
+    both with w_t = 1. A module, because its time steps may have a history to store.
 
     Args:
         weighting: w_t; 1 if None.
-        timesteps: how t is drawn, which changes the loss's variance alone; uniformly if None.
-
-    Raises:
-        ValueError: one of them is something else.
+        timesteps: how t is drawn, which changes only the loss's variance; uniformly if None.
     """
 
     __call__: Callable[..., Tensor]
 
+    @checked
     def __init__(
-        self, weighting: Weighting | None = None, timesteps: Timesteps | None = None
+        self, weighting: Weighting[Any] | None = None, timesteps: Timesteps | None = None
     ) -> None:
         super().__init__()
-        for group, part, kind in (
-            ("weighting", weighting, Weighting),
-            ("timesteps", timesteps, Timesteps),
-        ):
-            if not (part is None or isinstance(part, kind)):
-                raise ValueError(
-                    f"objective.{group} must be a choice of the group objective/{group} or null, "
-                    f"not {shown(part)}"
-                )
-        self.weighting = weighting or Unweighted()
+        self.weighting: Weighting[Any] = weighting or Unweighted()
         self.timesteps = timesteps or UniformTimesteps()
 
     def forward(
@@ -57,34 +46,32 @@ class Objective(nn.Module, ABC):
     ) -> Tensor:
         """The loss, a scalar, of images ``[B, C, H, W]`` at steps and noise from ``generator``.
 
-        Of ``part`` of them, where several processes share a batch: each draws for the whole batch,
-        so that steps and noise do not depend on the number of processes.
-
-        Raises:
-            ValueError: the weighting does not fit the restorer's degradation.
+        Where several processes share a batch, each draws for the whole batch and computes the loss
+        of its ``part``, so that steps and noise do not depend on the number of processes.
         """
-        degradation = restorer.degradation
+        degradation, prediction = restorer.degradation, restorer.prediction
         t, correction = self.timesteps.draw(len(x_0), degradation.num_steps, generator, x_0.device)
         noise = degradation.draw_noise(x_0, generator)
         x_0, t, correction, noise = x_0[part], t[part], correction[part], noise[part]
         labels = None if labels is None else labels[part]
         output = restorer.predict(degradation(x_0, t, noise), t, labels, noise)
-        target = restorer.prediction.target(x_0, noise, t, degradation)
-        errors, weights = self.distance(output, target), self.weighting(restorer, t)
+        target = prediction.target(x_0, noise, t, degradation)
+        errors = self.distance(output, target)
+        weights = self.weighting(degradation, prediction, t)
         self.timesteps.record(t, errors, weights)
         return (weights * correction * errors).mean()
 
     @abstractmethod
     def distance(self, output: Tensor, target: Tensor) -> Tensor:
-        """Of each pixel, ``[B, C, H, W]`` from two ``[B, C, H, W]``."""
+        """The distance at each pixel, ``[B, C, H, W]`` from two ``[B, C, H, W]``."""
 
 
 def trivial_loss(
     objective: Objective, restorer: Restorer, x_0: Tensor, generator: Generator
 ) -> float:
-    """The unweighted loss of the constant answer, the mean of the targets of x_0 ``[B, C, H, W]``.
+    """The unweighted loss of a constant answer, the mean of the targets of x_0 ``[B, C, H, W]``.
 
-    A model whose loss is no less has learnt nothing of x_t.
+    A model whose loss is not below it has learnt nothing from x_t.
     """
     degradation = restorer.degradation
     t, _ = UniformTimesteps().draw(len(x_0), degradation.num_steps, generator, x_0.device)
@@ -108,20 +95,16 @@ class L1(Objective):
 
 
 class Huber(Objective):
-    """Mean of e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2) (Huber 1964).
+    """Mean of e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2) (Huber 1964)."""
 
-    Raises:
-        ValueError: delta is not between 0 and a million, ends excluded.
-    """
-
+    @checked
     def __init__(
         self,
-        delta: float = 1.0,
-        weighting: Weighting | None = None,
+        delta: Positive = 1.0,
+        weighting: Weighting[Any] | None = None,
         timesteps: Timesteps | None = None,
     ) -> None:
         super().__init__(weighting, timesteps)
-        check_between("objective.delta", delta, 0, MAX_DELTA, open_=True)
         self.delta = delta
 
     def distance(self, output: Tensor, target: Tensor) -> Tensor:

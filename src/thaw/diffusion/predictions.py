@@ -1,6 +1,7 @@
 """What the network predicts, and how a clean image is read from it."""
 
 from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -8,35 +9,41 @@ from torch import Tensor
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.needs import Part
+
+D = TypeVar("D", bound=Degradation, contravariant=True)
 
 
-class Prediction(ABC):
-    """A training target and its inverse: ``decode(target(x_0, ...), x_t, ...) = x_0``."""
+class Prediction(Part, ABC, Generic[D]):
+    """A training target and its inverse: ``decode(target(x_0, ...), x_t, ...) = x_0``.
 
-    def check(self, degradation: Degradation) -> None:  # noqa: B027 - most have nothing to refuse
-        """Refuse a degradation that this prediction has no meaning for.
+    D is the kind of degradation that it needs.
+    """
+
+    def check(self, degradation: D) -> None:
+        """Refuse a degradation of the right kind whose settings do not fit.
 
         Raises:
-            ValueError: naming what is allowed.
+            ValueError: with the reason.
         """
 
     @abstractmethod
-    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: D) -> Tensor:
         """What the network should output, ``[B, C, H, W]``."""
 
     @abstractmethod
-    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: D) -> Tensor:
         """x_0_hat ``[B, C, H, W]``, the clean image that the network's output stands for."""
 
     @abstractmethod
     def error_of_clean(self, snr: Tensor) -> Tensor:
         """(x_0_hat - x_0)^2 / (output - target)^2 at SNR = alpha_bar / (1 - alpha_bar).
 
-        So a weight of the squared error of x_0 becomes one of this prediction's own squared error.
+        It turns a weight of the squared error of x_0 into one of this prediction's squared error.
         """
 
 
-class Clean(Prediction):
+class Clean(Prediction[Degradation]):
     """The network predicts x_0 itself (Bansal et al. 2022, equation 1)."""
 
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
@@ -49,62 +56,60 @@ class Clean(Prediction):
         return torch.ones_like(snr)
 
 
-class Noise(Prediction):
+class Noise(Prediction[Gaussian]):
     """The network predicts eps; x_0_hat = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t).
 
     Ho et al. 2020, equation 9 solved for x_0 through equation 4.
     """
 
-    def check(self, degradation: Degradation) -> None:
-        gaussian = require_gaussian(degradation, "prediction=noise", "prediction=clean")
-        if gaussian.signal[-1] == 0:
+    needs = Gaussian
+
+    def check(self, degradation: Gaussian) -> None:
+        if degradation.schedule[-1].sqrt().float() == 0:
             raise ValueError(
-                "prediction=noise cannot tell x_0 from an x_T that is noise alone (alpha_bar_T is "
-                "0, as with schedule.zero_terminal_snr=true); use prediction=velocity or "
-                "prediction=clean"
+                "Noise cannot read x_0 from an x_T that is noise alone (alpha_bar_T is 0, as with "
+                "zero_terminal_snr=true): predict the velocity or the clean image"
             )
 
-    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Gaussian) -> Tensor:
         return noise
 
-    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
-        signal, sigma = require_gaussian(degradation, "prediction=noise", "").scales(t)
+    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Gaussian) -> Tensor:
+        signal, sigma = degradation.scales(t)
         return (x_t - sigma * output) / signal
 
     def error_of_clean(self, snr: Tensor) -> Tensor:
         return 1 / snr
 
 
-class Velocity(Prediction):
+class Velocity(Prediction[Noising]):
     """The network predicts v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0.
 
     Salimans and Ho 2022, section 4 and appendix D; x_0_hat = sqrt(alpha_bar_t) x_t -
-    sqrt(1 - alpha_bar_t) v, which divides by nothing. Where a part K x_0 of the image is kept, v
-    and this equation are of the residual R alone, and x_0_hat has the K x_t that is known.
+    sqrt(1 - alpha_bar_t) v, without a division. Where a part K x_0 of the image is kept, v and this
+    equation concern the residual R only, and x_0_hat takes over K x_t.
 
-    Where alpha_bar_t is 1, as in lines that degradation=column_noise has not reached yet, x_t shows
-    x_0 and nothing of eps: there v is 0, and x_0_hat is x_t whatever the network says.
+    Where alpha_bar_t is 1, as in lines that are still clean, x_t is x_0 and shows nothing of eps:
+    there v is 0, and x_0_hat is x_t for every output of the network.
     """
 
-    def check(self, degradation: Degradation) -> None:
-        require_noising(degradation, "prediction=velocity", "prediction=clean")
+    needs = Noising
 
-    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
-        noising = require_noising(degradation, "prediction=velocity", "")
-        signal, sigma = noising.scales(t)
-        of_noise = signal * noising.spread * (sigma > 0)
-        return of_noise * noising.residual(noise) - sigma * noising.residual(x_0)
+    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Noising) -> Tensor:
+        signal, sigma = degradation.scales(t)
+        of_noise = signal * degradation.spread * (sigma > 0)
+        return of_noise * degradation.residual(noise) - sigma * degradation.residual(x_0)
 
-    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
-        noising = require_noising(degradation, "prediction=velocity", "")
-        signal, sigma = noising.scales(t)
-        image = noising.residual(x_t)
-        return x_t - image + signal * image - sigma * noising.residual(output)
+    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Noising) -> Tensor:
+        signal, sigma = degradation.scales(t)
+        image = degradation.residual(x_t)
+        return x_t - image + signal * image - sigma * degradation.residual(output)
 
     def error_of_clean(self, snr: Tensor) -> Tensor:
         return 1 / (1 + snr)
 
 
+# These two go when the last of their users does.
 def require_noising(degradation: Degradation, what: str, instead: str) -> Noising:
     """The degradation, known to replace the image, or a part of it, by Gaussian noise.
 

@@ -1,10 +1,13 @@
 """The restorer: all that a sampler sees of a trained model."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.inference import Chunked
+from thaw.diffusion.needs import check_needs
 from thaw.diffusion.predictions import Prediction
 from thaw.pixels import PixelRange
 
@@ -14,14 +17,14 @@ NO_LABEL = -1
 class Restorer(nn.Module):
     """x_0_hat = R(x_t, t), whatever the network predicts (Bansal et al. 2022, section 3).
 
-    A network with ``num_classes`` takes labels, each -1 (none) or a class. A conditional model's
-    p(y), ``class_frequencies``, is uniform until :meth:`fit_labels`, and travels in the checkpoint.
+    A network with ``num_classes`` takes labels, each -1 (none) or a class. Its p(y),
+    ``class_frequencies``, is uniform until :meth:`fit_labels`, and is stored in the checkpoint.
 
     Args:
         network: ``(x_t, t) -> [B, C, H, W]``, or ``(x_t, t, labels)`` if it is class-conditional.
-        degradation: what the network learns to undo.
+        degradation: the degradation that the network learns to undo.
         prediction: how the network's output is read.
-        pixel_range: the (low, high) of the images, which samplers clip x_0_hat to.
+        pixel_range: (low, high) of the images, to which samplers clip x_0_hat.
 
     Raises:
         ValueError: prediction and degradation do not fit.
@@ -33,10 +36,11 @@ class Restorer(nn.Module):
         self,
         network: nn.Module,
         degradation: Degradation,
-        prediction: Prediction,
+        prediction: Prediction[Any],
         pixel_range: PixelRange,
     ) -> None:
         super().__init__()
+        check_needs(prediction, degradation)
         prediction.check(degradation)
         self.network = network
         self.chunked = Chunked()
@@ -54,19 +58,19 @@ class Restorer(nn.Module):
 
     @property
     def num_classes(self) -> int | None:
-        """Of a class-conditional model; None for an unconditional one."""
+        """The number of classes of a class-conditional model; None for an unconditional one."""
         return getattr(self.network, "num_classes", None)
 
     @property
     def label_dropout(self) -> float:
-        """Share of the labels hidden in training, so that the unconditional model is learnt too."""
+        """Share of the labels hidden in training, to train the unconditional model too."""
         return float(getattr(self.network, "label_dropout", 0.0))
 
     def forward(self, x_t: Tensor, t: Tensor, noise: Tensor | None = None) -> Tensor:
         """x_0_hat ``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps, int64 ``[B]``.
 
-        No label is given: a conditional model answers unconditionally. ``noise`` is what x_t was
-        degraded with, for a network that is told of it (``degradation.condition``).
+        Without labels: a conditional model answers unconditionally. ``noise`` is that of the
+        degradation, for networks with its ``condition`` as an input.
         """
         output = self.predict(x_t, t, noise=noise)
         return self.prediction.decode(output, x_t, t, self.degradation)
@@ -83,11 +87,10 @@ class Restorer(nn.Module):
         Args:
             x_t: images ``[B, C, H, W]``.
             t: their steps, int64 ``[B]``.
-            labels: int64 ``[B]``, None for -1 throughout; an unconditional network is given none.
-            noise: of the degradation, which may tell the network of it; None where it has none.
+            labels: int64 ``[B]``, None for -1 throughout; not for an unconditional network.
+            noise: noise of the degradation, for its ``condition``; None where it is deterministic.
 
-        A network of double precision (``trainer.precision=64-true``) answers in double precision
-        what it is asked in single; x_t decides what comes back.
+        A network in float64 computes in float64; the result has x_t's type.
         """
         weights = next((weight.dtype for weight in self.network.parameters()), x_t.dtype)
         wide = torch.promote_types(x_t.dtype, weights)
@@ -102,7 +105,7 @@ class Restorer(nn.Module):
         return self.chunked(self.network, x_t, t, given)
 
     def fit_labels(self, labels: Tensor) -> None:
-        """Take p(y) from training labels, int64 ``[N]``; of no effect without classes."""
+        """Set p(y) from training labels, int64 ``[N]``; no effect without classes."""
         if self.num_classes is not None:
             counts = labels.bincount(minlength=self.num_classes)
             self.class_frequencies.copy_(counts / len(labels))

@@ -7,25 +7,23 @@ import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
-from thaw.checks import MAX_ELEMENTS, check_between, check_count
-
-MAX_HISTORY = 100_000
+from thaw.checks import Count, Share, checked
 
 
 class Timesteps(nn.Module, ABC):
-    """p(t) on 1..T; what it has learnt of the losses travels in the checkpoint."""
+    """p(t) on 1..T; what it learns from the losses is stored in the checkpoint."""
 
     @abstractmethod
     def draw(
         self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """Steps and the factors that keep the expected loss that of uniform steps.
+        """Steps, and the factors with which the expected loss is that of uniform steps.
 
         Args:
             num_images: B.
             num_steps: T.
-            generator: where the draw comes from; the global generator if None.
-            device: of the generator and of what is drawn.
+            generator: the generator to draw from; the global one if None.
+            device: device of the generator and of the results.
 
         Returns:
             t, int64 ``[B]``, each in 1..T, and 1 / (T p(t)), ``[B, 1, 1, 1]``.
@@ -48,24 +46,20 @@ class UniformTimesteps(Timesteps):
 class LossSecondMoment(UniformTimesteps):
     """p(t) ~ sqrt(E[L_t^2]), the mean over the last losses of t (Nichol and Dhariwal 2021, 3.3).
 
-    t is uniform until every t has ``history`` losses, and wherever no gradient is taken: then
-    nothing is recorded, and a validation loss compares with those of other runs.
+    t is uniform until every t has ``history`` losses. Where no gradient is taken t is uniform too
+    and nothing is recorded, so that validation losses of all runs can be compared.
 
     Args:
-        history: losses remembered of each t.
-        uniform_share: the share of draws that stay uniform, 0.001 in the published code.
-
-    Raises:
-        ValueError: history is not a whole number of at least 1, or uniform_share not in [0, 1].
+        history: losses stored for each t.
+        uniform_share: share of draws that stay uniform, 0.001 in the published code.
     """
 
     losses: Tensor
     counts: Tensor
 
-    def __init__(self, history: int = 10, uniform_share: float = 0.001) -> None:
+    @checked
+    def __init__(self, history: Count = 10, uniform_share: Share = 0.001) -> None:
         super().__init__()
-        check_count("objective.timesteps.history", history, MAX_HISTORY)
-        check_between("objective.timesteps.uniform_share", uniform_share, 0, 1)
         self.history = history
         self.uniform_share = uniform_share
         self.register_buffer("losses", torch.empty(0, history))
@@ -99,27 +93,22 @@ class LossSecondMoment(UniformTimesteps):
         if not torch.is_grad_enabled():
             return
         losses = (weights.flatten() * errors.detach().flatten(1).mean(1)).to(self.losses.dtype)
-        # Every process remembers the losses of the whole batch, so that all draw the same t.
+        # Every process stores the losses of the whole batch, so that all draw the same t.
         t, losses = _of_all_processes(t), _of_all_processes(losses)
-        # One overflow would make every p(t) NaN. What is left out goes to t = 0, as 0, for picking
-        # the others would wait for the device.
+        # One overflow would make every p(t) NaN. Losses left out are written as 0 at t = 0, because
+        # selecting the others would wait for the device.
         finite = losses.isfinite()
         t = torch.where(finite, t, 0)
         same = t[:, None] == t
         before, after = same.tril(-1).sum(1), same.triu(1).sum(1)
         slots = (self.counts[t] + before) % self.history
         self.counts.index_add_(0, t, (t > 0).to(t.dtype))
-        # Later ones of this batch take the places of the others.
+        # Later losses of this batch overwrite earlier ones.
         kept = finite & (after < self.history)
         t, losses = torch.where(kept, t, 0), torch.where(kept, losses, 0)
         self.losses[t, slots] = losses
 
     def _forget(self, num_steps: int, device: torch.device) -> None:
-        if self.history * num_steps > MAX_ELEMENTS:
-            raise ValueError(
-                f"objective.timesteps.history={self.history} of {num_steps} steps is too much to "
-                f"remember: choose at most {MAX_ELEMENTS // num_steps}"
-            )
         shape, dtype = (num_steps + 1, self.history), self.losses.dtype
         self.losses = torch.zeros(shape, device=device, dtype=dtype)
         self.counts = torch.zeros(num_steps + 1, dtype=torch.int64, device=device)
@@ -133,7 +122,7 @@ class LossSecondMoment(UniformTimesteps):
 
 
 def _of_all_processes(values: Tensor) -> Tensor:
-    """Values [B] of this process joined with those of all that train together, in their order."""
+    """Values ``[B]`` of all processes that train together, joined in the order of their ranks."""
     if not (dist.is_available() and dist.is_initialized()):
         return values
     parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]

@@ -1,9 +1,12 @@
 """Activation functions by their plain names."""
 
+from typing import Literal
+
 from torch import nn
 
-from thaw.checks import check_choice
-
+Activation = Literal[
+    "gelu", "selu", "relu", "silu", "tanh", "mish", "elu", "leaky_relu", "softplus", "sigmoid"
+]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
     "selu": nn.SELU,
@@ -16,13 +19,3 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "softplus": nn.Softplus,
     "sigmoid": nn.Sigmoid,
 }
-
-
-def activation(name: str) -> nn.Module:
-    """A new activation module.
-
-    Raises:
-        ValueError: unknown name; the choices are listed.
-    """
-    check_choice("model.activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]()

@@ -1,16 +1,14 @@
 """The convolutional network of the study that thaw reproduces."""
 
 from collections.abc import Sequence
-from functools import partial
-from itertools import pairwise
-from math import prod
+from typing import Annotated
 
+from annotated_types import MinLen
 from torch import Tensor, nn
 
-from thaw.checks import check_list, check_whole
-from thaw.networks.activations import activation as make_activation
+from thaw.checks import Count, Share, checked
+from thaw.networks.activations import ACTIVATIONS, Activation
 from thaw.networks.embeddings import TimeEmbedding, label_embedding
-from thaw.networks.sizes import check_cost
 
 
 class CNN(nn.Module):
@@ -23,54 +21,52 @@ class CNN(nn.Module):
         image_shape: (C, H, W).
         num_steps: T.
         hidden: output channels of the blocks.
-        kernel_size: of the blocks, odd.
-        last_kernel_size: of the last convolution, odd.
-        activation: a name from :mod:`thaw.networks.activations`.
-        num_classes: classes of the labels it takes; None for an unconditional network.
-        label_dropout: share of the labels hidden in training, in [0, 1]; the trainer reads it.
-        extra_channels: of the input, beside the image's: what the degradation tells of x_t.
+        kernel_size: kernel size of the blocks in pixels, odd.
+        last_kernel_size: kernel size of the last convolution in pixels, odd.
+        activation: the activation function.
+        num_classes: number of classes of the labels; None for an unconditional network.
+        label_dropout: share of the labels hidden in training, which the trainer reads.
+        extra_channels: channels of the input beside the image's, from the degradation.
 
     Raises:
-        ValueError: no or non-positive hidden channels, an even kernel, an unknown activation, no
-            number of classes.
+        ValueError: a kernel size is even, or all labels would be hidden.
     """
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         num_steps: int,
-        hidden: Sequence[int] = (16, 32, 32, 16),
-        kernel_size: int = 7,
-        last_kernel_size: int = 3,
-        activation: str = "gelu",
-        num_classes: int | None = None,
-        label_dropout: float = 0.1,
+        hidden: Annotated[Sequence[Count], MinLen(1)] = (16, 32, 32, 16),
+        kernel_size: Count = 7,
+        last_kernel_size: Count = 3,
+        activation: Activation = "gelu",
+        num_classes: Count | None = None,
+        label_dropout: Share = 0.1,
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        check_list("model.hidden", hidden, partial(check_whole, high=65_536), "[16,32,32,16]")
-        _check_odd("model.kernel_size", kernel_size)
-        _check_odd("model.last_kernel_size", last_kernel_size)
+        _check_odd("kernel_size", kernel_size)
+        _check_odd("last_kernel_size", last_kernel_size)
         channels, *size = image_shape
         widths = [channels + extra_channels, *hidden]
-        _check_cost([*widths, channels], kernel_size, last_kernel_size, size)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
                 nn.LayerNorm((after, *size)),
-                make_activation(activation),
+                ACTIVATIONS[activation](),
             )
             for before, after in zip(widths, hidden, strict=False)
         )
         self.time_embedding = TimeEmbedding(hidden[0], num_steps, activation)
         self.last = nn.Conv2d(hidden[-1], channels, last_kernel_size, padding=last_kernel_size // 2)
-        # Last, so that the other weights start as the unconditional network's of the same seed.
+        # Last, so that the other weights are those of the unconditional network of the same seed.
         self.label_embedding = label_embedding(num_classes, hidden[0], label_dropout)
         self.num_classes = num_classes
         self.label_dropout = label_dropout
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """``[B, C, H, W]`` from x_t ``[B, C + extra, H, W]``, its steps t and labels.
+        """``[B, C, H, W]`` from x_t ``[B, C + extra_channels, H, W]``, its steps t and labels.
 
         t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
         """
@@ -84,14 +80,6 @@ class CNN(nn.Module):
         return output
 
 
-def _check_cost(widths: list[int], kernel_size: int, last: int, size: Sequence[int]) -> None:
-    pairs = [before * after for before, after in pairwise(widths)]
-    weights = kernel_size**2 * sum(pairs[:-1]) + last**2 * pairs[-1]
-    norms = 2 * sum(widths[1:-1]) * prod(size)
-    check_cost("model.hidden, model.kernel_size", weights + norms, 2 * weights * prod(size))
-
-
 def _check_odd(name: str, kernel_size: int) -> None:
-    check_whole(name, kernel_size, 1, 255)
     if kernel_size % 2 == 0:
-        raise ValueError(f"{name} must be odd, so that the image keeps its size: {kernel_size}")
+        raise ValueError(f"{name} must be odd, so that the image keeps its size, got {kernel_size}")

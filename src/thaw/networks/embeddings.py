@@ -1,14 +1,11 @@
-"""Embeddings of what a network is told beside the image: the step t and, where there is one, a
-class label.
-"""
+"""Embeddings of a network's inputs beside the image: the step t and perhaps a class label."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from thaw.checks import check_between, check_whole
-from thaw.networks.activations import activation as make_activation
+from thaw.networks.activations import ACTIVATIONS, Activation
 
 
 class TimeEmbedding(nn.Module):
@@ -16,18 +13,18 @@ class TimeEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, width: int, num_steps: int, activation: str, num_frequencies: int = 16):
+    def __init__(self, width: int, num_steps: int, activation: Activation):
         super().__init__()
         self.num_steps = num_steps
-        frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(num_frequencies - 1)]
+        frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(15)]
         self.register_buffer("frequencies", torch.tensor(frequencies), persistent=False)
         self.mlp = nn.Sequential(
-            nn.Linear(2 * num_frequencies, 128),
-            make_activation(activation),
+            nn.Linear(2 * len(frequencies), 128),
+            ACTIVATIONS[activation](),
             nn.Linear(128, 128),
-            make_activation(activation),
+            ACTIVATIONS[activation](),
             nn.Linear(128, 128),
-            make_activation(activation),
+            ACTIVATIONS[activation](),
             nn.Linear(128, width),
         )
 
@@ -41,7 +38,7 @@ class TimeEmbedding(nn.Module):
 class LabelEmbedding(nn.Embedding):
     """A vector for each class, added to the embedding of t (Dhariwal and Nichol 2021, section 3).
 
-    The label -1, "none", adds nothing: there the network is the unconditional one.
+    The label -1, "none", adds nothing: the network is then the unconditional one.
     """
 
     def forward(self, labels: Tensor) -> Tensor:
@@ -53,18 +50,16 @@ class LabelEmbedding(nn.Embedding):
 def label_embedding(
     num_classes: int | None, width: int, label_dropout: float
 ) -> LabelEmbedding | None:
-    """A network's embedding of labels, None for an unconditional one.
+    """A network's embedding of labels, None for an unconditional network.
 
     Raises:
-        ValueError: num_classes or label_dropout is out of its range.
+        ValueError: all labels would be hidden.
     """
-    check_between("model.label_dropout", label_dropout, 0, 1)
     if num_classes is None:
         return None
-    check_whole("model.num_classes", num_classes, 1, 65_536)
     if label_dropout == 1:
         raise ValueError(
-            "model.label_dropout must be less than 1, got 1: of labels that are all hidden nothing "
-            "is learnt (model.num_classes=null is a model without)"
+            "label_dropout must be below 1 where there are classes, got 1: nothing is learnt from "
+            "labels that are all hidden"
         )
     return LabelEmbedding(num_classes, width)

@@ -1,64 +1,62 @@
 """A compact U-Net: residual blocks, group normalisation, attention where the image is smallest."""
 
 from collections.abc import Sequence
-from functools import partial
-from math import prod
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
-from thaw.checks import check_between, check_list, check_whole
-from thaw.networks.activations import activation as make_activation
+from thaw.checks import Count, Share, checked
+from thaw.networks.activations import ACTIVATIONS, Activation
 from thaw.networks.embeddings import TimeEmbedding, label_embedding
-from thaw.networks.sizes import check_cost
 
 GROUPS = 8
-# A side of 4096 pixels is halved to one.
-MAX_LEVELS = 12
 
 
 class UNet(nn.Module):
     """Residual blocks at halving resolutions with skip connections (Ho et al. 2020, appendix B).
 
     28 x 28 goes through 14 x 14 to 7 x 7 and back; any other size works too, each resolution
-    being half of the one before, rounded up. Each block is told the sum of the embeddings of t / T
-    and of the class label, where there are classes (Dhariwal and Nichol 2021).
+    being half of the one before, rounded up. Each block receives the sum of the embeddings of t / T
+    and, where there are classes, of the class label (Dhariwal and Nichol 2021).
 
     Args:
         image_shape: (C, H, W).
         num_steps: T.
         width: channels at full resolution, a multiple of 8.
-        multipliers: of the width at each resolution, from full to smallest.
-        num_blocks: residual blocks a resolution on the way down (one more on the way up).
-        attention_size: pixels a side of the largest resolution that has attention after each of
-            its blocks; the middle of the network has attention always.
-        dropout: share of the hidden units dropped in training, in [0, 1].
-        activation: a name from :mod:`thaw.networks.activations`.
-        num_classes: classes of the labels it takes; None for an unconditional network.
-        label_dropout: share of the labels hidden in training, in [0, 1]; the trainer reads it.
-        extra_channels: of the input, beside the image's: what the degradation tells of x_t.
+        multipliers: factors of the width at each resolution, from full to smallest.
+        num_blocks: residual blocks at each resolution on the way down; one more on the way up.
+        attention_size: side in pixels of the largest resolution that has attention after each of
+            its blocks; the middle of the network always has attention.
+        dropout: share of the hidden units dropped in training.
+        activation: the activation function.
+        num_classes: number of classes of the labels; None for an unconditional network.
+        label_dropout: share of the labels hidden in training, which the trainer reads.
+        extra_channels: channels of the input beside the image's, from the degradation.
 
     Raises:
-        ValueError: one of them is out of its range.
+        ValueError: the width is not a multiple of 8, or all labels would be hidden.
     """
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         num_steps: int,
-        width: int = 32,
-        multipliers: Sequence[int] = (1, 2, 2),
-        num_blocks: int = 1,
-        attention_size: int = 0,
-        dropout: float = 0.0,
-        activation: str = "silu",
-        num_classes: int | None = None,
-        label_dropout: float = 0.1,
+        width: Count = 32,
+        multipliers: Annotated[Sequence[Count], MinLen(1)] = (1, 2, 2),
+        num_blocks: Count = 1,
+        attention_size: Annotated[int, Ge(0)] = 0,
+        dropout: Share = 0.0,
+        activation: Activation = "silu",
+        num_classes: Count | None = None,
+        label_dropout: Share = 0.1,
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        _check(width, multipliers, num_blocks, attention_size, dropout)
-        _check_cost([width * each for each in multipliers], num_blocks, image_shape[1:])
+        if width % GROUPS:
+            raise ValueError(f"width must be a multiple of {GROUPS}, got {width}")
         channels = image_shape[0]
         embedding = 4 * width
 
@@ -87,16 +85,16 @@ class UNet(nn.Module):
                 here = width * multiplier
         self.last = nn.Sequential(
             nn.GroupNorm(GROUPS, here),
-            make_activation(activation),
+            ACTIVATIONS[activation](),
             _zeroed(nn.Conv2d(here, channels, 3, padding=1)),
         )
-        # Last, so that the other weights start as the unconditional network's of the same seed.
+        # Last, so that the other weights are those of the unconditional network of the same seed.
         self.label_embedding = label_embedding(num_classes, embedding, label_dropout)
         self.num_classes = num_classes
         self.label_dropout = label_dropout
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """``[B, C, H, W]`` from x_t ``[B, C, H, W]``, its steps t and its labels.
+        """``[B, C, H, W]`` from x_t ``[B, C + extra_channels, H, W]``, its steps t and labels.
 
         t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
         """
@@ -120,7 +118,7 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """h + conv(act(norm(conv(act(norm(h))) + embedding of t))), then attention where asked for."""
+    """h + conv(act(norm(conv(act(norm(h))) + embedding))), then perhaps attention."""
 
     def __init__(
         self,
@@ -128,19 +126,19 @@ class ResidualBlock(nn.Module):
         after: int,
         embedding: int,
         dropout: float,
-        activation: str,
+        activation: Activation,
         attention: bool = False,
     ) -> None:
         super().__init__()
         self.inner = nn.Sequential(
             nn.GroupNorm(GROUPS, before),
-            make_activation(activation),
+            ACTIVATIONS[activation](),
             nn.Conv2d(before, after, 3, padding=1),
         )
-        self.project = nn.Sequential(make_activation(activation), nn.Linear(embedding, after))
+        self.project = nn.Sequential(ACTIVATIONS[activation](), nn.Linear(embedding, after))
         self.outer = nn.Sequential(
             nn.GroupNorm(GROUPS, after),
-            make_activation(activation),
+            ACTIVATIONS[activation](),
             nn.Dropout(dropout),
             _zeroed(nn.Conv2d(after, after, 3, padding=1)),
         )
@@ -164,7 +162,7 @@ class Attention(nn.Module):
         self.out = _zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        """``[B, C, H, W]`` from the same; the embedding of t is not used."""
+        """``[B, C, H, W]`` from ``[B, C, H, W]``; the embedding is not used."""
         q, k, v = self.qkv(self.norm(h)).flatten(2).transpose(1, 2).chunk(3, dim=-1)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v)
         output: Tensor = h + self.out(mixed.transpose(1, 2).unflatten(2, h.shape[-2:]))
@@ -172,34 +170,6 @@ class Attention(nn.Module):
 
 
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with weights 0, so that its branch starts as nothing."""
+    """The layer with weights 0, so that its branch starts at 0."""
     nn.init.zeros_(layer.weight)
     return layer
-
-
-def _check(
-    width: int, multipliers: Sequence[int], num_blocks: int, attention_size: int, dropout: float
-) -> None:
-    check_whole("model.width", width, GROUPS, 4096)
-    if width % GROUPS:
-        raise ValueError(f"model.width must be a multiple of {GROUPS}, got {width}")
-    check_list("model.multipliers", multipliers, partial(check_whole, high=64), "[1,2,2]")
-    if len(multipliers) > MAX_LEVELS:
-        raise ValueError(
-            f"model.multipliers has {len(multipliers)} entries, of {MAX_LEVELS} at most"
-        )
-    check_whole("model.num_blocks", num_blocks, 1, 64)
-    check_whole("model.attention_size", attention_size, 0)
-    check_between("model.dropout", dropout, 0, 1)
-
-
-def _check_cost(channels: Sequence[int], num_blocks: int, size: Sequence[int]) -> None:
-    """Blocks taken to be as wide as the widest neighbour, 40 c^2 weights each; c pixels^2 of
-    attention in the middle."""
-    weights, operations = 0, 0
-    for level in range(len(channels)):
-        widest = max(channels[max(level - 1, 0) : level + 2])
-        here = (2 * num_blocks + 1) * 40 * widest**2
-        pixels = prod(-(-side // 2**level) for side in size)
-        weights, operations = weights + here, operations + 2 * here * pixels
-    check_cost("model.width, model.multipliers", weights, operations + 4 * channels[-1] * pixels**2)

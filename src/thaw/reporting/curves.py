@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from thaw.diffusion.schedules import betas_of
-from thaw.networks.activations import ACTIVATIONS, activation
+from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting.style import (
     BLUE,
     GREY,
@@ -94,7 +94,7 @@ def activation_figure(names: Sequence[str]) -> Figure:
     x = torch.linspace(-4, 4, 401)
     for name, style in zip(names, line_styles(len(names)), strict=True):
         with torch.inference_mode():
-            axes.plot(x, activation(name)(x), label=name.upper(), **style)
+            axes.plot(x, ACTIVATIONS[name]()(x), label=name.upper(), **style)
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.set_xlabel("$x$")
     axes.set_ylabel("activation")

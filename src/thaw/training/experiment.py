@@ -11,7 +11,7 @@ from thaw.checks import check_count, check_seed, check_whole
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.guidance import check_guidance
-from thaw.diffusion.needs import check_needs
+from thaw.diffusion.needs import Part, check_needs
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.predictions import Prediction
 from thaw.diffusion.priors.base import Prior
@@ -19,6 +19,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
+from thaw.training.memory import check_weights
 from thaw.training.module import DiffusionModule
 from thaw.training.nodes import check_keys, check_parts, made, make, named, parameters_of
 
@@ -54,31 +55,37 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     check_seed("seed", cfg.seed)
     data: ImageDataModule = made(ImageDataModule, cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
+    if cfg.get("schedule") is not None:
+        # Before the degradation that it is part of, so that its errors name its own keys; also
+        # where the degradation takes none.
+        make(cfg.schedule)
     degradation: Degradation = made(Degradation, cfg.degradation, **context)
     # A run of an earlier version may have no such key.
     channels_last = cfg.get("channels_last", False)
     network = _make_network(cfg.model, degradation, context, channels_last)
-    if cfg.get("schedule") is not None:
-        # Also where the degradation takes none, and it has no effect.
-        make(cfg.schedule)
-    prediction: Prediction = made(Prediction, cfg.prediction)
-    restorer = Restorer(network, degradation, prediction, data.pixel_range)
+    prediction: Prediction[Any] = made(Prediction, cfg.prediction)
+    objective: Objective = made(Objective, cfg.objective)
+    _check_fit("prediction=clean", prediction, degradation)
+    _check_fit("objective/weighting=uniform", objective.weighting, degradation)
+    with named("prediction"):
+        restorer = Restorer(network, degradation, prediction, data.pixel_range)
     prior: Prior = made(Prior, cfg.prior, **context)
+    _check_fit("prior=empirical", prior, degradation)
     with named("prior"):
-        check_needs(prior, degradation)
         prior.check(degradation)
     sampler: Sampler = made(Sampler, cfg.sampler)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
     score_sampler = score_sampler.at_most(degradation.num_steps)
     for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
+        _check_fit("sampler=cold or sampler=naive", each, degradation)
+        _check_fit("sampler/grid=trailing, linspace or quadratic", each.grid, degradation)
         with named(name):
-            check_needs(each, degradation)
             each.check(degradation)
             check_guidance(restorer, each.guidance)
     module = DiffusionModule(
         restorer,
         prior,
-        made(Objective, cfg.objective),
+        objective,
         make(cfg.optimizer),
         make(cfg.lr_scheduler) if cfg.lr_scheduler else None,
         cfg.seed,
@@ -117,6 +124,14 @@ def compile_networks(
         network.compile(mode=mode, dynamic=False)
 
 
+def _check_fit(instead: str, part: Part, degradation: Degradation) -> None:
+    """Refuse a part that needs another degradation, with a choice that fits any."""
+    try:
+        check_needs(part, degradation)
+    except ValueError as error:
+        raise ValueError(f"{error}; use {instead}") from error
+
+
 def _make_network(
     model: DictConfig, degradation: Degradation, context: dict[str, Any], channels_last: bool
 ) -> nn.Module:
@@ -127,7 +142,14 @@ def _make_network(
             f"extra_channels, as model=cnn and model=unet do; {model._target_} does not"
         )
     known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
-    network: nn.Module = made(nn.Module, model, **context | known)
+
+    def network_of_model() -> nn.Module:
+        network: nn.Module = made(nn.Module, model, **context | known)
+        return network
+
+    with named("model"):
+        check_weights(network_of_model)
+    network = network_of_model()
     return network.to(memory_format=torch.channels_last) if channels_last else network
 
 

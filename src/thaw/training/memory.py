@@ -1,6 +1,7 @@
-"""Whether a training step has room in the memory, asked before the operating system is."""
+"""Whether a network and its training step fit into the memory, checked before it is allocated."""
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,27 +15,49 @@ BYTES = 4
 COPIES = 4
 
 
+def check_weights(build: Callable[[], nn.Module]) -> None:
+    """Refuse a network whose weights alone need more memory than there is.
+
+    It is built on torch's meta device, which allocates nothing and draws no random numbers.
+
+    Raises:
+        ValueError: naming both amounts.
+    """
+    try:
+        with torch.device("meta"):
+            network = build()
+    except (ValueError, RuntimeError):
+        return  # Its values are read while it is built, or the real one fails with this error too.
+    needed = BYTES * sum(parameter.numel() for parameter in network.parameters())
+    available = largest_memory()
+    if needed > available:
+        raise ValueError(
+            f"the model's weights need about {needed / 2**30:,.0f} GiB, and there are "
+            f"{available / 2**30:,.0f}: choose a smaller model"
+        )
+
+
 def check_memory(restorer: Restorer, data: ImageDataModule) -> None:
     """Refuse a network that with batches of this size needs more memory than there is.
 
-    What is counted is the weights and what the layers hand on, which is kept for the gradient.
+    Counted are the weights and the outputs of the layers, which are kept for the gradient.
 
     Raises:
-        ValueError: naming what to reduce.
+        ValueError: naming the settings to reduce.
     """
     weights = COPIES * sum(parameter.numel() for parameter in restorer.network.parameters())
     needed = BYTES * (weights + data.batch_size * activations(restorer, data.image_shape))
-    there_is = largest_memory()
-    if needed > there_is:
+    available = largest_memory()
+    if needed > available:
         raise ValueError(
             f"data.batch_size={data.batch_size} images of {list(data.image_shape)} through this "
-            f"model need about {needed / 2**30:,.0f} GiB, and there are {there_is / 2**30:,.0f}: "
+            f"model need about {needed / 2**30:,.0f} GiB, and there are {available / 2**30:,.0f}: "
             "choose a smaller data.batch_size or model"
         )
 
 
 def activations(restorer: Restorer, image_shape: tuple[int, int, int]) -> int:
-    """How many numbers the layers of the network hand on for one image."""
+    """The number of values that the layers of the network put out for one image."""
     counts: list[int] = []
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:

@@ -1,18 +1,18 @@
 """Animorphosis: an image of another data set takes the place of Gaussian noise."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from thaw.checks import check_seed, shown
+from thaw.checks import Count, Seed, checked
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.schedules import NOTHING_LEFT, check_schedule
-from thaw.pixels import PixelRange, check_bank
+from thaw.diffusion.schedules import NOTHING_LEFT
+from thaw.pixels import PixelRange
 
-# What red, green and blue weigh in grey (ITU-R BT.601).
+# Weights of red, green and blue in grey (ITU-R BT.601).
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -23,7 +23,8 @@ class Images(Protocol):
     def images(self) -> Tensor: ...
 
 
-class Partners(Protocol):
+@runtime_checkable
+class Source(Protocol):
     """Another data set: its training and its test images, the same at every call."""
 
     def load(self) -> tuple[Images, Images]: ...
@@ -32,47 +33,38 @@ class Partners(Protocol):
 class Animorph(Degradation):
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z, z an image of another data set.
 
-    Bansal et al. 2022, section 5.3, whose z are photographs of animals; T = 200 and the cosine
-    schedule are their code's. Where alpha_bar_T is 0 (and there it is 6e-8), x_T is z alone: then
-    prior=empirical shows the restorer no image of the data that it is to generate, and nothing is
-    restored from x_T and scored.
+    Bansal et al. 2022, section 5.3, where z are photographs of animals, T = 200 and the schedule is
+    the cosine. Its alpha_bar_T is 6e-8, so x_T is z alone and shows nothing of x_0: even the
+    empirical prior gives the restorer no image of the data that it is to generate.
 
-    The images z are drawn from a bank of training images of ``partners``, which is black until
-    :meth:`fit` and travels in the checkpoint. The noise is z, ``[B, C, H, W]``.
+    The noise is z, ``[B, C, H, W]``, drawn from a bank of training images of ``partners``, which is
+    black until :meth:`fit` and is stored in the checkpoint.
 
     Args:
-        image_shape: (C, H, W), to which the partners are resized and made grey or coloured.
-        pixel_range: of the images.
+        image_shape: (C, H, W) of the images; partners are resized and made grey or coloured.
+        pixel_range: (low, high) of the images.
         schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
-        partners: the other data set, such as a source of thaw; it is read in :meth:`fit` alone.
+        partners: the other data set, read in :meth:`fit` only.
         num_partners: size of the bank; images are repeated where there are fewer.
-        seed: of which partners are in the bank.
-
-    Raises:
-        ValueError: one of them is out of its range, or no such thing.
+        seed: seed for the choice of the images in the bank.
     """
 
     signal: Tensor
     sigma: Tensor
     bank: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         pixel_range: PixelRange,
         schedule: Tensor,
-        partners: Partners,
-        num_partners: int = 5000,
-        seed: int = 0,
+        partners: Source,
+        num_partners: Count = 5000,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
-        check_bank("degradation.num_partners", num_partners, image_shape)
-        check_seed("degradation.seed", seed)
-        check_schedule(schedule)
-        if not hasattr(partners, "load"):
-            raise ValueError(
-                f"degradation.partners must be a source of images, got {shown(partners)}"
-            )
+        self.schedule = schedule
         self.num_steps = len(schedule) - 1
         self.leaves_nothing = schedule[-1].item() < NOTHING_LEFT
         self.pixel_range = pixel_range
@@ -83,11 +75,10 @@ class Animorph(Degradation):
         self.register_buffer("bank", torch.zeros(num_partners, *image_shape, dtype=torch.uint8))
 
     def fit(self, images: Tensor) -> None:
-        """Fill the bank from the partners' training images; ``images`` are not looked at.
+        """Fill the bank from the partners' training images; ``images`` are not read.
 
         Raises:
-            OSError, ValueError: what the partners raise that cannot be read.
-            ValueError: they have other channels than the images, and neither are grey.
+            OSError, ValueError: the partners cannot be read, or not be converted.
         """
         partners, _ = self.partners.load()
         order = torch.randperm(len(partners.images), generator=Generator().manual_seed(self.seed))
@@ -105,16 +96,16 @@ class Animorph(Degradation):
 
 
 def converted(images: Tensor, image_shape: Sequence[int]) -> Tensor:
-    """uint8 ``[N, C, H, W]`` as images of ``image_shape``: grey or coloured, resized smoothly.
+    """uint8 ``[N, C, H, W]`` converted to ``image_shape``: to grey or colour, and resized smoothly.
 
     Raises:
-        ValueError: the channels are neither the same, nor one of them 1 and the other 3.
+        ValueError: the numbers of channels differ, and are not 1 and 3 or 3 and 1.
     """
     channels, height, width = image_shape
     given = images.shape[1]
     if channels != given and given != 1 and (given, channels) != (3, 1):
         raise ValueError(
-            f"degradation.partners has images of {given} channels, which cannot be made {channels}"
+            f"partners with images of {given} channels cannot be converted to {channels} channels"
         )
     if (given, channels) == (3, 1):
         luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)

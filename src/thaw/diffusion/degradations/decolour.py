@@ -5,30 +5,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thaw.diffusion.degradations.base import Degradation, check_num_steps
+from thaw.checks import Count, checked
+from thaw.diffusion.degradations.base import Degradation
 
 
 class Decolour(Degradation):
     """x_t = (1 - t / T) x_0 + t / T m(x_0), m the mean of the channels.
 
-    The linear colour desaturation of Bansal et al. 2022 in closed form. D(., T) alone is a
-    projection: those before it are not.
+    The linear colour desaturation of Bansal et al. 2022 in closed form. Only D(., T) is a
+    projection.
 
     Args:
         image_shape: (C, H, W), C at least 2.
         num_steps: T.
 
     Raises:
-        ValueError: num_steps is not a whole number of at least 1, or the images have no colours.
+        ValueError: the images have no colours.
     """
 
-    def __init__(self, image_shape: Sequence[int], num_steps: int = 20) -> None:
+    @checked
+    def __init__(self, image_shape: Sequence[int], num_steps: Count = 20) -> None:
         super().__init__()
-        check_num_steps(num_steps)
         if image_shape[0] < 2:
             raise ValueError(
-                "degradation=decolour needs images of 2 channels or more, and these have "
-                f"{image_shape[0]}; use data=cifar10, or data=image_folder with data.channels=3"
+                f"Decolour needs images of 2 channels or more, got {image_shape[0]}: use images in "
+                "colour"
             )
         self.num_steps = num_steps
 
@@ -38,5 +39,5 @@ class Decolour(Degradation):
         return torch.lerp(x_0, grey, share)
 
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
-        """Grey ``[B, C, H, W]``, however a remainder was drawn: D(x_T, T) = x_T here too."""
+        """Grey ``[B, C, H, W]``, also for a drawn remainder: D(x_T, T) = x_T."""
         return self._at_last(remainder, noise)

@@ -3,25 +3,23 @@
 import torch
 from torch import Tensor
 
-from thaw.diffusion.degradations.base import Degradation, check_num_steps
+from thaw.checks import Count, checked
+from thaw.diffusion.degradations.base import Degradation
 
 
 class Fade(Degradation):
     """x_t = (1 - t / T) x_0 + t / T m(x_0), m the mean of each channel, which is kept.
 
     The simplest degradation in the sense of Bansal et al. 2022, section 3: x_T holds one number a
-    channel. D(., T) alone is a projection: those before it are not.
+    channel. Only D(., T) is a projection.
 
     Args:
         num_steps: T.
-
-    Raises:
-        ValueError: num_steps is not a whole number of at least 1.
     """
 
-    def __init__(self, num_steps: int = 20) -> None:
+    @checked
+    def __init__(self, num_steps: Count = 20) -> None:
         super().__init__()
-        check_num_steps(num_steps)
         self.num_steps = num_steps
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -30,5 +28,5 @@ class Fade(Degradation):
         return torch.lerp(x_0, mean, share)
 
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
-        """One value a channel, however a remainder was drawn: D(x_T, T) = x_T here too."""
+        """One value a channel, also for a drawn remainder: D(x_T, T) = x_T."""
         return self._at_last(remainder, noise)

@@ -3,32 +3,31 @@
 import torch
 from torch import Tensor
 
+from thaw.checks import checked
 from thaw.diffusion.degradations.noising import Noising
-from thaw.diffusion.schedules import NOTHING_LEFT, check_schedule
+from thaw.diffusion.schedules import NOTHING_LEFT
 
 
 class Gaussian(Noising):
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, equation 4).
 
-    Every schedule is meant to end in noise, so nothing is restored from x_T and scored, also where
-    one ends early: what it then leaves of x_0 is for the prior to know (:attr:`ends_in_noise`).
+    Every schedule is meant to end in noise, so x_T counts as showing nothing of x_0 even where one
+    ends early; only the prior considers what is then left (:attr:`ends_in_noise`).
 
     Args:
         schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
-
-    Raises:
-        ValueError: schedule is none.
     """
 
     leaves_nothing = True
     noise_is_known = False
 
+    schedule: Tensor
     signal: Tensor
     sigma: Tensor
 
+    @checked
     def __init__(self, schedule: Tensor) -> None:
         super().__init__()
-        check_schedule(schedule)
         self.schedule = schedule
         self.num_steps = len(schedule) - 1
         self.alpha_bar: list[float] = schedule.tolist()
@@ -51,7 +50,7 @@ class Gaussian(Noising):
         return (signal * x_0 + sigma * noise).to(x_0.dtype)
 
     def remainder(self, x_0: Tensor) -> Tensor:
-        """sqrt(alpha_bar_T) x_0, around which lies the noise."""
+        """sqrt(alpha_bar_T) x_0, the mean of x_T."""
         return self.signal[-1] * x_0
 
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:

@@ -1,17 +1,14 @@
 """Masking an image around a point, further and further out."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_between, check_choice
-from thaw.diffusion.degradations.base import Degradation, check_num_steps
+from thaw.checks import Count, NotNegative, Positive, checked
+from thaw.diffusion.degradations.base import Condition, Degradation
 from thaw.pixels import PixelRange
-
-CENTRES = ("middle", "random")
-CONDITIONS = ("mask",)
-MAX_BETA = 1000
 
 
 def kept_shares(height: int, width: int, betas: Tensor) -> Tensor:
@@ -26,7 +23,7 @@ def kept_shares(height: int, width: int, betas: Tensor) -> Tensor:
     """
     rows, columns = (torch.arange(side, dtype=torch.float64) for side in (height, width))
     squared_distance = rows[:, None] ** 2 + columns**2
-    # expm1: far out a mask is 1 less something that rounding would lose.
+    # expm1, for masks so close to 1 that the difference would be lost to rounding.
     masks = -torch.expm1(-squared_distance / (2 * betas.view(-1, 1, 1) ** 2))
     return torch.cat([torch.ones(1, height, width, dtype=torch.float64), masks.cumprod(0)])
 
@@ -35,9 +32,9 @@ class Inpaint(Degradation):
     """x_t = low + (x_0 - low) z_beta_1 ... z_beta_t (Bansal et al. 2022, section 4.2).
 
     z_beta = 1 - exp(-r^2 / (2 beta^2)), r the distance from the centre, and beta_t grows evenly:
-    what is masked goes to black, the low end of the range, from the centre outwards. beta is a
-    standard deviation, in pixels, as in the authors' code: the variance of which their text speaks
-    would leave most of a digit as it is.
+    masked pixels turn black, the low end of the range, from the centre outwards. beta is a standard
+    deviation in pixels, as in the authors' code; as a variance, as in their text, it would leave
+    most of a digit as it is.
 
     Args:
         image_shape: (C, H, W).
@@ -45,34 +42,26 @@ class Inpaint(Degradation):
         num_steps: T.
         beta_start: beta_1, in pixels.
         beta_step: beta_t - beta_(t-1), in pixels.
-        centre: ``middle``, or ``random``: a pixel of each trajectory's own, which is its noise,
-            int64 ``[B, 2]``, row and column.
-        condition: ``mask`` tells the network how far each pixel is masked, None nothing.
-
-    Raises:
-        ValueError: one of them is not allowed.
+        centre: ``middle``, or ``random``: a random pixel for each trajectory. The noise, int64
+            ``[B, 2]``, is its row and column.
+        condition: ``mask`` gives the network the mask as a channel of its own.
     """
 
     masked: Tensor
     middle: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         pixel_range: PixelRange,
-        num_steps: int = 50,
-        beta_start: float = 1.0,
-        beta_step: float = 0.1,
-        centre: str = "middle",
-        condition: str | None = None,
+        num_steps: Count = 50,
+        beta_start: Positive = 1.0,
+        beta_step: NotNegative = 0.1,
+        centre: Literal["middle", "random"] = "middle",
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        check_num_steps(num_steps, 4 * image_shape[1] * image_shape[2])
-        check_between("degradation.beta_start", beta_start, 0, MAX_BETA, open_=True)
-        check_between("degradation.beta_step", beta_step, 0, MAX_BETA)
-        check_choice("degradation.centre", centre, CENTRES)
-        if condition is not None:
-            check_choice("degradation.condition", condition, CONDITIONS)
         self.num_steps = num_steps
         self.condition = condition
         self.low = pixel_range.low

@@ -1,39 +1,33 @@
 """Averaging the columns or rows of an image, one after another."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import check_choice, check_seed, check_whole
-from thaw.diffusion.degradations.base import Degradation
+from thaw.checks import Count, Seed, checked
+from thaw.diffusion.degradations.base import Condition, Degradation
 from thaw.seeding import generator
 
-AXES = ("column", "row")
-ORDERS = ("random", "outside_in", "inside_out")
-SHUFFLED = "shuffled"
-CONDITIONS = ("mask",)
+Axis = Literal["column", "row"]
+Order = Literal["random", "outside_in", "inside_out"]
 
 
-def line_order(order: str, num_lines: int, seed: int) -> Tensor:
+def line_order(order: Order, num_lines: int, seed: int) -> Tensor:
     """The lines 0..num_lines - 1 in the order in which they are averaged, int64 ``[num_lines]``.
 
     ``outside_in`` is 1, n, 2, n - 1, ...; ``inside_out`` starts left of (or at) the middle and
     alternates right and left: 14, 15, 13, 16, ... of 28; ``random`` is one permutation by ``seed``.
-
-    Raises:
-        ValueError: unknown order.
     """
     if order == "random":
         return torch.randperm(num_lines, generator=generator(seed, "line_order"))
     if order == "outside_in":
         return torch.tensor([i // 2 if i % 2 == 0 else num_lines - 1 - i // 2
                              for i in range(num_lines)])  # fmt: skip
-    if order == "inside_out":
-        middle = (num_lines - 1) // 2
-        return torch.tensor([middle - i // 2 if i % 2 == 0 else middle + 1 + i // 2
-                             for i in range(num_lines)])  # fmt: skip
-    raise ValueError(f"unknown order {order!r}; the orders are {', '.join(ORDERS)}")
+    middle = (num_lines - 1) // 2
+    return torch.tensor([middle - i // 2 if i % 2 == 0 else middle + 1 + i // 2
+                         for i in range(num_lines)])  # fmt: skip
 
 
 class LineAverage(Degradation):
@@ -46,52 +40,45 @@ class LineAverage(Degradation):
     Args:
         image_shape: (C, H, W).
         axis: ``column`` or ``row``.
-        order: ``random``, ``outside_in`` or ``inside_out``, see :func:`line_order`; or
-            ``shuffled``, a random order of each trajectory's own: its noise, int64 ``[B, T]``, is
-            the step of each line.
+        order: see :func:`line_order`; or ``shuffled``, a random order for each trajectory. The step
+            of each line is then the noise, int64 ``[B, T]``.
         group_size: adjacent lines that are averaged together, in one step, into one mean.
-        seed: of the random order.
-        condition: ``mask`` tells the network which lines are averaged, None nothing.
+        seed: seed for the random order.
+        condition: ``mask`` gives the network a channel that marks the averaged lines.
 
     Raises:
-        ValueError: unknown axis, order or condition, or a group size that does not divide the
-            image side.
+        ValueError: the group size does not divide the image side.
     """
 
     is_projection = True
 
     step_of_line: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
-        axis: str,
-        order: str,
-        group_size: int = 1,
-        seed: int = 0,
-        condition: str | None = None,
+        axis: Axis,
+        order: Order | Literal["shuffled"],
+        group_size: Count = 1,
+        seed: Seed = 0,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        check_choice("degradation.axis", axis, AXES)
-        check_choice("degradation.order", order, (*ORDERS, SHUFFLED))
-        if condition is not None:
-            check_choice("degradation.condition", condition, CONDITIONS)
         self.condition = condition
-        self.is_shuffled = order == SHUFFLED
-        check_whole("degradation.group_size", group_size)
-        check_seed("degradation.seed", seed)
+        self.is_shuffled = order == "shuffled"
         side = image_shape[2] if axis == "column" else image_shape[1]
         if side % group_size:
             divisors = ", ".join(str(d) for d in range(1, side + 1) if side % d == 0)
             raise ValueError(
-                f"degradation.group_size={group_size} does not divide the image's {side} {axis}s;"
-                f" choose one of {divisors}"
+                f"group_size={group_size} does not divide the image's {side} {axis}s; choose one "
+                f"of {divisors}"
             )
         self.num_steps = side // group_size
         self.group_size = group_size
         self.line_dim = 3 if axis == "column" else 2
         self.register_buffer("step_of_line", torch.empty(self.num_steps, dtype=torch.int64))
-        lines = line_order("random" if self.is_shuffled else order, self.num_steps, seed)
+        lines = line_order("random" if order == "shuffled" else order, self.num_steps, seed)
         self.step_of_line[lines] = torch.arange(1, self.num_steps + 1)
 
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
@@ -111,7 +98,7 @@ class LineAverage(Degradation):
         return self.along_lines(averaged).expand(-1, 1, *x_t.shape[2:]).to(x_t.dtype)
 
     def remainder(self, x_0: Tensor) -> Tensor:
-        """The mean of each line: the same in whatever order they were averaged."""
+        """The mean of each line, which does not depend on the order."""
         return self._at_last(x_0, x_0.new_zeros(len(x_0), self.num_steps))
 
     def along_lines(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Noise in place of what averaging removes: the hybrid of hot and cold diffusion."""
+"""Noise in place of the residual that averaging removes: the hybrid of hot and cold diffusion."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thaw.checks import check_between
-from thaw.diffusion.degradations.base import check_num_steps
-from thaw.diffusion.degradations.line_average import SHUFFLED, LineAverage
+from thaw.checks import Count, NotNegative, Seed, Share, checked
+from thaw.diffusion.degradations.base import Condition
+from thaw.diffusion.degradations.line_average import Axis, LineAverage, Order
 from thaw.diffusion.degradations.noising import Noising
 
-MAX_SPREAD = 100
 NOTHING = 1e-12
 
 
@@ -25,7 +24,7 @@ def staggered_cosine(num_steps: int, num_lines: int, overlap: float) -> Tensor:
     time = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
     passed = ((time[:, None] - begin) / window).clamp(0, 1)
     alpha_bar = (math.pi / 2 * passed).cos() ** 2
-    # Rounding would leave a trace of a line whose window is over.
+    # Without rounding errors once a line's window is over.
     return torch.where(alpha_bar < NOTHING, 0.0, alpha_bar)
 
 
@@ -34,62 +33,56 @@ class LineNoise(Noising):
 
     P averages every line (column or row), c. Each line goes from clean to its mean plus noise,
     a_c(t) = cos(pi / 2 p), over a window of steps of its own, p being the share of the window that
-    has passed; the windows follow the order of the lines. The line means stay to the end: what is
-    averaged by :class:`~thaw.diffusion.degradations.line_average.LineAverage` is forgotten there,
-    so that one x_T gives one image, and replaced by noise here. With spread 0, overlap 0 and a
-    step a line the two are the same.
+    has passed; the windows follow the order of the lines. The line means stay to the end. The
+    residual, which :class:`~thaw.diffusion.degradations.line_average.LineAverage` removes, so that
+    one x_T gives one image, is replaced by noise. With spread 0, overlap 0 and one step a line the
+    two are the same.
 
     The cosine is that of Nichol and Dhariwal 2021, equation 17, with no offset.
 
     Args:
         image_shape: (C, H, W).
         axis: ``column`` or ``row``.
-        order: ``random``, ``outside_in`` or ``inside_out``: whose window comes first.
+        order: order of the lines' windows, see
+            :func:`~thaw.diffusion.degradations.line_average.line_order`.
         group_size: adjacent lines that share a mean and a window.
-        seed: of the random order.
+        seed: seed for the random order.
         num_steps: T.
         overlap: 0 (one window after the other) to 1 (all at once). A window lasts the share
             w = 1 / (1 + (n - 1) (1 - overlap)) of T, for n lines.
         spread: standard deviation of the noise: 0 is cold, 1 hot.
-        condition: ``mask`` tells the network how far each line has gone, None nothing.
+        condition: ``mask`` gives the network 1 - a_c(t) as a channel.
 
     Raises:
-        ValueError: one of them is out of its range.
+        ValueError: the group size does not divide the image side.
     """
 
     signal: Tensor
     sigma: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
-        axis: str,
-        order: str,
-        group_size: int = 1,
-        seed: int = 0,
-        num_steps: int = 100,
-        overlap: float = 0.75,
-        spread: float = 1.0,
-        condition: str | None = None,
+        axis: Axis,
+        order: Order,
+        group_size: Count = 1,
+        seed: Seed = 0,
+        num_steps: Count = 100,
+        overlap: Share = 0.75,
+        spread: NotNegative = 1.0,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        check_num_steps(num_steps, 4 * max(image_shape[1:]))
-        check_between("degradation.overlap", overlap, 0, 1)
-        check_between("degradation.spread", spread, 0, MAX_SPREAD)
-        if order == SHUFFLED:
-            raise ValueError(
-                "degradation.order=shuffled belongs to the averaging of lines; here choose "
-                "random, outside_in or inside_out"
-            )
         self.average = LineAverage(image_shape, axis, order, group_size, seed, condition)
         self.condition = condition
         self.num_steps = num_steps
         self.spread = float(spread)
-        # By rank in the order, not by line. A plain tensor, which no change of type rounds.
+        # By rank in the order, not by line. Not a buffer, so that it stays in float64.
         self.alpha_bar = staggered_cosine(num_steps, self.average.num_steps, overlap)
         self.register_buffer("signal", self.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - self.alpha_bar).sqrt().float(), persistent=False)
-        # For samplers, whose steps would wait for a device to tell it.
+        # A copy on the CPU for samplers, whose steps must not wait for the device.
         self._step_of_line = self.average.step_of_line.clone()
         self.register_load_state_dict_post_hook(self._load_order)  # type: ignore[no-untyped-call]
 
@@ -101,7 +94,7 @@ class LineNoise(Noising):
         return self._at_lines(self.alpha_bar[t : t + 1], self._step_of_line)
 
     def _at_lines(self, by_rank: Tensor, step_of_line: Tensor) -> Tensor:
-        """``[B, n]``, a value a rank, as ``[B, 1, 1, W]``, or ``[B, 1, H, 1]`` for rows."""
+        """``[B, n]``, one value a rank, as ``[B, 1, 1, W]``, or ``[B, 1, H, 1]`` for rows."""
         of_line = by_rank[:, step_of_line - 1].repeat_interleave(self.average.group_size, dim=1)
         return self.average.along_lines(of_line)
 

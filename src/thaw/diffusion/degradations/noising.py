@@ -1,4 +1,4 @@
-"""Gaussian noise in place of the image, or of a part of it: what hot degradations share."""
+"""Gaussian noise in place of the image, or of a part of it: the base of hot degradations."""
 
 from abc import abstractmethod
 
@@ -11,7 +11,7 @@ from thaw.diffusion.degradations.base import Degradation
 class Noising(Degradation):
     """x_t = K x_0 + sqrt(ab_t) R x_0 + sqrt(1 - ab_t) spread R eps, with K + R = 1 and K R = 0.
 
-    K keeps a part of the image for good, R is the residual that noise replaces. With K = 0 and
+    K keeps a part of the image to the end, R is the residual that noise replaces. With K = 0 and
     spread 1 this is Ho et al. 2020, equation 4. ab_t, alpha_bar, may differ from pixel to pixel.
     """
 
@@ -36,5 +36,5 @@ class Noising(Degradation):
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         signal, sigma = self.scales(t)
         eps = self.spread * self.residual(noise)
-        # K x_0 + a R x_0 as x_0 + (a - 1) R x_0, so that what is still clean is so bit for bit.
+        # K x_0 + a R x_0 as x_0 + (a - 1) R x_0, so that clean pixels stay bit for bit.
         return (x_0 + (signal - 1) * self.residual(x_0) + sigma * eps).to(x_0.dtype)

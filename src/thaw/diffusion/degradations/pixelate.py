@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thaw.checks import check_whole
+from thaw.checks import Count, checked
 from thaw.diffusion.degradations.separable import Separable
 
 FEWEST_PIXELS = 4
 
 
 def num_halvings(side: int) -> int:
-    """How often ``side`` pixels are halved before fewer than 4 are left; once at least."""
+    """How often ``side`` pixels are halved before fewer than 4 are left; at least once."""
     halvings = 1
     while math.ceil(side / 2 ** (halvings + 1)) >= FEWEST_PIXELS:
         halvings += 1
@@ -34,21 +34,27 @@ class Pixelate(Separable):
     """D(x_0, t) gives each block of 2^t x 2^t pixels its mean (Bansal et al. 2022, section 4.3).
 
     Their super-resolution: halved t times and enlarged again, here by means and nearest neighbours,
-    so that each D(., t) is a projection and they are nested, D_s D_t = D_max(s, t). The blocks
-    start at the top left; where the side is no multiple of 2^t the last ones are cut off.
+    so that the D(., t) are nested projections, D_s D_t = D_max(s, t). The blocks start at the top
+    left; where the side is not a multiple of 2^t the last ones are smaller.
 
     Args:
         image_shape: (C, H, W).
-        num_steps: T; None takes as many as leave 4 pixels or more, rounded up, of the shorter side.
+        num_steps: T; None halves as often as leaves at least 4 pixels, rounded up, of the shorter
+            side.
 
     Raises:
-        ValueError: num_steps is not a whole number from 1 to where one pixel is left.
+        ValueError: num_steps is more than it takes until one pixel is left.
     """
 
     is_projection = True
 
-    def __init__(self, image_shape: Sequence[int], num_steps: int | None = None) -> None:
+    @checked
+    def __init__(self, image_shape: Sequence[int], num_steps: Count | None = None) -> None:
         _, height, width = image_shape
         steps = num_halvings(min(height, width)) if num_steps is None else num_steps
-        check_whole("degradation.num_steps", steps, 1, (max(height, width) - 1).bit_length())
+        most = (max(height, width) - 1).bit_length()
+        if steps > most:
+            raise ValueError(
+                f"num_steps must be at most {most}, where one pixel is left, got {steps}"
+            )
         super().__init__(block_means(height, steps), block_means(width, steps))

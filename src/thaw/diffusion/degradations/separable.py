@@ -1,4 +1,4 @@
-"""Linear degradations that act on the rows and on the columns of an image, one after the other."""
+"""Linear degradations that act on the rows of an image and then on its columns."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from thaw.diffusion.degradations.base import Degradation
 class Separable(Degradation):
     """x_t = A_t x_0 B_t^T for each channel, with A_0 = 1 and B_0 = 1.
 
-    A_t and B_t are composed once, so that a step costs two matrix products whatever t is.
+    A_t and B_t are composed once, so that a step costs two matrix products for every t.
 
     Args:
         rows: A, float64 ``[T + 1, H, H]``.

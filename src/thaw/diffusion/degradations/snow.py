@@ -1,29 +1,29 @@
 """Snow that falls on an image, more and more of it."""
 
 import math
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from thaw.checks import check_between
-from thaw.diffusion.degradations.base import Degradation, check_num_steps
+from thaw.checks import Count, checked
+from thaw.diffusion.degradations.base import Degradation
 from thaw.pixels import PixelRange
 
-# Of the noise that flakes are cut from, as in ImageNet-C at its severities 3 to 5.
+# The noise that flakes are cut from, as in ImageNet-C at its severities 3 to 5.
 MEAN, DEVIATION = 0.55, 0.3
-# Of the first step, in the paper's code: few flakes, and none of them in motion.
+# The first step in the paper's code: few flakes without motion.
 FIRST_THRESHOLD, FIRST_BLUR = 1.15, 0.05
-# Pixels of a streak, in the paper's code.
+# Length of a streak in pixels, in the paper's code.
 STREAK = 11
-MAX_ZOOM = 100
-MAX_BLUR = 1000
 
 
 def enlarged(cells: Tensor, zoom: float, height: int, width: int) -> Tensor:
     """The middle ``[B, height, width]`` of noise ``[B, 1, h, w]`` of ``zoom`` pixels a cell.
 
-    Bilinear between the middles of the cells, which have to reach over the edge.
+    Bilinear between the middles of the cells, which must extend beyond the edge.
     """
     field = functional.interpolate(cells, scale_factor=zoom, mode="bilinear").squeeze(1)
     top, left = (field.shape[1] - height) // 2, (field.shape[2] - width) // 2
@@ -31,12 +31,12 @@ def enlarged(cells: Tensor, zoom: float, height: int, width: int) -> Tensor:
 
 
 def drift(field: Tensor, angle: Tensor) -> Tensor:
-    """What passes over each pixel while the field moves: ``[B, STREAK, H, W]``.
+    """The values that pass over each pixel while the field moves: ``[B, STREAK, H, W]``.
 
     Args:
-        field: ``[B, H + STREAK - 1, W + STREAK - 1]``: its middle is seen halfway.
-        angle: of the motion ``[B]``, in radians, from along a row to down a column: a pixel at each
-            moment, rounded to whole ones.
+        field: ``[B, H + STREAK - 1, W + STREAK - 1]``; its middle is over the image halfway.
+        angle: direction of the motion ``[B]``, in radians: 0 is along a row, pi / 2 down a column.
+            The field moves by one pixel a moment, rounded to whole pixels.
     """
     height, width = (side - STREAK + 1 for side in field.shape[1:])
     moment = torch.arange(STREAK, device=field.device) - STREAK // 2
@@ -53,40 +53,34 @@ def drift(field: Tensor, angle: Tensor) -> Tensor:
 class Snow(Degradation):
     """x_t = min(x_0 + l_t + rotated(l_t), high), l_t a layer of snow (Bansal et al. 2022, 4.4).
 
-    Theirs is that of ImageNet-C (Hendrycks and Dietterich 2019, section 3), made gradual: enlarged
-    noise, of which what lies under a threshold is dropped, blurred by its motion, and added to
-    every channel together with its turn by 180 degrees. From t = 1 to T the threshold falls
-    (more flakes) and the blur of the motion grows (longer streaks). As in their experiments the
-    image under the snow keeps its brightness. Here every image has its own flakes and its own
-    direction: its noise, ``[B, 11, H, W]``, is what passes over each pixel during the exposure.
+    The snow of ImageNet-C (Hendrycks and Dietterich 2019, section 3) made gradual: enlarged noise
+    is set to 0 below a threshold, blurred along its motion, and added to every channel together
+    with a copy rotated by 180 degrees. From t = 1 to T the threshold falls (more flakes) and the
+    motion blur grows (longer streaks). As in their experiments the image under the snow keeps its
+    brightness. Every image has its own flakes and direction: the noise, ``[B, 11, H, W]``, holds
+    the values that pass over each pixel during the exposure.
 
     Args:
         pixel_range: (low, high) of the images.
         num_steps: T.
-        threshold: of the flakes at T, for noise of mean 0.55 and standard deviation 0.3.
-        zoom: pixels of a flake.
-        blur: standard deviation of the motion blur at T, in pixels, over streaks of 11.
-
-    Raises:
-        ValueError: one of them is not allowed.
+        threshold: threshold of the flakes at T, for noise of mean 0.55 and standard deviation 0.3.
+        zoom: size of a flake in pixels.
+        blur: standard deviation of the motion blur at T in pixels, over streaks of 11.
     """
 
     threshold: Tensor
     exposure: Tensor
 
+    @checked
     def __init__(
         self,
         pixel_range: PixelRange,
-        num_steps: int = 200,
-        threshold: float = 0.7,
-        zoom: float = 2.5,
-        blur: float = 16.0,
+        num_steps: Count = 200,
+        threshold: Annotated[float, Interval(ge=0, le=FIRST_THRESHOLD)] = 0.7,
+        zoom: Annotated[float, Ge(1)] = 2.5,
+        blur: Annotated[float, Ge(FIRST_BLUR)] = 16.0,
     ) -> None:
         super().__init__()
-        check_num_steps(num_steps, STREAK)
-        check_between("degradation.threshold", threshold, 0, FIRST_THRESHOLD)
-        check_between("degradation.zoom", zoom, 1, MAX_ZOOM)
-        check_between("degradation.blur", blur, FIRST_BLUR, MAX_BLUR)
         self.num_steps = num_steps
         self.pixel_range = pixel_range
         self.zoom = float(zoom)
@@ -103,7 +97,7 @@ class Snow(Degradation):
         num_images, device = len(x_0), x_0.device
         height, width = (side + STREAK - 1 for side in x_0.shape[2:])
         sides = [math.ceil(side / self.zoom) + 2 for side in (height, width)]
-        # In single precision whatever the images are in: the same snow from the same generator.
+        # Always in float32, so that a generator gives the same snow for every type of images.
         cells = torch.randn(
             num_images, 1, *sides, generator=generator, device=device, dtype=torch.float32
         )
