@@ -222,8 +222,9 @@ def test_a_fit_is_its_seeds(kind: str, correlated: Tensor) -> None:
 def configured(name: str) -> DictConfig:
     """conf/degradation/NAME.yaml on what it is built on; composing by Hydra takes long."""
     cfg = OmegaConf.load(CONF / f"{name}.yaml")
-    parents = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
-    merged = OmegaConf.merge(*(configured(parent) for parent in parents if parent != "_self_"), cfg)
+    entries = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
+    parents = [configured(entry) for entry in entries if entry[0] not in "_/"]
+    merged = OmegaConf.merge(*parents, cfg)
     assert isinstance(merged, DictConfig)
     return merged
 

@@ -17,8 +17,8 @@ from thaw.training.loading import LoadedRun
 log = logging.getLogger(__name__)
 
 
-# Each has check_keys(cfg), to_do(cfg), check(run, cfg), prepare(run, cfg), write(run, prepared, out,
-# cfg), and folder(run, cfg), the one in a run's directory where ``out`` is null.
+# Each task has check_keys(cfg), to_do(cfg), check(run, cfg), prepare(run, cfg),
+# write(run, prepared, out, cfg), and folder(run, cfg), where ``out`` is null.
 TASKS = {"generate": generate, "restore": restore}
 
 
