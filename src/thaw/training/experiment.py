@@ -1,5 +1,7 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,18 +72,19 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     with named("prediction"):
         restorer = Restorer(network, degradation, prediction, data.pixel_range)
     prior: Prior = made(Prior, cfg.prior, **context)
-    _check_fit("prior=empirical", prior, degradation)
-    with named("prior"):
+    with named("prior"), _or_use("prior=empirical, or prior=normal under Gaussian noise"):
+        check_needs(prior, degradation)
         prior.check(degradation)
     sampler: Sampler = made(Sampler, cfg.sampler)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
     score_sampler = score_sampler.at_most(degradation.num_steps)
     for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
-        _check_fit("sampler=cold or sampler=naive", each, degradation)
-        _check_fit("sampler/grid=trailing, linspace or quadratic", each.grid, degradation)
         with named(name):
+            _check_fit("sampler=cold or naive, or sampler=ddim under noise", each, degradation)
+            _check_fit("sampler/grid=trailing, linspace or quadratic", each.grid, degradation)
             each.check(degradation)
-            check_guidance(restorer, each.guidance)
+            with _or_use("guidance=1, or a model with model.num_classes and model.label_dropout"):
+                check_guidance(restorer, each.guidance)
     module = DiffusionModule(
         restorer,
         prior,
@@ -126,8 +129,15 @@ def compile_networks(
 
 def _check_fit(instead: str, part: Part, degradation: Degradation) -> None:
     """Refuse a part that needs another degradation, with a choice that fits any."""
-    try:
+    with _or_use(instead):
         check_needs(part, degradation)
+
+
+@contextmanager
+def _or_use(instead: str) -> Iterator[None]:
+    """Add what to use instead to the error of a part that does not fit."""
+    try:
+        yield
     except ValueError as error:
         raise ValueError(f"{error}; use {instead}") from error
 
