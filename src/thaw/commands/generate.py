@@ -49,7 +49,7 @@ def check(run: LoadedRun, cfg: DictConfig) -> None:
 
 
 def prepare(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
-    """The class of each image, int64 ``[N]``: ``digit``, else drawn; None where there are none.
+    """The class of each image, int64 ``[N]``: ``digit``, else drawn; None without classes.
 
     Raises:
         InputError, ValueError: as :func:`classes.chosen`.

@@ -34,9 +34,9 @@ def guided(
         restorer: the model.
         x_t: images ``[B, C, H, W]``.
         t: their steps, int64 ``[B]``.
-        noise: what x_t was degraded with, for a network that is told of it.
+        noise: what x_t was degraded with, for networks with the degradation's ``condition``.
         labels: the classes, int64 ``[B]``; None for the unconditional model, whatever the scale.
-        scale: of the guidance, 0 or more.
+        scale: scale of the guidance, 0 or more.
 
     Raises:
         ValueError: an unconditional model is given labels.

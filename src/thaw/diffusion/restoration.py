@@ -77,10 +77,10 @@ class Restoration:
         return labels_in_words(self.restorer, self.sampler.guidance, labels)
 
     def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse to restore without labels by a model that is to be given them.
+        """Refuse to restore without labels where the model is given them.
 
         Raises:
-            ValueError: there are none.
+            ValueError: labels are missing.
         """
         if labels is None and self.restorer.num_classes is not None and self.sampler.guidance:
             raise ValueError(
@@ -116,7 +116,7 @@ class Restoration:
             By name, in the order of ``stages``, each ``[B, C, H, W]`` in the restorer's range.
 
         Raises:
-            ValueError: the model is to be given labels, and there are none.
+            ValueError: the model needs labels, and they are missing.
         """
         self.check_labels(labels)
         device, degradation = self.restorer.device, self.restorer.degradation

@@ -56,7 +56,7 @@ def score_stages(
         batches: batches of ``restoration``, with the originals.
         restoration: where they come from.
         num_images: number of images, on all processes together.
-        suite: what computes FID; None for none. There is none of a single image either.
+        suite: what computes FID, or None. A single image has no FID.
 
     Returns:
         ``psnr ssim rmse``, perhaps ``fid``, by stage; ``n``, perhaps ``fid_floor``.

@@ -32,7 +32,7 @@ class Density(Prior[Degradation]):
 
     Args:
         image_shape: (C, H, W).
-        pixel_range: of the images.
+        pixel_range: (low, high) of the images.
         num_images: training images to fit to, at most; ``seed`` says which.
         max_dims: directions to keep, at most.
         seed: seed for whatever is random in a fit.
