@@ -79,7 +79,7 @@ def network(experiment: Experiment, num_images: int) -> Callable[[], object]:
     def ask() -> None:
         with torch.inference_mode():
             for _ in range(NUM_STEPS):
-                restorer.pieces(restorer.network, x_t, t)
+                restorer.chunked(restorer.network, x_t, t)
 
     return ask
 

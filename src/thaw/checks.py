@@ -129,8 +129,11 @@ def schema_of(annotation: Any) -> type | None:
 def checked(function: F) -> F:
     """Have a constructor or function check its arguments against its annotations.
 
-    Its errors are those of :func:`check`.
+    Above a dataclass it is for the constructor. Its errors are those of :func:`check`.
     """
+    if inspect.isclass(function):
+        function.__init__ = checked(function.__init__)  # type: ignore[method-assign]
+        return function
     signature = inspect.signature(function)
 
     @functools.cache

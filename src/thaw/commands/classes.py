@@ -12,7 +12,7 @@ from thaw.commands.errors import InputError
 from thaw.training.loading import LoadedRun
 
 
-def asked(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
+def chosen(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
     """The class of each image, int64 ``[N]``: that of ``digit``, or its classes in turn.
 
     Raises:
@@ -22,7 +22,7 @@ def asked(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
     restorer = run.experiment.restorer
     if restorer.num_classes is None:
         raise InputError(
-            f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} holds none; "
+            f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} has none; "
             "train.py trains one with, for ten classes, model.num_classes=10"
         )
     classes = _classes(cfg)

@@ -9,20 +9,24 @@ from typing import Any
 from omegaconf import DictConfig
 
 from thaw import runs
-from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
-from thaw.commands.loaded import load_all
-from thaw.diffusion.guidance import told
-from thaw.diffusion.likelihood import bits_per_dimension
-from thaw.diffusion.predictions import require_gaussian
+from thaw.commands.keys import check_read
+from thaw.commands.trained import load_selected
+from thaw.diffusion.guidance import labels_in_words
+from thaw.diffusion.likelihood import Bound, bits_per_dimension
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.gaussian import VARIANCES
 from thaw.progress import progress
 from thaw.reporting.numbers import plus_minus
-from thaw.training.estimate import affordable, estimate, in_words, warn_of_misfit
 from thaw.training.experiment import labels_of, resolved
-from thaw.training.loading import LoadedRun
-from thaw.training.restoration import in_lines, restoration_scores
+from thaw.training.loading import LoadedRun, suite_with_reference
+from thaw.training.scoring_generated import (
+    affordable,
+    in_words,
+    score_experiment,
+    warn_of_misfit,
+)
+from thaw.training.scoring_restored import in_lines, score_restored
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +35,16 @@ def main(cfg: DictConfig) -> None:
     """Score each selected run, print its scores and write them under its ``evaluations/``.
 
     Raises:
-        InputError: the configuration or a run is not what it should be.
+        InputError: the configuration or a run is not valid.
     """
     with as_input_errors():
-        _check_keys(cfg)
-        selected = load_all(cfg, _to_do(cfg))
+        check_read(cfg)
+        selected = load_selected(cfg, _to_do(cfg))
         for run in selected:
             runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
-        if cfg.num_likelihood_images:
-            for run in selected:
-                _prepare_likelihood(run, cfg.num_likelihood_images)
+            _check_likelihood(run, cfg.num_likelihood_images)
+            if cfg.num_likelihood_images:
+                run.experiment.data.setup()
     for run in selected:
         result = evaluate(run, cfg) | {"settings": _settings(cfg)}
         path = _path(run, result)
@@ -51,24 +55,15 @@ def main(cfg: DictConfig) -> None:
 def check(cfg: DictConfig) -> list[Path]:
     """Refuse what cannot be evaluated, as far as that takes neither data nor weights.
 
-    Each evaluation has a file of its own, so there is none to be claimed.
+    Each evaluation has a file of its own, so that no path is reserved.
 
     Raises:
         ValueError: naming what is wrong.
     """
-    _check_keys(cfg)
-    loaded = load_all(cfg, _to_do(cfg), for_use=False)
-    if cfg.num_likelihood_images:
-        for run in loaded:
-            _check_likelihood(run, cfg.num_likelihood_images)
+    check_read(cfg)
+    for run in load_selected(cfg, _to_do(cfg), for_use=False):
+        _check_likelihood(run, cfg.num_likelihood_images)
     return []
-
-
-def _check_keys(cfg: DictConfig) -> None:
-    check_whole("num_samples", cfg.num_samples, 2)
-    check_whole("num_restored", cfg.num_restored, 0)
-    check_whole("num_likelihood_images", cfg.num_likelihood_images, 0)
-    check_whole("batch_size", cfg.batch_size)
 
 
 def _to_do(cfg: DictConfig) -> str:
@@ -85,12 +80,12 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     experiment = run.experiment
     if experiment.suite is None:
         raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
-    _prepare_suite(run)
-    described = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}
+    with as_input_errors():
+        suite_with_reference(run)
     warn_of_misfit(experiment)
-    scores = estimate(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
+    scores = score_experiment(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
     log.info("generated: %s", in_words(scores))
-    result: dict[str, Any] = described | {"generated": scores}
+    result: dict[str, Any] = run.source | {"generated": scores}
     if cfg.num_restored and not experiment.restorer.degradation.leaves_nothing:
         result["restored"] = _restore(run, cfg)
     if cfg.num_likelihood_images:
@@ -98,17 +93,16 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     return result
 
 
-def _prepare_likelihood(run: LoadedRun, num_images: int) -> None:
-    """Refuse, before any work, what has no likelihood or no test images."""
-    _check_likelihood(run, num_images)
-    run.experiment.data.setup()
-
-
 def _check_likelihood(run: LoadedRun, num_images: int) -> None:
+    """Refuse, before any work, a model that has no likelihood, or too few images for it."""
     what = f"{run.run_dir}: num_likelihood_images={num_images}"
     if num_images == 1:
         raise InputError(f"{what}: give 0 for none, or 2 or more for a standard error")
-    require_gaussian(run.experiment.restorer.degradation, what, "num_likelihood_images=0")
+    if num_images:
+        try:
+            Bound(run.experiment.restorer)
+        except ValueError as error:
+            raise InputError(f"{what}: {error}; use num_likelihood_images=0") from error
 
 
 def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
@@ -118,10 +112,10 @@ def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     guidance = experiment.sampler.guidance
     labels = labels_of(experiment, "test", num_images) if guidance else None
     num_steps = restorer.degradation.num_steps
-    what = f"test images {told(restorer, guidance)}".rstrip()
+    what = f"test images {labels_in_words(restorer, guidance)}".rstrip()
     log.info("likelihood of %d %s, %d evaluations each", len(images), what, num_steps)
     total = len(images.split(cfg.batch_size)) * num_steps
-    with progress(f"likelihood of {len(images):,} images", total, lambda: restorer.pieces.calls):
+    with progress(f"likelihood of {len(images):,} images", total, lambda: restorer.chunked.calls):
         result = bits_per_dimension(
             restorer, images, cfg.batch_size, cfg.seed, experiment.sampler.clip, labels
         )
@@ -146,11 +140,10 @@ def _restore(run: LoadedRun, cfg: DictConfig) -> dict[str, Any] | str:
         log.warning("restoration scores left out, they need the test images: %s", error)
         return f"left out: {error}"
     images = experiment.data.test_images[: cfg.num_restored]
-    restoration = Restoration(
-        experiment.restorer, affordable(experiment.sampler, experiment.restorer)
-    )
+    restorer = experiment.restorer
+    restoration = Restoration(restorer, affordable(experiment.sampler, restorer))
     labels = labels_of(experiment, "test", cfg.num_restored)
-    scores = restoration_scores(
+    scores = score_restored(
         restoration, images, cfg.batch_size, cfg.seed, experiment.suite, labels=labels
     )
     for line in in_lines(scores):
@@ -158,33 +151,22 @@ def _restore(run: LoadedRun, cfg: DictConfig) -> dict[str, Any] | str:
     return scores
 
 
-def _prepare_suite(run: LoadedRun) -> None:
-    experiment = run.experiment
-    assert experiment.suite is not None
-    if experiment.suite.reference is None:
-        with as_input_errors():
-            experiment.data.setup()
-            experiment.suite.fit_reference(
-                experiment.data.train_images, experiment.data.test_images
-            )
-
-
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """What was asked for, but of which runs and where."""
-    aside = ("run", "runs", "device", "compile", "trusted", "data")
-    return {key: value for key, value in resolved(cfg).items() if key not in aside}
+    """The command's configuration, without the runs and the machine."""
+    left_out = ("run", "runs", "device", "compile", "trusted", "data")
+    return {key: value for key, value in resolved(cfg).items() if key not in left_out}
 
 
 def _path(run: LoadedRun, result: dict[str, Any]) -> Path:
-    """The file that says what was measured and how; numbered where it is another evaluation's."""
+    """The file of an evaluation; numbered where another evaluation has that name."""
     stem = run.run_dir / runs.EVALUATIONS / _file_name(run, result)
     paths = (Path(f"{stem}{suffix}.json") for suffix in ("", *(f"_{k}" for k in range(2, 10_000))))
     return next(path for path in paths if not path.exists() or _is_of(path, result["settings"]))
 
 
 def _is_of(path: Path, settings: dict[str, Any]) -> bool:
-    try:  # a file of earlier versions has none
-        return bool(runs.read_json(path).get("settings", settings) == settings)
+    try:
+        return bool(runs.read_json(path).get("settings") == settings)
     except ValueError:
         return False
 

@@ -10,7 +10,7 @@ from thaw.checks import Count, Seed
 from thaw.checks import check as check_value
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
-from thaw.commands.loaded import device
+from thaw.commands.trained import device
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
 from thaw.training.nodes import check_keys, create

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from thaw.diffusion.schedules import betas_of
+from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting.style import (
     BLUE,
     GREY,

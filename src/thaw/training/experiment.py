@@ -1,6 +1,7 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from thaw.diffusion.guidance import check_guidance
 from thaw.diffusion.needs import Part, check_needs
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.predictions import Prediction
-from thaw.diffusion.priors import Prior
+from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
@@ -71,17 +72,19 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     with errors_at("prediction"):
         restorer = Restorer(network, degradation, prediction, data.pixel_range)
     prior: Prior = create_a(Prior, cfg.prior, **context)
-    prior.check(degradation)
+    with errors_at("prior"), _or_use("prior=empirical, or prior=normal under Gaussian noise"):
+        check_needs(prior, degradation)
+        prior.check(degradation)
     sampler: Sampler = create_a(Sampler, cfg.sampler)
-    sampler.check(degradation)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
-    # Few steps, or all where the degradation has no more.
-    score_sampler.num_steps = min(
-        score_sampler.num_steps or degradation.num_steps, degradation.num_steps
-    )
-    score_sampler.check(degradation)
-    for each in (sampler, score_sampler):
-        check_guidance(restorer, each.guidance)
+    score_sampler = score_sampler.at_most(degradation.num_steps)
+    for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
+        with errors_at(name):
+            _check_fit("sampler=cold or naive, or sampler=ddim under noise", each, degradation)
+            _check_fit("sampler/grid=trailing, linspace or quadratic", each.grid, degradation)
+            each.check(degradation)
+            with _or_use("guidance=1, or a model with model.num_classes and model.label_dropout"):
+                check_guidance(restorer, each.guidance)
     module = DiffusionModule(
         restorer,
         prior,
@@ -126,8 +129,15 @@ def compile_networks(
 
 def _check_fit(instead: str, part: Part, degradation: Degradation) -> None:
     """Refuse a part that needs another degradation, with a choice that fits any."""
-    try:
+    with _or_use(instead):
         check_needs(part, degradation)
+
+
+@contextmanager
+def _or_use(instead: str) -> Iterator[None]:
+    """Add what to use instead to the error of a part that does not fit."""
+    try:
+        yield
     except ValueError as error:
         raise ValueError(f"{error}; use {instead}") from error
 
@@ -165,9 +175,7 @@ def _make_scores(
         check_whole(f"metrics.{key}", metrics.get(key, 0), 0)
     check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
     check_whole("metrics.batch_size", metrics.batch_size)
-    score_sampler = (
-        create_a(Sampler, metrics.sampler) if metrics.get("sampler") else copy.copy(sampler)
-    )
+    score_sampler = create_a(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
     if not metrics.suite:
         return None, score_sampler
     suite: ScoreSuite = create_a(ScoreSuite, metrics.suite)
@@ -209,7 +217,7 @@ def fit_prior(experiment: Experiment) -> None:
     """
     images, degradation = experiment.data.train_images, experiment.restorer.degradation
     prior = experiment.module.prior
-    with progress(f"fitting the prior, {prior.describe()}"):
+    with errors_at("prior"), progress(f"fitting the prior, {prior.describe()}"):
         prior.fit(images, degradation, labels_of(experiment, "train"))
 
 

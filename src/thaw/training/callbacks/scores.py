@@ -3,17 +3,16 @@
 import logging
 
 import pytorch_lightning as pl
-import torch
 
-from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
+from thaw.ranks import Portion
 from thaw.reporting.numbers import scores_in_words
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
-from thaw.training.estimate import sampling
 from thaw.training.module import DiffusionModule
+from thaw.training.scoring_generated import score_generated
 
 log = logging.getLogger(__name__)
 
@@ -51,23 +50,17 @@ class Scores(EpochScores):
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of ``num_samples`` images, which all processes generate together."""
-        self.suite.to(module.device)
-        self.suite.reset()
-        restorer = module.evaluated
-        place = (trainer.global_rank, trainer.world_size)
-        size = (self.num_samples, self.batch_size)
-        what = f"scores of {self.num_samples:,} images"
-        with torch.inference_mode(), sampling(what, restorer, self.sampler, *size, place):
-            for x_0 in generate(
-                restorer,
-                self.sampler,
-                module.prior,
-                *size,
-                derive_seed(self.seed, "scores", 0),
-                place=place,
-            ):
-                self.suite.update(restorer.pixel_range.to_uint8(x_0))
-            scores = self.suite.compute()
+        scores = score_generated(
+            f"scores of {self.num_samples:,} images",
+            module.evaluated,
+            self.sampler,
+            module.prior,
+            self.suite,
+            self.num_samples,
+            self.batch_size,
+            derive_seed(self.seed, "scores", 0),
+            Portion(trainer.global_rank, trainer.world_size),
+        )
         if scores["num_classes"] == 1:
             log.warning("all generated images are of one class: the generator has collapsed")
         return scores
@@ -75,7 +68,7 @@ class Scores(EpochScores):
     def described(self, module: DiffusionModule) -> dict[str, str]:
         return {
             "encoder": self.suite.name,
-            "sampler": describe(module.restorer, self.sampler),
+            "sampler": self.sampler.describe(module.restorer.degradation),
             "prior": module.prior.describe(module.restorer.degradation),
         }
 
