@@ -153,7 +153,6 @@ def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, fork_comm
         "root": str(tmp_path / "nowhere"),
     }
     (tmp_path / "run").mkdir()
-    del contents["thaw"]["checksum"]  # of what it was
     torch.save(contents, tmp_path / "run" / "elsewhere.ckpt")
     finished = fork_command(
         "sample", "run=run", "checkpoint=run/elsewhere.ckpt", "num_samples=2", cwd=tmp_path
@@ -188,7 +187,6 @@ def test_a_checkpoint_that_would_run_code_is_refused(
 ) -> None:
     contents = torch.load(cold_run / "checkpoints" / "last.ckpt", weights_only=True)
     contents["thaw"]["config"]["sampler"] = {"_target_": "os.mkdir", "path": "created"}
-    del contents["thaw"]["checksum"]  # of what it was
     torch.save(contents, tmp_path / "evil.ckpt")
     finished = fork_command("sample", "run=.", "checkpoint=evil.ckpt", cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr
@@ -250,7 +248,6 @@ def test_another_prior_is_fitted_to_the_training_images_and_named(
         "_target_": "thaw.data.datasets.MNIST",
         "root": str(tmp_path / "nowhere"),
     }
-    del contents["thaw"]["checksum"]  # of what it was
     torch.save(contents, tmp_path / "elsewhere.ckpt")
     arguments = ["run=.", f"checkpoint={tmp_path}/elsewhere.ckpt", "num_samples=2", *prior]
     offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}

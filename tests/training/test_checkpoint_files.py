@@ -1,4 +1,4 @@
-"""Checkpoints as files: whole or not at all, known by a checksum, and data only."""
+"""Checkpoints as files: whole or not at all, checked before they are read, and data only."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from thaw import runs
-from thaw.training.checkpoint_files import CheckpointFiles, digest, newest_good, read_checkpoint
+from thaw.training.checkpoint_files import CheckpointFiles, newest_good, read_checkpoint
 
 
 def contents(value: float = 1.0) -> dict[str, Any]:
@@ -39,11 +39,9 @@ def test_what_is_written_is_what_is_read(written: Path) -> None:
     assert torch.equal(read["state_dict"]["weight"], contents()["state_dict"]["weight"])
     assert read["thaw"]["config"] == contents()["thaw"]["config"]
     assert [path.name for path in written.parent.iterdir()] == ["last.ckpt"]
-    again = CheckpointFiles().load_checkpoint(written)
-    assert digest(again) == digest(read) == read["thaw"]["checksum"]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_truncated_file_is_refused(written: Path, share: float) -> None:
     os.truncate(written, int(share * written.stat().st_size))
     with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
@@ -60,29 +58,8 @@ def test_every_byte_that_carries_a_weight_is_guarded(written: Path) -> None:
         damaged = bytearray(whole)
         damaged[place + 1] ^= 1
         written.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
+        with pytest.raises(ValueError, match=r"last\.ckpt is no readable checkpoint: .*damaged"):
             read_checkpoint(written)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"epoch": 4},
-        {"state_dict": {"weight": torch.zeros(200, 50)}},
-        {"empty": torch.empty(4, 0)},
-        {"optimizer_states": []},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_an_altered_one_is_refused(written: Path, changes: dict[str, Any]) -> None:
-    torch.save(read_checkpoint(written) | changes, written)
-    with pytest.raises(ValueError, match="its checksum differs"):
-        read_checkpoint(written)
-
-
-def test_one_of_before_checksums_is_read(tmp_path: Path) -> None:
-    torch.save(contents(), tmp_path / "old.ckpt")
-    assert read_checkpoint(tmp_path / "old.ckpt")["epoch"] == 3
 
 
 class Malicious:

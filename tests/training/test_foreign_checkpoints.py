@@ -84,13 +84,13 @@ def test_a_malicious_one_of_any_kind_does_nothing(
 def test_torchscript_is_refused(tmp_path: Path) -> None:
     script = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2))
     torch.jit.save(script, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match="something else than weights and plain values"):
+    with pytest.raises(ValueError, match="other than weights and plain values"):
         read_checkpoint(tmp_path / "last.ckpt")
 
 
 WRONG_PLACES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "folder": (lambda path: path.mkdir(), "is a folder, where a checkpoint should be: move it"),
-    "pipe": (lambda path: os.mkfifo(path), "is no file, where a checkpoint should be: move it"),
+    "pipe": (lambda path: os.mkfifo(path), "is not a file, where a checkpoint should be: move it"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "is not there"),
     "empty": (lambda path: path.touch(), "is no readable checkpoint: it is empty"),
     "text": (lambda path: path.write_text("weights"), "is no readable checkpoint"),
