@@ -9,23 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thaw import ranks
-
-# Until all that is written names thaw.files.
-from thaw.files import FULL as FULL
-from thaw.files import LOCK, WriteError, read_json, write_atomically
-from thaw.files import GoneError as GoneError
-from thaw.files import cache_folder as cache_folder
-from thaw.files import check_no_links as check_no_links
-from thaw.files import make_cache as make_cache
-from thaw.files import make_folder as make_folder
-from thaw.files import read_rows as read_rows
-from thaw.files import read_text as read_text
-from thaw.files import reason as reason
-from thaw.files import trained_in as trained_in
-from thaw.files import write_if_changed as write_if_changed
-from thaw.files import writing as writing
-
-write_text_atomically = write_atomically
+from thaw.storage import LOCK, WriteError, read_json, write_atomically
 
 RECORD = "run.json"
 METRICS = "metrics.csv"

@@ -99,7 +99,7 @@ HOSTILE = {
     "class": "+callbacks.x._target_=os.mkdir",
     "class in a value": "+callbacks.x={_target_: os.mkdir, path: created}",
     "nested class": "model={_target_: thaw.networks.cnn.CNN}",
-    "own writer": "+callbacks.x._target_=thaw.runs.write_text_atomically",
+    "own writer": "+callbacks.x._target_=thaw.storage.write_atomically",
     "lambda": "data.augment._target_=torchvision.transforms.v2.Lambda",
     "hydra": "hydra.run.dir=elsewhere",
     "hydra's callbacks": "+hydra.callbacks.x._target_=os.mkdir",
@@ -197,14 +197,14 @@ def test_a_stored_configuration_that_would_write_is_refused(
     run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
 ) -> None:
     writer = {
-        "_target_": "thaw.runs.write_text_atomically",
+        "_target_": "thaw.storage.write_atomically",
         "path": str(tmp_path / "created"),
         "text": "x",
     }
     write(run_dir, changed(contents, sampler=writer))
     for command in ("sample", "evaluate"):
         line = refusal(fork_command(command, f"run={run_dir}", *FEW[:1], cwd=tmp_path))
-        assert "thaw.runs.write_text_atomically" in line
+        assert "thaw.storage.write_atomically" in line
     assert not (tmp_path / "created").exists()
 
 

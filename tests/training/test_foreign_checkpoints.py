@@ -204,12 +204,12 @@ def test_tensors_that_do_not_fit_their_own_configuration_are_named(
         (
             {
                 "model": {
-                    "_target_": "thaw.runs.write_text_atomically",
+                    "_target_": "thaw.storage.write_atomically",
                     "path": "created",
                     "text": "x",
                 }
             },
-            "names thaw.runs.write_text_atomically",
+            "names thaw.storage.write_atomically",
         ),
     ],
     ids=["target", "resolver", "none", "number", "network", "sampler", "eager", "metrics", "own"],

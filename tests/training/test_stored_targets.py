@@ -49,7 +49,7 @@ ATTACKS = [
     "pytorch_lightning.loggers.TensorBoardLogger",
     "pytorch_lightning.trainer.trainer.os.system",
     "thaw",
-    "thaw.runs.write_text_atomically",
+    "thaw.storage.write_atomically",
     "thaw.runs.os.system",
     "thaw.commands.train.main",
     "thaw.commands.app.run",

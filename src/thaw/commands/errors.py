@@ -9,7 +9,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from thaw.commands.keys import in_place_of_hydras
-from thaw.runs import GoneError, WriteError
+from thaw.storage import GoneError, WriteError
 from thaw.stopping import Stopped
 
 MAX_GIVEN = 500

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.checks import check_whole
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.loaded import load_all
@@ -37,14 +37,14 @@ def main(cfg: DictConfig) -> None:
         _check_keys(cfg)
         selected = load_all(cfg, _to_do(cfg))
         for run in selected:
-            runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
+            storage.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
         if cfg.num_likelihood_images:
             for run in selected:
                 _prepare_likelihood(run, cfg.num_likelihood_images)
     for run in selected:
         result = evaluate(run, cfg) | {"settings": _settings(cfg)}
         path = _path(run, result)
-        runs.write_text_atomically(path, json.dumps(result, indent=2) + "\n")
+        storage.write_atomically(path, json.dumps(result, indent=2) + "\n")
         log.info("written to %s", path)
 
 
@@ -184,7 +184,7 @@ def _path(run: LoadedRun, result: dict[str, Any]) -> Path:
 
 def _is_of(path: Path, settings: dict[str, Any]) -> bool:
     try:  # a file of earlier versions has none
-        return bool(runs.read_json(path).get("settings", settings) == settings)
+        return bool(storage.read_json(path).get("settings", settings) == settings)
     except ValueError:
         return False
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from thaw import runs
+from thaw import storage
 from thaw.commands.errors import InputError
 
 # Whoever asks runs.is_held has the lock for a moment.
@@ -27,7 +27,7 @@ def locked(run_dir: Path, wait_s: float = MOMENT_S) -> Iterator[None]:
     Raises:
         InUseError: another process has it, and still after ``wait_s`` seconds.
     """
-    lock = FileLock(run_dir / runs.LOCK, timeout=wait_s)
+    lock = FileLock(run_dir / storage.LOCK, timeout=wait_s)
     try:
         lock.acquire()
     except Timeout:

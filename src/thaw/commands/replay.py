@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands.errors import InputError
 from thaw.commands.provenance import git_state, versions
 from thaw.commands.selection import in_place_of
@@ -82,7 +82,7 @@ def stored_config(run_dir: Path) -> dict[str, Any]:
             f"replay={run_dir}: no run there ({path} is missing){in_place_of(run_dir)}"
         )
     try:
-        stored = yaml.safe_load(runs.read_text(path))
+        stored = yaml.safe_load(storage.read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(stored, dict):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import storage
 from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> None:
     from thaw.reporting.report import write_report
 
     with as_input_errors():
-        runs.check_no_links(_common_folder(found), out)
+        storage.check_no_links(_common_folder(found), out)
         page = write_report(found, out, cfg.title, cfg.num_shown)
     log.info("report      %s", page)
 

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.checks import check_choice
 from thaw.commands import classes
 from thaw.commands.errors import InputError
@@ -180,7 +180,7 @@ def write_restored(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> 
             log.info(line)
         source = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}
         scores |= source | {"seed": cfg.seed, "files": list(map(str, given.files))}
-        runs.write_text_atomically(
+        storage.write_atomically(
             out / "scores.json", json.dumps(runs.finite(scores), indent=2) + "\n"
         )
     stages = {name: torch.cat(parts) for name, parts in kept.items()}

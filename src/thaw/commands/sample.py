@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from thaw import runs
+from thaw import storage
 from thaw.checks import check_choice, check_whole
 from thaw.commands import classes, restore
 from thaw.commands.errors import as_input_errors
@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
         loaded = load_all(cfg, task.to_do(cfg))
         outs = _outs(loaded, cfg)
         for run, out in zip(loaded, outs, strict=True):
-            runs.check_no_links(run.run_dir, out)
+            storage.check_no_links(run.run_dir, out)
         selected = [(run, task.prepare(run, cfg)) for run in loaded]
     for (run, prepared), out in zip(selected, outs, strict=True):
         task.write(run, prepared, out, cfg)
@@ -123,7 +123,7 @@ def write_samples(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictCon
     arrays = {"images": images.permute(0, 2, 3, 1).numpy()}
     if labels is not None:
         arrays["labels"] = labels.numpy()
-    with runs.writing(out / "samples.npz"):
+    with storage.writing(out / "samples.npz"):
         np.savez_compressed(out / "samples.npz", allow_pickle=False, **arrays)
     if cfg.animation:
         save_animation(_frames(run, labels, cfg), out / f"reverse_process.{cfg.animation}")

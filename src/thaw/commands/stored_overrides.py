@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.selection import in_place_of
@@ -44,7 +44,7 @@ def _read(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes")
-        found = yaml.safe_load(runs.read_text(path)) or []
+        found = yaml.safe_load(storage.read_text(path)) or []
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
     if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):

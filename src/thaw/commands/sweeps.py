@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.provenance import tensorboard_command
@@ -80,7 +80,7 @@ def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    runs.write_text_atomically(sweep_dir / "sweep.csv", text.getvalue())
+    storage.write_atomically(sweep_dir / "sweep.csv", text.getvalue())
     return rows
 
 

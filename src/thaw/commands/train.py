@@ -16,7 +16,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from thaw import ranks, runs
+from thaw import ranks, runs, storage
 from thaw.checks import check_seed
 from thaw.commands import opening, search
 from thaw.commands.app import CONF
@@ -75,7 +75,7 @@ def main(cfg: DictConfig) -> float | None:
         _train(cfg, run_dir)
         return None
     try:
-        with locked(run_dir), runs.trained_in(run_dir):
+        with locked(run_dir), storage.trained_in(run_dir):
             with as_input_errors():
                 reason = reason_to_skip(cfg, run_dir, is_sweep)
             if reason is None:
@@ -118,7 +118,7 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
     place = (trainer.global_rank, trainer.world_size)
     with together(trainer, HydraConfig.get().overrides.task, run_dir):
         start = time.perf_counter()
-        with logging_redirect_tqdm(), runs.writing(run_dir):
+        with logging_redirect_tqdm(), storage.writing(run_dir):
             fit(experiment, trainer, checkpoint)
         # Lightning has moved it to the CPU.
         experiment.module.to(trainer.strategy.root_device).eval()

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from thaw import files
+from thaw import storage
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 def cache_folder() -> Path:
     """Folder of the pixels that are kept between runs; it may be deleted at any time."""
-    return files.cache_folder("images")
+    return storage.cache_folder("images")
 
 
 def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -> str:
@@ -74,10 +74,10 @@ def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -
 
 def _write(paths: Sequence[Path], path: Path, image_shape: tuple[int, int, int]) -> None:
     """Write every image's pixels, one after the other."""
-    files.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
+    storage.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
     log.info("reading %d images, once, into %s", len(paths), path)
     # Not through a mapping: on a full disk that kills the process without a word.
-    with files.replacing(path) as unfinished, unfinished.open("wb") as file:
+    with storage.replacing(path) as unfinished, unfinished.open("wb") as file:
         read = read_images(paths, image_shape)
         for pixels in tqdm(read, "images", len(paths), unit="image", disable=None):
             file.write(pixels.tobytes())

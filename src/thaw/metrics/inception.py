@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import torch
 from torch import Tensor, nn
 
-from thaw import runs
+from thaw import storage
 from thaw.checks import check_text
 from thaw.metrics.encoders import Encoder
 
@@ -115,7 +115,7 @@ def _downloaded() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if path.is_file():
         return path
-    runs.make_cache(path.parent, "TORCH_HOME or HOME")
+    storage.make_cache(path.parent, "TORCH_HOME or HOME")
     log.info("downloading %s to %s", URL, path)
     try:
         with urlopen(URL, timeout=TIMEOUT_SECONDS) as response:

@@ -17,7 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.diffusion.restoration import STAGES
 from thaw.reporting.labels import distinct, labels, without_seed
 
@@ -115,7 +115,7 @@ def read_run(directory: Path) -> FinishedRun:
         run.problems.append(f"training ended by {end}")
     for path in sorted((directory / runs.EVALUATIONS).glob("*.json")):
         try:
-            run.evaluations.append(tidied(runs.read_json(path)))
+            run.evaluations.append(tidied(storage.read_json(path)))
         except ValueError as error:
             run.problems.append(str(error))
     path = directory / runs.METRICS
@@ -123,7 +123,7 @@ def read_run(directory: Path) -> FinishedRun:
         run.problems.append("no metrics.csv: no epoch was finished")
         return run
     try:
-        run.epochs = [_numbers(row) for row in runs.read_rows(path)]
+        run.epochs = [_numbers(row) for row in storage.read_rows(path)]
     except ValueError as error:
         run.problems.append(f"metrics.csv is damaged: {error}")
     return run
@@ -275,7 +275,7 @@ def read_alpha_bar(run: FinishedRun) -> Tensor | None:
     if not path.is_file():
         return None
     try:
-        values = [float(row["alpha_t"]) for row in runs.read_rows(path)]
+        values = [float(row["alpha_t"]) for row in storage.read_rows(path)]
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path.name} cannot be read: {error!r}") from error
     if len(values) < 2 or not all(0 <= value <= 1 for value in values):

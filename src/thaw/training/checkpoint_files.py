@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from thaw import __version__, files, runs, stopping
+from thaw import __version__, runs, stopping, storage
 
 FORMAT = 1
 """Number of the layout of what a checkpoint holds beside the weights; older versions of thaw
@@ -39,22 +39,22 @@ class CheckpointFiles(TorchCheckpointIO):
         path = Path(path)
         _remove_unfinished(path)
         try:
-            with files.replacing(path) as unfinished:
+            with storage.replacing(path) as unfinished:
                 with unfinished.open("wb") as file:
                     torch.save(checkpoint, file)
                     file.flush()
                     os.fsync(file.fileno())
                 if path.is_file():
                     replace_by_copy(path, path.with_name(runs.PREVIOUS_CHECKPOINT.name))
-        except files.GoneError:
+        except storage.GoneError:
             raise
         except (OSError, RuntimeError) as error:
             # torch's writer, where a signal ends it, complains of what is not written.
             if isinstance(error.__context__, stopping.Stopped):
                 raise error.__context__ from None
             kept = "the one before is whole" if path.is_file() else "there was none before"
-            raise files.WriteError(
-                f"the checkpoint {path} could not be written ({kept}): {files.reason(error)}"
+            raise storage.WriteError(
+                f"the checkpoint {path} could not be written ({kept}): {storage.reason(error)}"
             ) from error
 
     def load_checkpoint(
@@ -70,7 +70,7 @@ def replace_by_copy(path: Path, copy: Path) -> None:
     By a second name of the same file, which takes no space, where the file system has such: a
     checkpoint is never written to again, only replaced.
     """
-    with files.replacing(copy) as unfinished:
+    with storage.replacing(copy) as unfinished:
         unfinished.unlink()
         try:
             os.link(path, unfinished)

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.checks import check_count
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -58,7 +58,7 @@ class ForwardProcess(pl.Callback):
         if isinstance(degradation, Gaussian):
             alpha_bar = torch.tensor(degradation.alpha_bar, dtype=torch.float64)
             figures["schedule"] = lambda: schedule_figure({"": alpha_bar})
-            runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
+            storage.write_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
         for name, draw in figures.items():
             with harmless(name), own_style():
                 figure = draw()
