@@ -9,8 +9,8 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from thaw.commands.keys import in_place_of_hydras
-from thaw.storage import GoneError, WriteError
 from thaw.stopping import Stopped
+from thaw.storage import GoneError, WriteError
 
 MAX_GIVEN = 500
 # A note on an error.
