@@ -17,8 +17,8 @@ from hydra import compose, initialize_config_dir
 from thaw.commands import config
 from thaw.commands.app import prepare_arguments
 from thaw.commands.errors import InputError
-from thaw.commands.provenance import requirements
 from thaw.commands.replay import compose_from, replayed
+from thaw.provenance import requirements
 from thaw.training.experiment import make
 
 Run = Callable[..., Any]

@@ -52,7 +52,9 @@ def test_a_sweep_s_configuration_can_be_shown(fork_command: Any, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], pytest.param(["--cfg", "job"], marks=pytest.mark.slow)]
+)
 def test_where_nobody_reads_a_command_ends_quietly(arguments: list[str], tmp_path: Path) -> None:
     """A real process: its end is the point."""
     process = subprocess.Popen(

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from thaw import runs, storage
 from thaw.commands.errors import InputError
-from thaw.commands.provenance import git_state, versions
 from thaw.commands.selection import in_place_of
+from thaw.provenance import git_state, versions
 
 # What concerns a command and where it keeps its run, not what is trained.
 OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")

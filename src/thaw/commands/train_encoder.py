@@ -10,10 +10,10 @@ from thaw.checks import check_whole
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.loaded import device
-from thaw.commands.opening import data_in_words, device_in_words, num_images
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
 from thaw.training.nodes import check_keys, make
+from thaw.training.opening import data_in_words, device_in_words, num_images
 
 log = logging.getLogger(__name__)
 

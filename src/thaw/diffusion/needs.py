@@ -8,7 +8,7 @@ from thaw.diffusion.degradations.base import Degradation
 class Part:
     """A sampler, grid, prediction, weighting or prior: it may go with some degradations alone."""
 
-    needs: ClassVar[type[Degradation]] = Degradation
+    needs: ClassVar[type[Degradation]] = Degradation  # type: ignore[type-abstract]
     """The degradations that it goes with: the class, or a kind of them such as ``Noising``."""
 
 

@@ -1,8 +1,8 @@
 """How well validation images are restored, every few epochs."""
 
 import pytorch_lightning as pl
-from torch import Tensor
 
+from thaw.data.module import ImageDataModule
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
@@ -21,43 +21,44 @@ class Restorations(EpochScores):
     on the seed alone: every epoch restores the same x_T.
 
     Args:
-        images: validation images, uint8 ``[N, C, H, W]``.
+        data: whose first validation images are restored, once it is read.
+        num_images: how many of them.
         sampler: usually one of few steps, which the two algorithms take too.
         suite: of the FID, or None.
         every_n_epochs: epochs between two; the last is always scored.
         batch_size: images restored at once.
         seed: of the draws.
-        labels: the images' classes, int64 ``[N]``, of a class-conditional model.
     """
 
     def __init__(
         self,
-        images: Tensor,
+        data: ImageDataModule,
+        num_images: int,
         sampler: Sampler,
         suite: ScoreSuite | None,
         every_n_epochs: int,
         batch_size: int,
         seed: int,
-        labels: Tensor | None = None,
     ) -> None:
         super().__init__(every_n_epochs)
-        self.images = images
+        self.data = data
+        self.num_images = num_images
         self.sampler = sampler
         self.suite = suite
         self.batch_size = batch_size
         self.seed = seed
-        self.labels = labels
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of each stage of all images, which the ranks share."""
         restoration = Restoration(module.evaluated, self.sampler)
         seed = derive_seed(self.seed, "val_restored", 0)
         place = (trainer.global_rank, trainer.world_size)
-        batches = restoration.batches(
-            self.images, self.batch_size, seed, place=place, labels=self.labels
-        )
-        with restoring(restoration, len(self.images), self.batch_size, place):
-            found = score_stages(batches, restoration, len(self.images), self.suite)
+        images = self.data.val_images[: self.num_images]
+        is_conditional = module.restorer.num_classes is not None
+        labels = self.data.val_labels[: self.num_images] if is_conditional else None
+        batches = restoration.batches(images, self.batch_size, seed, place=place, labels=labels)
+        with restoring(restoration, len(images), self.batch_size, place):
+            found = score_stages(batches, restoration, len(images), self.suite)
         scores = {
             f"{name}_{stage}": value
             for stage in restoration.stages[1:]
