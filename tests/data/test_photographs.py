@@ -98,12 +98,3 @@ def test_as_many_scales_as_the_lower_third_holds(size: int, scales: int) -> None
 def test_a_bad_value_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Photographs(**changes)  # type: ignore[arg-type]
-
-
-def test_photographs_that_are_not_there_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise FileNotFoundError(f"no file {name}")
-
-    monkeypatch.setattr("thaw.data.photographs.load_sample_image", absent)
-    with pytest.raises(FileNotFoundError, match="no file china.jpg; .*pip install scikit-learn"):
-        Photographs().load()

