@@ -152,7 +152,7 @@ def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
         (["task=restore", "t=29"], "t must be a whole number from 1 to 28, got 29"),
         (["task=restore", "t=half"], "half"),
         (["task=restore", "images=nowhere/*.png"], "images=nowhere/*.png: no file there"),
-        (["task=restore", "images=[good.png,bad.png]"], "bad.png is no image that can be read"),
+        (["task=restore", "images=[good.png,bad.png]"], "bad.png is not an image that can be read"),
         (["task=restore", "degraded=true"], "degraded=true needs images="),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_malicious_checkpoint_does_nothing_whoever_is_given_it(
         assert finished.returncode == 0, finished.stderr
     else:
         line = refusal(finished)
-        assert f"{run_dir}/checkpoints/last.ckpt is no readable checkpoint: it " in line
+        assert f"{run_dir}/checkpoints/last.ckpt is not a readable checkpoint: it " in line
         assert "nothing of it was executed" in line
     assert not (tmp_path / "executed").exists()
     # Loaded by those who trust it, it would have been.

@@ -188,7 +188,7 @@ def test_a_file_that_is_not_an_image_is_refused_by_name(folder: Path) -> None:
         Source(folder).load()
     (folder / "gone.png").unlink()
     (folder / "notes.txt").write_text("remember the milk")
-    with pytest.raises(ValueError, match=r"notes\.txt is no image that can be read"):
+    with pytest.raises(ValueError, match=r"notes\.txt is not an image that can be read"):
         Source(folder).load()
 
 

@@ -122,7 +122,7 @@ def test_a_damaged_file_is_refused_by_name(
 ) -> None:
     path = stored(tmp_path / name, noise(64, 64, 3))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="is no image that can be read") as error:
+    with pytest.raises(ValueError, match="is not an image that can be read") as error:
         read_image(path, COLOUR)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)

@@ -43,7 +43,7 @@ def test_what_is_written_is_what_is_read(written: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_truncated_file_is_refused(written: Path, share: float) -> None:
     os.truncate(written, int(share * written.stat().st_size))
-    with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
+    with pytest.raises(ValueError, match=r"last\.ckpt is (not a readable|damaged)"):
         read_checkpoint(written)
 
 
@@ -57,7 +57,7 @@ def test_every_byte_that_carries_a_weight_is_guarded(written: Path) -> None:
         damaged = bytearray(whole)
         damaged[place + 1] ^= 1
         written.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"last\.ckpt is no readable checkpoint: .*damaged"):
+        with pytest.raises(ValueError, match=r"last\.ckpt is not a readable checkpoint: .*damaged"):
             read_checkpoint(written)
 
 
@@ -78,7 +78,7 @@ def test_a_malicious_one_does_nothing_and_is_refused(tmp_path: Path, save: Any) 
     marker, path = tmp_path / "executed", tmp_path / "last.ckpt"
     save(contents() | {"callbacks": Malicious(marker)}, path)
     for read in (read_checkpoint, CheckpointFiles().load_checkpoint):
-        with pytest.raises(ValueError, match="no readable checkpoint"):
+        with pytest.raises(ValueError, match="not a readable checkpoint"):
             read(path)
     assert not marker.exists()
 

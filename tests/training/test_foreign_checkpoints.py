@@ -73,7 +73,7 @@ def test_a_malicious_one_of_any_kind_does_nothing(
     path.write_bytes(KINDS[kind](hostile))
     for read in (read_checkpoint, CheckpointFiles().load_checkpoint):
         with pytest.raises(
-            ValueError, match=r"last\.ckpt is no readable checkpoint: it "
+            ValueError, match=r"last\.ckpt is not a readable checkpoint: it "
         ) as caught:
             read(path)
         assert "nothing of it was executed" in str(caught.value)
@@ -92,8 +92,8 @@ WRONG_PLACES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "folder": (lambda path: path.mkdir(), "is a folder, where a checkpoint should be: move it"),
     "pipe": (lambda path: os.mkfifo(path), "is not a file, where a checkpoint should be: move it"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "is not there"),
-    "empty": (lambda path: path.touch(), "is no readable checkpoint: it is empty"),
-    "text": (lambda path: path.write_text("weights"), "is no readable checkpoint"),
+    "empty": (lambda path: path.touch(), "is not a readable checkpoint: it is empty"),
+    "text": (lambda path: path.write_text("weights"), "is not a readable checkpoint"),
     "other": (lambda path: path.write_bytes(zipped({"x": 1})), "is not a checkpoint of thaw"),
     "list": (lambda path: path.write_bytes(zipped([1])), "is not a checkpoint of thaw"),
     "weights": (

@@ -32,7 +32,7 @@ class CIFAR10(Source):
             root: folder of the data sets; a relative one starts at the current directory.
 
         Raises:
-            ValueError: ``root`` is no folder.
+            ValueError: ``root`` is not a folder.
         """
         self.root = data_root(root)
         self.folder = self.root / self.archive.base_folder

@@ -66,7 +66,7 @@ class ImageFolder(Source):
             cache: folder for the file of pixels; None is :func:`cache_folder`.
 
         Raises:
-            ValueError: ``root`` is no folder.
+            ValueError: ``root`` is not a folder.
         """
         self.root = data_root(root) / Path(folder).expanduser()
         self.image_shape = (channels, image_size, image_size)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 AT_ONCE = 1024
 MAX_NAMED = 10
-# Of half the largest size that is read, Pillow warns.
+# Pillow warns from half the largest size that it reads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -134,7 +134,8 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{path} is no image that can be read ({why}): repair it or take it out of the folder"
+            f"{path} is not an image that can be read ({why}): repair it or take it out of the "
+            "folder"
         ) from error
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 

@@ -93,7 +93,7 @@ class IdxSource(Source):
             root: folder of the data sets; a relative one starts at the current directory.
 
         Raises:
-            ValueError: ``root`` is no folder.
+            ValueError: ``root`` is not a folder.
         """
         self.root = data_root(root)
         self.folder = self.root / self.archive.__name__ / "raw"

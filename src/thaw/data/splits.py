@@ -31,7 +31,7 @@ def split_of(name: str) -> str | None:
 def given_splits(root: Path) -> dict[str, Path]:
     """The folders of training (``train``) and of test images (``test``); empty where none is there.
 
-    Where there is none for testing, one for validation is.
+    A folder for validation takes the place of a missing one for testing.
 
     Raises:
         ValueError: one of the two is missing, or there are two for the same.
@@ -59,8 +59,8 @@ def check_not_within(folder: Path, names: Iterable[str]) -> None:
     """
     found = {split: name for name in sorted(names) if (split := split_of(name))}
     if "train" in found and len(found) > 1:
-        listed = " and ".join(f"{name}/" for name in found.values())
+        both = " and ".join(f"{name}/" for name in found.values())
         raise ValueError(
-            f"{folder} holds {listed}, which must lie above the folders of classes: read it alone "
+            f"{folder} holds {both}, which must lie above the folders of classes: read it alone "
             f"with data.folder={folder}, or move them up"
         )

@@ -99,7 +99,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # of the pickle's protocol and the like
             contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has nearly any for a file that is damaged or unsafe
-        raise ValueError(f"{path} is no readable checkpoint: {_why(path, error)}") from error
+        raise ValueError(f"{path} is not a readable checkpoint: {_why(path, error)}") from error
     if not isinstance(contents, dict) or not _is_of_thaw(contents):
         raise ValueError(f"{path} is not a checkpoint of thaw")
     stored_format = contents["thaw"].get("format", 0)
@@ -142,10 +142,10 @@ def _why(path: Path, error: Exception) -> str:
     text = str(error)
     if not path.stat().st_size:
         return "it is empty"
-    named = re.search(r"GLOBAL (\S+)|Trying to \w+ (\S+)", text)
-    if named:
+    name = re.search(r"GLOBAL (\S+)|Trying to \w+ (\S+)", text)
+    if name:
         return (
-            f"it names {named[1] or named[2]}, which no checkpoint does; nothing of it was executed"
+            f"it names {name[1] or name[2]}, which no checkpoint does; nothing of it was executed"
         )
     if "weights_only" in text.lower().replace("weights only", "weights_only"):
         return "it holds something other than weights and plain values; nothing of it was executed"
