@@ -89,7 +89,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def cache_folder(what: str) -> Path:
-    """Folder of ``what`` is kept between runs; it may be deleted at any time."""
+    """The folder in which ``what`` is kept between runs; it may be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "thaw" / what
 

@@ -110,23 +110,6 @@ def test_the_embedded_digits_are_the_ones_that_were_looked_at() -> None:
     assert (len(data.train_dataloader()), len(data.val_dataloader())) == (35, 4)
 
 
-def process(rank: int, world_size: int) -> SimpleNamespace:
-    strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    return SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)
-
-
-def test_each_process_of_a_trainer_has_the_whole_batch() -> None:
-    seen = []
-    for rank in (0, 1):
-        data = ImageDataModule(CountedSource(50, 20), batch_size=8)
-        data.trainer = process(rank, 2)
-        data.setup()
-        loaders = data.train_dataloader(), data.val_dataloader()
-        seen.append([labels.tolist() for loader in loaders for _, labels in loader])
-    assert seen[0] == seen[1]
-    assert [len(labels) for labels in seen[0]] == [8] * 6 + [8, 8, 4]
-
-
 def test_a_batch_that_is_in_place_is_not_copied() -> None:
     data = ImageDataModule(CountedSource(50, 20), batch_size=8)
     data.setup()
@@ -139,8 +122,8 @@ def test_a_batch_that_is_in_place_is_not_copied() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_images_move_to_the_trainers_device_once() -> None:
     data = ImageDataModule(CountedSource(50, 20), batch_size=8)
-    data.trainer = process(0, 1)
-    data.trainer.strategy.root_device = torch.device("cuda", 0)
+    strategy = SimpleNamespace(root_device=torch.device("cuda", 0))
+    data.trainer = SimpleNamespace(strategy=strategy)
     data.setup()
     loader = data.train_dataloader()
     assert isinstance(loader, ShuffledBatchLoader)
