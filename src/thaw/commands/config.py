@@ -196,7 +196,8 @@ def choices(*names: str) -> str:
     """A line a group with its choices, of ``--config-dir`` too; all groups of train.py if none."""
     loader = GlobalHydra.instance().config_loader()
     return "".join(
-        f"{name}: {', '.join(sorted(loader.get_group_options(name)))}\n" for name in names or groups("train")
+        f"{name}: {', '.join(sorted(loader.get_group_options(name)))}\n"
+        for name in names or groups("train")
     )
 
 
