@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
+from thaw.commands.malloc import keep_freed_memory
 from thaw.diffusion.generation import generate
 from thaw.seeding import generator
 from thaw.training.training import Training

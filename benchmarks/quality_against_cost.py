@@ -18,8 +18,8 @@ from thaw import runs
 from thaw.commands import config
 from thaw.commands.app import CONF
 from thaw.reporting.style import line_styles, log_scale, own_style, save_figure
-from thaw.training.estimate import estimate
 from thaw.training.loading import load_run
+from thaw.training.scoring_generated import score_experiment
 
 EVALUATIONS = (5, 10, 20, 50, 100, 1000)
 SAMPLERS = {
@@ -71,7 +71,7 @@ def score(run: Path, name: str, evaluations: int, num_samples: int) -> dict[str,
     if suite.reference is None:
         experiment.data.setup()
         suite.fit_reference(experiment.data.train_images, experiment.data.test_images)
-    scores = estimate(experiment, num_samples, BATCH_SIZE, seed=0)
+    scores = score_experiment(experiment, num_samples, BATCH_SIZE, seed=0)
     kept = ("fid", "fid_floor", "is_mean", "is_std", "num_classes", "n", "encoder", "sampler")
     exact = experiment.sampler.num_evaluations(experiment.restorer.degradation)
     return {key: scores[key] for key in kept} | {"evaluations": exact}

@@ -21,7 +21,7 @@ from turns import Round, ratio, work
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
+from thaw.commands.malloc import keep_freed_memory
 from thaw.diffusion.generation import generate
 from thaw.training.experiment import Experiment, build, compile_networks
 
@@ -79,7 +79,7 @@ def network(experiment: Experiment, num_images: int) -> Callable[[], object]:
     def ask() -> None:
         with torch.inference_mode():
             for _ in range(NUM_STEPS):
-                restorer.pieces(restorer.network, x_t, t)
+                restorer.chunked(restorer.network, x_t, t)
 
     return ask
 

@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
+from thaw.commands.malloc import keep_freed_memory
 from thaw.training.training import Training
 
 SETTINGS = [

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,15 @@ def record(run_dir: Path) -> dict[str, Any]:
     """The contents of run.json."""
     contents: dict[str, Any] = json.loads((run_dir / "run.json").read_text())
     return contents
+
+
+def assert_refused(finished: subprocess.CompletedProcess[str], *expected: str) -> None:
+    """Exit code 2 and one line on stderr, with each of the expected words in it."""
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert "Traceback" not in finished.stderr + finished.stdout
+    for words in expected:
+        assert words in finished.stderr
 
 
 def run_forked(

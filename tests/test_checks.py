@@ -1,12 +1,24 @@
 """What a signature allows is checked, wherever a value comes from, and said in one line."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Len, Lt
+from omegaconf import OmegaConf
 
-from thaw.checks import Count, Seed, Share, check, check_arguments, checked, shown
+from thaw.checks import (
+    Count,
+    Seed,
+    Share,
+    check,
+    check_arguments,
+    check_fields,
+    checked,
+    shown,
+)
 
 Betas = Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)]
 
@@ -74,3 +86,39 @@ def test_a_long_value_is_shortened() -> None:
     with pytest.raises(ValueError, match="^key must be ") as error:
         check("key", list(range(1000)), int)
     assert len(str(error.value)) < 200
+
+
+@dataclass
+class Inner:
+    steps: Count | None = None
+
+
+@dataclass
+class Outer:
+    weights: Annotated[str, Literal["ema", "raw"]] = "ema"
+    inner: Annotated[Any, Inner] = field(default_factory=dict)
+    anything: Any = None
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"inner": {"steps": 3}, "weights": "raw"}, {"anything": []}]
+)
+def test_fields_are_checked_by_their_annotations(values: dict[str, Any]) -> None:
+    check_fields(Outer, values)
+    check_fields(Outer, OmegaConf.merge(OmegaConf.structured(Outer), values))
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"weights": "both"}, "weights must be one of ema, raw, got 'both'"),
+        (
+            {"inner": {"steps": 0}},
+            "inner.steps must be a whole number of at least 1 or null, got 0",
+        ),
+        ({"inner": 3}, "inner must hold keys and values, got 3"),
+    ],
+)
+def test_a_wrong_field_is_named(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError, match=f"^at[.]{re.escape(line)}$"):
+        check_fields(Outer, values, "at.")

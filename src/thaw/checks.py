@@ -14,6 +14,7 @@ import math
 import reprlib
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import (
     Annotated,
     Any,
@@ -86,11 +87,53 @@ def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], at:
             check(at + name, values[name], annotation)
 
 
+def check_fields(schema: type, values: Mapping[str, Any], at: str = "") -> None:
+    """Refuse a value that its field of a dataclass does not allow; absent fields pass.
+
+    OmegaConf takes the types of a schema from the same annotations and reads neither ``Literal``
+    nor a schema for ``Any``; these stand behind the type that it reads:
+    ``Annotated[str, Literal["a", "b"]]``, ``Annotated[Any, OtherSchema]``.
+
+    Args:
+        schema: a dataclass whose fields are annotated as for :func:`check`, or with another such
+            dataclass.
+        values: by the name of the field.
+        at: what comes before the name in a message, such as ``metrics.``.
+
+    Raises:
+        ValueError: as :func:`check`.
+    """
+    for name, annotation in annotations(schema).items():
+        if name not in values:
+            continue
+        inner = schema_of(annotation)
+        if inner is None:
+            check(at + name, values[name], annotation)
+        elif isinstance(values[name], Mapping):
+            check_fields(inner, values[name], f"{at}{name}.")
+        else:
+            raise ValueError(f"{at}{name} must hold keys and values, got {shown(values[name])}")
+
+
+def annotations(schema: type) -> dict[str, Any]:
+    """The annotation of each field of a dataclass, constraints included."""
+    return get_type_hints(schema, include_extras=True)
+
+
+def schema_of(annotation: Any) -> type | None:
+    """The dataclass that a field is annotated with; None where it is a single value."""
+    kind, _ = _parts(annotation)
+    return kind if isinstance(kind, type) and is_dataclass(kind) else None
+
+
 def checked(function: F) -> F:
     """Have a constructor or function check its arguments against its annotations.
 
-    Its errors are those of :func:`check`.
+    Above a dataclass it is for the constructor. Its errors are those of :func:`check`.
     """
+    if inspect.isclass(function):
+        function.__init__ = checked(function.__init__)  # type: ignore[method-assign]
+        return function
     signature = inspect.signature(function)
 
     @functools.cache
@@ -125,6 +168,8 @@ def _fits(value: object, annotation: Any) -> bool:
 def _is_a(value: object, kind: Any) -> bool:
     if kind in (None, types.NoneType):
         return value is None
+    if kind is Any:
+        return True
     if kind is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and math.isfinite(value)  # type: ignore[arg-type]
@@ -152,13 +197,16 @@ def _within(value: Any, bound: object) -> bool:
 
 
 def _parts(annotation: Any) -> tuple[Any, list[object]]:
-    """The bare type, and its bounds one by one."""
+    """The bare type (the last one, where another is annotated), and its bounds one by one."""
     if get_origin(annotation) is not Annotated:
         return annotation, []
     kind, *metadata = get_args(annotation)
     bounds: list[object] = []
     for each in metadata:
-        bounds += each if isinstance(each, GroupedMetadata) else [each]
+        if isinstance(each, type) or get_origin(each) is not None:
+            kind, bounds = _parts(each)
+        else:
+            bounds += each if isinstance(each, GroupedMetadata) else [each]
     return kind, bounds
 
 
@@ -170,14 +218,18 @@ def in_words(annotation: Any) -> str:
         return " or ".join(in_words(each) for each in arguments)
     if origin is Literal:
         one_of = "one of " if len(arguments) > 1 else ""
-        return one_of + ", ".join(map(_of_yaml, arguments))
+        return one_of + ", ".join(dict.fromkeys(map(_of_yaml, arguments)))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list{_range(bounds)}, each entry {in_words(arguments[0])}"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     if kind in (None, types.NoneType):
         return "null"
-    name = words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+    name = words.get(kind) or _with_article(getattr(kind, "__name__", str(kind)))
     return name + _range(bounds)
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 def _of_yaml(value: object) -> str:

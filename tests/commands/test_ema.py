@@ -95,7 +95,7 @@ def test_the_average_is_kept_resumed_scored_and_sampled(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["sample", "weights=ema"], "holds no average of the weights"),
+        (["sample", "weights=ema"], "has no average of the weights"),
         (["evaluate", "weights=both"], "weights must be one of auto, ema, raw, got 'both'"),
     ],
 )

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands_support import record
+from commands_support import assert_refused, record
 from omegaconf import OmegaConf
 from PIL import Image
 
-from thaw.commands.config import SampleConfig
-from thaw.commands.restore import check_keys, find_files
+from thaw.commands.restore import find_files
 from thaw.data.sources import MNIST5k
-from thaw.metrics.restoration import RestorationScores
+from thaw.metrics.restored import RestorationScores
 from thaw.pixels import PixelRange
 
 STAGES = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
@@ -31,10 +30,10 @@ def arrays(out: Path) -> dict[str, np.ndarray]:
 
 
 def test_a_split_is_degraded_restored_scored_and_shown(
-    cold_run: Path, tmp_path: Path, run_command
+    cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
     arguments = [f"run={cold_run}", "task=restore", "num_samples=20", "refine=true"]
-    finished = run_command("sample", *arguments, "sampler.num_steps=7", cwd=tmp_path)
+    finished = fork_command("sample", *arguments, "sampler.num_steps=7", cwd=tmp_path)
     assert finished.stdout.splitlines()[0].endswith(f"sample      {cold_run}")
     assert "; on cpu; to do: restore " in finished.stdout.splitlines()[1]
     assert finished.returncode == 0, finished.stderr
@@ -146,57 +145,36 @@ def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("run", "arguments", "expected"),
     [
-        (["task=repair"], "task must be one of generate, restore, got 'repair'"),
-        (["task=restore", "t=29"], "t must be a whole number from 1 to 28, got 29"),
-        (["task=restore", "t=half"], "half"),
-        (["task=restore", "images=nowhere/*.png"], "images=nowhere/*.png: no file there"),
-        (["task=restore", "images=[good.png,bad.png]"], "bad.png is no image that can be read"),
-        (["task=restore", "degraded=true"], "degraded=true needs images="),
+        ("cold_run", ["task=repair"], "task must be one of generate, restore, got 'repair'"),
+        ("cold_run", ["t=5"], "belong to task=restore"),
+        ("cold_run", ["task=restore", "split=all"], "split must be one of test, val, train"),
+        ("cold_run", ["task=restore", "t=29"], "t must be a whole number from 1 to 28, got 29"),
+        ("cold_run", ["task=restore", "images=nowhere/*.png"], "nowhere/*.png: no file there"),
+        ("cold_run", ["task=restore", "images=[good.png,bad.png]"], "bad.png is no image"),
+        ("cold_run", ["task=restore", "degraded=true"], "degraded=true needs images="),
+        (
+            "hot_run",
+            ["task=restore", "images=good.png", "degraded=true", "t=5"],
+            "Gaussian degrades each image in its own random way",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_before_any_work(
-    arguments: list[str], expected: str, cold_run: Path, tmp_path: Path, fork_command
+    run: str,
+    arguments: list[str],
+    expected: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    fork_command,
 ) -> None:
     Image.new("L", (28, 28)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n half of it")
-    finished = fork_command("sample", f"run={cold_run}", "out=out", *arguments, cwd=tmp_path)
-    assert finished.returncode == 2, finished.stderr
-    assert expected in finished.stderr
-    assert finished.stderr.count("\n") == 1
+    run_dir = request.getfixturevalue(run)
+    finished = fork_command("sample", f"run={run_dir}", "out=out", *arguments, cwd=tmp_path)
+    assert_refused(finished, expected)
     assert not (tmp_path / "out").exists()
-
-
-def test_files_degraded_by_a_noise_of_their_own_are_refused(
-    hot_run: Path, tmp_path: Path, fork_command
-) -> None:
-    Image.new("L", (28, 28)).save(tmp_path / "a.png")
-    arguments = ["task=restore", "images=a.png", "degraded=true", "t=5"]
-    finished = fork_command("sample", f"run={hot_run}", *arguments, cwd=tmp_path)
-    assert finished.returncode == 2, finished.stderr
-    assert "Gaussian degrades each image in a random way of its own" in finished.stderr
-    assert finished.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"task": "restore", "split": "all"}, "split must be one of test, val, train, got 'all'"),
-        ({"task": "restore", "degraded": True}, "degraded=true needs images="),
-        ({"images": "a.png"}, "belong to task=restore"),
-        ({"t": 5}, "belong to task=restore"),
-        ({"degraded": True}, "belong to task=restore"),
-        ({"refine": True}, "belong to task=restore"),
-    ],
-)
-def test_keys_that_mean_nothing_together_are_refused(
-    changes: dict[str, object], expected: str
-) -> None:
-    check_keys(OmegaConf.structured(SampleConfig(num_samples=1)))
-    cfg = OmegaConf.structured(SampleConfig(num_samples=1, **changes))
-    with pytest.raises(ValueError, match=expected):
-        check_keys(cfg)
 
 
 def test_an_empty_folder_beside_files_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,12 @@ from omegaconf import OmegaConf
 from thaw import runs
 from thaw.commands import recording
 from thaw.commands.errors import InputError
-from thaw.commands.sweeps import add_statistics_over_seeds, error_of_all, table, write_summary
+from thaw.commands.sweeps import (
+    add_statistics_over_seeds,
+    error_of_all,
+    screen_table,
+    write_summary,
+)
 from thaw.stopping import Stopped
 from thaw.training.training import NothingTrainedError, Training
 
@@ -78,7 +83,7 @@ def test_means_take_in_completed_runs_alone_and_say_of_how_many(tmp_path: Path) 
     )
     assert [row.get("val/fid/mean") for row in rows] == [12.0, 12.0, None, None]
     assert [row.get("num_seeds") for row in rows] == [2, 2, None, None]
-    lines = [line.split() for line in table(rows).splitlines()]
+    lines = [line.split() for line in screen_table(rows).splitlines()]
     assert lines[2:] == [
         ["seed=1", "completed", "10"],
         ["seed=2", "completed", "14"],
@@ -94,7 +99,7 @@ def test_runs_trained_or_scored_otherwise_have_no_mean_in_common(tmp_path: Path)
         tmp_path, job(1, fid=10.0), job(2, fid=14.0), job(3, fid=30.0, epochs=2), job(4, **fewer)
     )
     assert [row.get("val/fid/mean") for row in rows] == [12.0, 12.0, None, None]
-    assert "2 of 4 seeds" in table(rows)
+    assert "2 of 4 seeds" in screen_table(rows)
 
 
 def test_the_same_job_once_more_is_no_other_seed(tmp_path: Path) -> None:
@@ -102,13 +107,13 @@ def test_the_same_job_once_more_is_no_other_seed(tmp_path: Path) -> None:
     assert not any("num_seeds" in row for row in rows)
     rows = rows_of(tmp_path, job(1, fid=10.0), job(1, fid=10.0), job(2, fid=14.0))
     assert {row["val/fid/mean"] for row in rows} == {12.0}
-    assert table(rows).count("2 seeds") == 1
+    assert screen_table(rows).count("2 seeds") == 1
 
 
 def test_a_score_that_one_seed_lacks_has_no_mean(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, job(1, fid=10.0), job(2, fid=None), job(3, fid=14.0))
     assert not any("val/fid/mean" in row for row in rows)
-    assert "3 seeds" in table(rows)
+    assert "3 seeds" in screen_table(rows)
 
 
 def test_a_reason_is_cut_on_the_screen_and_whole_in_the_file(
@@ -117,7 +122,7 @@ def test_a_reason_is_cut_on_the_screen_and_whole_in_the_file(
     monkeypatch.setenv("COLUMNS", "80")
     reason = "the disk is full " * 20
     rows = rows_of(tmp_path, job(1, fid=10.0), job(2, "failed", error=reason))
-    header, _, done, failed = table(rows).splitlines()
+    header, _, done, failed = screen_table(rows).splitlines()
     assert header.split() == ["overrides", "status", "FID", "reason"]
     assert len(failed) == 80
     assert failed.endswith("...")

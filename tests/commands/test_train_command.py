@@ -101,7 +101,7 @@ def test_a_start_that_x_T_does_not_have_is_said_at_once_and_beside_the_scores(  
     (warning,) = [line for line in log.splitlines() if "WARNING prior" in line]
     assert warning.endswith(f"prior=normal, but {misfit}")
     assert log.index(warning) < log.index("epoch 1/1")
-    assert log.count(misfit) == 3  # with an epoch's scores and with the final estimate's
+    assert log.count(misfit) == 3  # with an epoch's scores and with the final scores
     assert rows(hot_run)[0]["val/prior"] == f"normal ({misfit})"
     images = record(hot_run)["final_scores"]["final/images"]
     assert images == f"generated from prior normal ({misfit})"

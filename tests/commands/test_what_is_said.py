@@ -9,11 +9,11 @@ import pytest
 from commands_support import ROOT
 from omegaconf import OmegaConf
 
+from thaw import runs
 from thaw.commands.errors import LOGGED, InputError, outcome
-from thaw.commands.loaded import device
-from thaw.commands.replay import stored_config
 from thaw.commands.selection import selected_runs
-from thaw.commands.stored_overrides import stored_overrides
+from thaw.commands.stored import read_stored, stored_overrides
+from thaw.commands.trained import device
 from thaw.training.loading import checkpoint_path
 
 
@@ -106,7 +106,7 @@ def test_a_path_within_a_run_or_above_it_says_what_is_meant(run_dir: Path) -> No
 
     file = run_dir / "checkpoints" / "last.ckpt"
     line = refusal(file, checkpoint="last")
-    assert f"a file, no directory; the run's directory is {run_dir}, " in line
+    assert f"a file, not a directory; the run's directory is {run_dir}, " in line
     assert line.endswith(f"the file is for checkpoint={file}")
     assert refusal(file).endswith(f"the run's directory is {run_dir}")
     assert refusal(file.parent).endswith(f"the run's directory is {run_dir}")
@@ -114,7 +114,7 @@ def test_a_path_within_a_run_or_above_it_says_what_is_meant(run_dir: Path) -> No
     assert f"it holds runs, such as {run_dir}, and runs={run_dir.parent} means all of them" in line
     assert refusal(run_dir.parent / "nothing").endswith("nothing: no such directory")
     assert selected_runs(OmegaConf.create({"run": str(run_dir), "runs": None})) == [run_dir]
-    for read in (stored_overrides, stored_config):
+    for read in (stored_overrides, lambda path: read_stored("replay", path, runs.CONFIG, dict)):
         with pytest.raises(InputError, match=f"; the run's directory is {run_dir}$"):
             read(file)
         with pytest.raises(InputError, match=f"; it holds runs, such as {run_dir}$"):

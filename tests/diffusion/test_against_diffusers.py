@@ -15,6 +15,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     HeunDiscreteScheduler,
 )
+from sampler_support import restore, step
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -22,7 +23,7 @@ from thaw.diffusion.predictions import Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
-from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver
 from thaw.diffusion.schedules import betas_of, cosine, linear
 from thaw.pixels import PixelRange
 
@@ -41,35 +42,6 @@ def network(x_t: Tensor, t: Tensor) -> Tensor:
     return 0.95 * x_t + 0.1 * (2 * x_t + t.view(-1, 1, 1, 1) / 100).sin()
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("variance", ["small", "large"])
-@pytest.mark.parametrize("clip", [True, False])
-def test_each_ancestral_step_is_theirs(
-    name: str, variance: str, clip: bool, restorer_of: RestorerOf
-) -> None:
-    published = DDPMScheduler(
-        num_train_timesteps=1000,
-        beta_schedule=name,
-        variance_type=f"fixed_{variance}",
-        clip_sample=clip,
-        clip_sample_range=0.5,
-    )
-    degradation = Gaussian(SCHEDULES[name](1000))
-    sampler = Ancestral(variance=variance)
-    noise = torch.randn(SHAPE, generator=seeded(1))
-    x_0 = torch.rand(SHAPE, generator=seeded(2)) - 0.5
-    for t in (1, 2, 10, 500, 900, 999):
-        steps = torch.full((4,), t)
-        x_t = degradation(x_0, steps, noise)
-        eps_hat = network(x_t, steps)
-        x_0_hat = restorer_of(network, degradation, Noise())(x_t, steps)
-        x_0_hat = x_0_hat.clamp(-0.5, 0.5) if clip else x_0_hat
-        x_s = sampler.step(x_t, x_0_hat, t, t - 1, noise, degradation, seeded())
-        # Their index t - 1 is our step t: their table has no entry for the clean image.
-        theirs = published.step(eps_hat, t - 1, x_t, generator=seeded()).prev_sample
-        torch.testing.assert_close(x_s, theirs, rtol=0, atol=2e-4)
-
-
 @pytest.mark.parametrize("variance", ["small", "large"])
 @pytest.mark.parametrize("clip", [True, False])
 def test_the_ancestral_loop_is_theirs(variance: str, clip: bool, restorer_of: RestorerOf) -> None:
@@ -82,6 +54,7 @@ def test_the_ancestral_loop_is_theirs(variance: str, clip: bool, restorer_of: Re
     x_T = torch.randn(SHAPE, generator=seeded(1))
     theirs, draws = x_T, seeded()
     for index in published.timesteps.tolist():
+        # Their index t - 1 is our step t: their table has no entry for the clean image.
         eps_hat = network(theirs, torch.full((4,), index + 1))
         theirs = published.step(eps_hat, index, theirs, generator=draws).prev_sample
     restorer = restorer_of(network, Gaussian(linear(100)), Noise())
@@ -120,23 +93,6 @@ def test_the_ddim_loop_is_theirs(
     restorer = restorer_of(network, Gaussian(SCHEDULES[name](1000)), Noise())
     x_0 = sampler.sample(restorer, x_T, x_T, seeded())
     torch.testing.assert_close(x_0, theirs, rtol=0, atol=5e-5)
-
-
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("t", [100, 500, 900])
-def test_an_unclipped_ddim_step_is_theirs(eta: float, t: int, restorer_of: RestorerOf) -> None:
-    published = DDIMScheduler(
-        num_train_timesteps=1000, clip_sample=False, timestep_spacing="trailing"
-    )
-    published.set_timesteps(10)
-    degradation = Gaussian(linear(1000))
-    steps = torch.full((4,), t)
-    x_t = torch.randn(SHAPE, generator=seeded(1))
-    x_0_hat = restorer_of(network, degradation, Noise())(x_t, steps)
-    x_s = DDIM(eta=eta).step(x_t, x_0_hat, t, t - 100, x_t, degradation, seeded())
-    eps_hat = network(x_t, steps)
-    theirs = published.step(eps_hat, t - 1, x_t, eta=eta, generator=seeded()).prev_sample
-    torch.testing.assert_close(x_s, theirs, rtol=0, atol=5e-5)
 
 
 @pytest.fixture(params=SCHEDULES)
@@ -186,8 +142,8 @@ def test_each_ancestral_step_is_theirs_to_rounding(
     restorer = restorer_of(tame(table), degradation, Noise())
     for t in (1, 2, 3, 10, 100, 500, 900, 999, 1000):
         x_t = degradation(images(2) / 4, torch.full((4,), t), images(1))
-        x_s = sampler.step(
-            x_t, sampler.restore(restorer, x_t, t), t, t - 1, x_t, degradation, seeded()
+        x_s = step(
+            sampler, x_t, restore(sampler, restorer, x_t, t), t, t - 1, x_t, degradation, seeded()
         )
         eps_hat = tame(table)(x_t, torch.full((4,), t))
         theirs = published.step(eps_hat, t - 1, x_t, generator=seeded()).prev_sample
@@ -216,7 +172,7 @@ def test_the_ddim_loop_is_theirs_to_rounding(
             eps_hat, index, theirs, eta=eta, use_clipped_model_output=clip, generator=draws
         ).prev_sample
     restorer = restorer_of(tame(table), exact_gaussian(table), Noise())
-    x_0 = DDIM(20, eta, clip, grid).sample(restorer, images(1), images(1), seeded())
+    x_0 = DDIM(20, eta, clip=clip, grid=grid).sample(restorer, images(1), images(1), seeded())
     torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-9)
 
 
@@ -229,69 +185,56 @@ def set_times(published: Any, times: list[int], table: Tensor) -> None:
     published.sigmas = torch.cat([sigmas[:1], inner, sigmas[-1:]])
 
 
-GRIDS = [Trailing(), Linspace(), Quadratic()]
-every_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.name)
+def clipped_multistep(table: Tensor, clip: bool) -> Any:
+    """Their DPM-Solver++(2M), whose thresholding clips to [-1, 1]."""
+    published = DPMSolverMultistepScheduler(
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        final_sigmas_type="zero",
+        thresholding=clip,
+        sample_max_value=1.0,
+    )
+    return exact(published, table)
 
 
-@every_grid
+@pytest.mark.parametrize("grid", [Trailing(), Linspace(), Quadratic()], ids=lambda grid: grid.name)
 @pytest.mark.parametrize("num_steps", [2, 10, 25])
 @pytest.mark.parametrize("clip", [True, False])
-def test_the_dpm_solver_loop_is_theirs(
+@pytest.mark.parametrize(("solver", "tolerance"), [(DPMSolver, 1e-5), (Heun, 1e-6)])
+def test_the_loop_of_a_solver_is_theirs(
     table: Tensor,
+    solver: type[Solver],
+    tolerance: float,
     grid: Grid,
     num_steps: int,
     clip: bool,
     exact_gaussian: ExactGaussian,
     restorer_of: RestorerOf,
 ) -> None:
-    """They cast x_t to float32 in each step, whatever is handed over."""
-    published = exact(
-        DPMSolverMultistepScheduler(
-            algorithm_type="dpmsolver++",
-            solver_order=2,
-            solver_type="midpoint",
-            final_sigmas_type="zero",
-            thresholding=clip,  # to [-1, 1] where sample_max_value is 1
-            sample_max_value=1.0,
-        ),
-        table,
-    )
+    """Their DPM-Solver casts x_t to float32 in each step, whatever it is given.
+
+    Their Heun works on y = x / sqrt(ab), which is 20,000 x at the cosine table's end.
+    """
+    sampler, theirs = solver(num_steps, clip=clip, grid=grid), images(1)
+    if solver is Heun:
+        published = exact(HeunDiscreteScheduler(clip_sample=clip, clip_sample_range=1.0), table)
+    else:
+        published = clipped_multistep(table, clip)
     set_times(published, grid.times(1000, num_steps), table)
-    theirs = images(1)
-    for index in published.timesteps.tolist():
-        eps_hat = tame(table)(theirs, torch.full((4,), index + 1))
-        theirs = published.step(eps_hat, index, theirs).prev_sample
+    if solver is Heun:
+        assert len(published.timesteps) == sampler.num_evaluations(Gaussian(table))
+        theirs = theirs * (published.sigmas[0] ** 2 + 1).sqrt()
+    for t in published.timesteps:
+        x_t = published.scale_model_input(theirs, t)
+        eps_hat = tame(table)(x_t, torch.full((4,), int(t) + 1))
+        theirs = published.step(eps_hat, t, theirs).prev_sample
     restorer = restorer_of(tame(table), exact_gaussian(table), Noise(), PixelRange(-1.0, 1.0))
-    x_0 = DPMSolver(num_steps, clip, grid).sample(restorer, images(1), images(1))
-    torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-5)
+    x_0 = sampler.sample(restorer, images(1), images(1))
+    torch.testing.assert_close(x_0, theirs, rtol=0, atol=tolerance)
 
 
 def test_the_usual_grid_of_the_dpm_solver_is_their_trailing_one() -> None:
     published = DPMSolverMultistepScheduler(timestep_spacing="trailing")
     published.set_timesteps(20)
     assert (published.timesteps + 1).tolist() == DPMSolver(20).times(1000)[:-1]
-
-
-@every_grid
-@pytest.mark.parametrize("num_steps", [2, 10, 25])
-@pytest.mark.parametrize("clip", [True, False])
-def test_the_heun_loop_is_theirs(
-    table: Tensor,
-    grid: Grid,
-    num_steps: int,
-    clip: bool,
-    exact_gaussian: ExactGaussian,
-    restorer_of: RestorerOf,
-) -> None:
-    """They work on y = x / sqrt(ab), which is 20,000 x at the cosine table's end."""
-    published = exact(HeunDiscreteScheduler(clip_sample=clip, clip_sample_range=0.5), table)
-    set_times(published, grid.times(1000, num_steps), table)
-    assert len(published.timesteps) == Heun(num_steps, grid=grid).num_evaluations(Gaussian(table))
-    theirs = images(1) * (published.sigmas[0] ** 2 + 1).sqrt()
-    for t in published.timesteps:
-        x_t = published.scale_model_input(theirs, t)
-        eps_hat = tame(table)(x_t, torch.full((4,), int(t) + 1))
-        theirs = published.step(eps_hat, t, theirs).prev_sample
-    restorer = restorer_of(tame(table), exact_gaussian(table), Noise())
-    x_0 = Heun(num_steps, clip, grid).sample(restorer, images(1), images(1))
-    torch.testing.assert_close(x_0, theirs, rtol=0, atol=1e-6)

@@ -20,7 +20,7 @@ from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.schedules import NOTHING_LEFT
 from thaw.pixels import PixelRange
-from thaw.training.experiment import make
+from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NAMES = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
@@ -87,7 +87,7 @@ def configured(name: str, **changes: object) -> DictConfig:
 def built(name: str, shape: tuple[int, int, int], **changes: object) -> Degradation | None:
     """The degradation, fitted to random images; None where it does not take their shape."""
     try:
-        degradation: Degradation = make(
+        degradation: Degradation = create(
             configured(name, **changes), image_shape=shape, pixel_range=RANGE
         )
     except ValueError:
@@ -210,7 +210,7 @@ def test_what_it_has_learnt_and_drawn_travels_in_its_state(name: str) -> None:
     case = cases(name)[0]
     changes = {"seed": 99} if "seed" in configured(name) else {}
     node = configured(name, **changes)
-    other = make(node, image_shape=tuple(case.x_0.shape[1:]), pixel_range=RANGE)
+    other = create(node, image_shape=tuple(case.x_0.shape[1:]), pixel_range=RANGE)
     other.load_state_dict(case.degradation.state_dict())
     noise = other.draw_noise(case.x_0, Generator().manual_seed(5))
     assert torch.equal(noise, case.degradation.draw_noise(case.x_0, Generator().manual_seed(5)))

@@ -10,7 +10,8 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
 from thaw.diffusion.predictions import Noise
-from thaw.diffusion.priors import Empirical, Normal
+from thaw.diffusion.priors.empirical import Empirical
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
 from thaw.diffusion.samplers.gaussian import Ancestral

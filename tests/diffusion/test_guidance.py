@@ -1,4 +1,4 @@
-"""Class labels from training to sampling: hidden, drawn, passed on, and followed as told."""
+"""Class labels from training to sampling: hidden, drawn, passed on, and followed."""
 
 import math
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from torch import Generator, Tensor, nn
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.generation import describe, draw_labels, generate
-from thaw.diffusion.guidance import Guided, check_guidance, guided, hide_labels
+from thaw.diffusion.generation import draw_labels, generate
+from thaw.diffusion.guidance import check_guidance, guided, hide_labels
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean, Noise, Prediction
-from thaw.diffusion.priors import Normal
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold
@@ -84,7 +84,7 @@ def test_guidance_is_ho_and_salimans_equation_6_at_scale_1_plus_w(
     output = (1 + w) * with_label - w * without
     expected = prediction.decode(output, x_t, t, degradation)
     torch.testing.assert_close(
-        Guided(restorer, labels, 1 + w)(x_t, t), expected, rtol=1e-12, atol=1e-12
+        guided(restorer, x_t, t, None, labels, 1 + w), expected, rtol=1e-12, atol=1e-12
     )
     both = [prediction.decode(each, x_t, t, degradation) for each in (with_label, without)]
     mixed = (1 + w) * both[0] - w * both[1]
@@ -94,64 +94,53 @@ def test_guidance_is_ho_and_salimans_equation_6_at_scale_1_plus_w(
 def test_scale_1_is_the_conditional_model_and_scale_0_the_unconditional_one() -> None:
     restorer, (x_t, t, labels) = conditional(), batch()
     alone = restorer.prediction.decode(tangle(x_t, t, labels), x_t, t, restorer.degradation)
-    assert torch.equal(Guided(restorer, labels, 1)(x_t, t), alone)
-    assert torch.equal(Guided(restorer, labels, 0)(x_t, t), restorer(x_t, t))
+    assert torch.equal(guided(restorer, x_t, t, None, labels, 1), alone)
+    assert torch.equal(guided(restorer, x_t, t, None, labels, 0), restorer(x_t, t))
     for scale in (0.0, 1.0):
-        near = Guided(restorer, labels, scale + 1e-9)(x_t, t)
-        torch.testing.assert_close(near, Guided(restorer, labels, scale)(x_t, t))
+        near = guided(restorer, x_t, t, None, labels, scale + 1e-9)
+        torch.testing.assert_close(near, guided(restorer, x_t, t, None, labels, scale))
     assert not torch.allclose(restorer(x_t, t), alone)
 
 
 @pytest.mark.parametrize(("scale", "size"), [(0, 5), (1, 5), (0.5, 10), (2, 10)])
 def test_one_call_of_the_network_and_no_more_of_it_than_needed(scale: float, size: int) -> None:
     restorer, (x_t, t, labels) = conditional(), batch()
-    Guided(restorer, labels, scale)(x_t, t)
+    guided(restorer, x_t, t, None, labels, scale)
     assert isinstance(restorer.network, Conditional)
     assert [len(seen) for seen, _, _ in restorer.network.calls] == [size]
 
 
-def test_a_restorer_alone_says_that_it_has_no_label() -> None:
-    restorer, (x_t, t, _) = conditional(), batch()
-    restorer(x_t, t)
-    assert isinstance(restorer.network, Conditional)
-    assert restorer.network.calls[0][2].tolist() == [-1] * 5
-
-
-def test_guided_shares_the_models_parts_and_refuses_an_unconditional_one(
+def test_without_labels_the_network_is_given_none_and_an_unconditional_model_takes_none(
     restorer_of: Callable[..., Restorer],
 ) -> None:
-    restorer, labels = conditional(), torch.tensor([1])
-    model = guided(restorer, labels, 2.0)
-    assert isinstance(model, Guided)
-    for part in ("network", "degradation", "prediction", "pixel_range"):
-        assert getattr(model, part) is getattr(restorer, part)
-    assert guided(restorer, None, 2.0) is restorer
-    with pytest.raises(ValueError, match=r"unconditional model .*model\.num_classes=null"):
-        guided(restorer_of(lambda x_t, t: x_t, Gaussian(linear(5))), labels, 1.0)
+    restorer, (x_t, t, labels) = conditional(), batch()
+    assert torch.equal(guided(restorer, x_t, t, scale=2.0), restorer(x_t, t))
+    assert isinstance(restorer.network, Conditional)
+    assert [seen.tolist() for _, _, seen in restorer.network.calls] == [[-1] * 5] * 2
+    with pytest.raises(ValueError, match="an unconditional model takes no labels"):
+        guided(restorer_of(lambda x_t, t: x_t, Gaussian(linear(20))), x_t, t, None, labels)
 
 
-def test_a_guidance_that_means_nothing_for_a_model_is_refused(
+def test_a_guidance_without_meaning_for_a_model_is_refused(
     restorer_of: Callable[..., Restorer],
 ) -> None:
     unconditional = restorer_of(lambda x_t, t: x_t, Gaussian(linear(5)))
     check_guidance(unconditional, 1.0)
     check_guidance(conditional(), 3.0)
     check_guidance(conditional(label_dropout=0.0), 1.0)
-    with pytest.raises(ValueError, match=r"sampler.guidance=2 needs a class-conditional model"):
+    with pytest.raises(ValueError, match="guidance=2 needs a class-conditional model"):
         check_guidance(unconditional, 2.0)
-    with pytest.raises(ValueError, match=r"guidance=0 needs .*model\.label_dropout above 0"):
+    with pytest.raises(ValueError, match=r"guidance=0 needs .*label_dropout above 0"):
         check_guidance(conditional(label_dropout=0.0), 0.0)
 
 
-@pytest.mark.parametrize("guidance", [-0.1, 1001, "2", None, True])
 @pytest.mark.parametrize("kind", [Ancestral, DDIM, DPMSolver, Heun, Cold])
-def test_every_sampler_takes_a_guidance_and_none_that_is_no_scale(
-    kind: type[Sampler], guidance: object
-) -> None:
+def test_every_sampler_takes_a_guidance_of_0_or_more(kind: type[Sampler]) -> None:
     assert kind().guidance == 1
-    assert kind(guidance=2.5).guidance == 2.5
-    with pytest.raises(ValueError, match="sampler.guidance must be a number between 0 and 1000"):
-        kind(guidance=guidance)  # type: ignore[arg-type]
+    guided_sampler = kind(guidance=2.5)
+    assert guided_sampler.describe(Gaussian(linear(5))).endswith(", guidance 2.5")
+    with pytest.raises(ValueError, match=r"guidance must be a number of at least 0, got -0\.1"):
+        kind(guidance=-0.1)
 
 
 # Two classes of one pixel, y = +-1 by label 1 and 0: x_0 ~ N(y MEAN, DEVIATION^2). They overlap, so
@@ -178,8 +167,7 @@ def sampled_mixture(sampler: Sampler, labels: Tensor, exact: Gaussian) -> Tensor
     restorer = Restorer(network, exact, Noise(), PixelRange(-0.5, 0.5))
     draws = Generator().manual_seed(1)
     x_T = torch.randn(len(labels), 1, 1, 1, generator=draws, dtype=torch.float64)
-    model = guided(restorer, labels, sampler.guidance)
-    return sampler.sample(model, x_T, x_T, draws).flatten()
+    return sampler.sample(restorer, x_T, x_T, draws, labels=labels).flatten()
 
 
 @pytest.mark.parametrize("kind", [DDIM, Ancestral, DPMSolver, Heun])
@@ -217,8 +205,8 @@ def test_a_cold_sampler_is_guided_too() -> None:
 
     restorer = conditional(paint, degradation, Clean())
     labels = torch.tensor([1, 2])
-    model = guided(restorer, labels, 2.0)
-    x_0 = Cold(clip=False).sample(model, torch.zeros(2, *SHAPE), torch.empty(2, 0))
+    sampler = Cold(clip=False, guidance=2.0)
+    x_0 = sampler.sample(restorer, torch.zeros(2, *SHAPE), torch.empty(2, 0), labels=labels)
     # 2 (0.1 y rows) - (-0.1 rows): what R says of a zero image, whose means stay zero.
     expected = paint(x_0, labels, 2 * labels + 1)
     torch.testing.assert_close(x_0, expected)
@@ -302,16 +290,5 @@ def test_generating_is_guided_as_its_sampler_says() -> None:
     (x_0,) = generate(restorer, sampler, prior, 3, 3, 1, labels)
     assert isinstance(restorer.network, Conditional)
     x_T = restorer.network.calls[0][0][:3]
-    assert torch.equal(x_0, sampler.sample(Guided(restorer, labels, 2.5), x_T, x_T))
-    assert not torch.equal(x_0, sampler.sample(Guided(restorer, labels, 1.0), x_T, x_T))
-
-
-def test_the_guidance_stands_beside_the_samplers_name_where_it_is_used(
-    restorer_of: Callable[..., Restorer],
-) -> None:
-    degradation = Gaussian(linear(20))
-    plain = restorer_of(lambda x_t, t: x_t, degradation)
-    named = DDIM(num_steps=5).describe(degradation)
-    assert describe(plain, DDIM(num_steps=5)) == named
-    assert describe(conditional(), DDIM(num_steps=5)) == named
-    assert describe(conditional(), DDIM(num_steps=5, guidance=2)) == f"{named}, guidance 2"
+    assert torch.equal(x_0, sampler.sample(restorer, x_T, x_T, labels=labels))
+    assert not torch.equal(x_0, DDIM(num_steps=3).sample(restorer, x_T, x_T, labels=labels))

@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.likelihood import bits_per_dimension, bound_terms, decoder_log_likelihood
+from thaw.diffusion.likelihood import Bound, bits_per_dimension, decoder_log_likelihood
 from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import alpha_bar_of, linear
@@ -49,7 +49,7 @@ def test_each_term_is_hos(
     degradation = exact_gaussian(alpha_bar_of(BETAS))
     restorer = restorer_of(roughly, degradation, Clean(), RANGE)
     x_0 = (levels(3, 1, 6, 5).double() / 127.5) - 1
-    terms = bound_terms(restorer, x_0, seeded(), clip)[variance]
+    terms = Bound(restorer, clip).terms(x_0, seeded())[variance]
 
     alphas = 1 - BETAS.numpy()
     bars = np.cumprod(alphas)
@@ -121,7 +121,7 @@ def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder(
     )
     quantiles = special.ndtri((np.arange(40_000) + 0.5) / 40_000)
     x_0 = wide.from_uint8(wide.to_uint8(torch.from_numpy(quantiles).view(4, 1, 100, 100))).double()
-    terms = bound_terms(restorer, x_0, seeded(), clip=False)
+    terms = Bound(restorer, clip=False).terms(x_0, seeded())
     entropy = 0.5 * math.log2(2 * math.pi * math.e) - math.log2(10 / 255)
     true, chosen = betas[0].item(), ((1 - schedule[1]) / (1 - schedule[2]) * betas[1]).item()
     misfit = 0.5 * (math.log(chosen / true) + true / chosen - 1) / math.log(2)
@@ -145,7 +145,7 @@ def test_for_gaussian_data_each_term_is_its_expectation(
     restorer = restorer_of(network, exact_gaussian(schedule), Noise(), RANGE)
     quantiles = deviation * special.ndtri((np.arange(40_000) + 0.5) / 40_000)
     x_0 = RANGE.from_uint8(RANGE.to_uint8(torch.from_numpy(quantiles).view(4, 1, 100, 100)))
-    terms = bound_terms(restorer, x_0.double(), seeded(), clip=False)
+    terms = Bound(restorer, clip=False).terms(x_0.double(), seeded())
     for t in (2, 3, 10, 30, 50):
         ab_t, ab_s = schedule[t].item(), schedule[t - 1].item()
         beta = 1 - ab_t / ab_s
@@ -197,7 +197,7 @@ def test_a_table_that_ends_in_pure_noise_has_no_prior_term(
     schedule = torch.linspace(1, 0, timesteps + 1, dtype=torch.float64)
     restorer = restorer_of(roughly, Gaussian(schedule), Clean(), RANGE)
     x_0 = RANGE.from_uint8(levels(2, 1, 4, 4))
-    for terms in bound_terms(restorer, x_0, seeded()).values():
+    for terms in Bound(restorer).terms(x_0, seeded()).values():
         assert terms.shape == (2, timesteps + 1)
         assert terms.isfinite().all()
         assert (terms[:, -1] == 0).all()
@@ -232,5 +232,5 @@ def test_a_class_conditional_model_is_told_each_images_class() -> None:
 
 def test_a_cold_model_has_none(restorer_of: RestorerOf) -> None:
     columns = LineAverage((1, 6, 5), "column", "random")
-    with pytest.raises(ValueError, match="LineAverage is not"):
+    with pytest.raises(ValueError, match="Bound needs .*Gaussian, got LineAverage"):
         bits_per_dimension(restorer_of(roughly, columns), levels(2, 1, 6, 5), 2, 0)

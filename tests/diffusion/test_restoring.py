@@ -1,10 +1,11 @@
 """Every way back from one x_t is what the degradation, the restorer and the samplers make of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -13,12 +14,13 @@ from thaw.diffusion.degradations.noising import Noising
 from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restoration import STAGES, Restoration
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Quadratic
 from thaw.diffusion.schedules import linear
 from thaw.pixels import PixelRange
+from thaw.ranks import Portion
 from thaw.seeding import generator
 
 RestorerOf = Callable[..., Restorer]
@@ -48,18 +50,9 @@ class HalfNoise(Noising):
 class Stepwise(Sampler):
     """Neither algorithm: halfway to x_0_hat, and a draw from the generator."""
 
-    def step(
-        self,
-        x_t: Tensor,
-        x_0_hat: Tensor,
-        t: int,
-        s: int,
-        noise: Tensor,
-        degradation: Degradation,
-        generator: Generator | None,
-    ) -> Tensor:
-        z = torch.randn(x_t.shape, generator=generator)
-        return (x_t + x_0_hat) / 2 + 0.01 * s * z
+    def step(self, now: Estimate, s: int, path: Path) -> Tensor:
+        z = torch.randn(now.x_t.shape, generator=path.generator)
+        return (now.x_t + now.x_0_hat) / 2 + 0.01 * s * z
 
 
 def blend(x_t: Tensor, t: Tensor) -> Tensor:
@@ -96,7 +89,8 @@ def test_every_stage_is_made_of_the_same_x_t_and_noise(
     restoration = Restoration(restorer, sampler, t)
     assert restoration.stages == stages
     step = t or degradation.num_steps
-    settings = (min(sampler.num_steps or step, step), sampler.clip, sampler.grid)
+    settings: Any = {"clip": sampler.clip, "grid": sampler.grid}
+    num_steps = min(sampler.num_steps or step, step)
     for number, (found, batch) in enumerate(
         zip(restoration.batches(images, 4, seed=3), images.split(4), strict=True)
     ):
@@ -112,7 +106,9 @@ def test_every_stage_is_made_of_the_same_x_t_and_noise(
             assert torch.equal(found["direct"], restorer(x_t, steps, noise))
             for stage, algorithm in (("algorithm_1", Naive), ("algorithm_2", Cold)):
                 if stage in stages:
-                    expected = algorithm(*settings).sample(restorer, x_t, noise, start=step)
+                    expected = algorithm(num_steps, **settings).sample(
+                        restorer, x_t, noise, start=step
+                    )
                     assert torch.equal(found[stage], expected)
             if "sampled" in stages:
                 expected = sampler.sample(restorer, x_t, noise, draws, start=step)
@@ -176,7 +172,7 @@ def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
     with torch.no_grad():
         x_0 = sampler.sample(restorer, found["degraded"], noise)
     assert torch.equal(found[f"{own}_refined"], x_0)
-    assert sampler.is_refined
+    assert sampler.refine
 
 
 def test_images_that_are_degraded_already_are_restored_as_they_are(
@@ -237,20 +233,17 @@ def test_the_network_is_evaluated_and_left_as_it_was(
     assert not any(modes)
 
 
-@pytest.mark.parametrize("t", [0, -1, 7, 2.5, True])
-def test_a_step_that_there_is_not_is_refused(t: object, restorer_of: RestorerOf) -> None:
+@pytest.mark.parametrize("t", [0, 7, 2.5])
+def test_a_step_outside_1_to_T_is_refused(t: object, restorer_of: RestorerOf) -> None:  # noqa: N802
     with pytest.raises(ValueError, match=f"^t must be a whole number from 1 to 6, got {t!r}$"):
         Restoration(restorer_of(blend, LINES), Cold(), t)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("num_steps", "t", "expected"), [(None, None, 6), (None, 2, 2), (4, None, 4), (4, 2, 2)]
-)
-def test_the_description_says_how_many_steps_are_taken(
-    num_steps: int | None, t: int | None, expected: int, restorer_of: RestorerOf
-) -> None:
-    restoration = Restoration(restorer_of(blend, LINES), Cold(num_steps), t)
-    assert restoration.describe() == f"Cold, {expected} steps"
+def test_the_description_says_how_many_steps_are_taken(restorer_of: RestorerOf) -> None:
+    restorer = restorer_of(blend, LINES)
+    for num_steps, t, expected in ((None, None, 6), (None, 2, 2), (4, None, 4), (4, 2, 2)):
+        assert Restoration(restorer, Cold(num_steps), t).describe() == f"Cold, {expected} steps"
+    assert Restoration(restorer, Cold()).labels_in_words() == ""
 
 
 class Told(nn.Module):
@@ -288,10 +281,10 @@ def test_a_conditional_model_is_told_each_image_s_own_label(digits: tuple[Tensor
     assert {tuple(seen) for seen in network.seen} == {(2, 0), (1, 1), (2,)}
     # Of several processes each is told those of its own batches.
     network.seen.clear()
-    (last,) = restoration.batches(images, 3, seed=0, place=(1, 2), labels=labels)
+    (last,) = restoration.batches(images, 3, seed=0, portion=Portion(1, 2), labels=labels)
     assert len(last["direct"]) == 2
     assert {tuple(seen) for seen in network.seen} == {(1, 2)}
-    assert (restoration.describe(), restoration.told()) == (
+    assert (restoration.describe(), restoration.labels_in_words()) == (
         "Cold, 6 steps, not clipped", "with their own labels",
     )  # fmt: skip
 
@@ -314,18 +307,12 @@ def test_it_is_guided_as_its_sampler_says_and_at_0_told_no_label(
     for given in (labels, None):
         list(without.batches(images, 5, seed=0, labels=given))
     assert {tuple(seen) for seen in network.seen} == {(-1,) * 5}
-    assert without.told() == "without labels"
+    assert without.labels_in_words() == "without labels"
 
 
-@pytest.mark.parametrize("label_dropout", [0.0, 0.1])
-def test_without_labels_a_conditional_model_is_not_asked(
-    label_dropout: float, digits: tuple[Tensor, Tensor]
+def test_a_conditional_model_does_not_restore_without_labels(
+    digits: tuple[Tensor, Tensor],
 ) -> None:
-    restorer = Restorer(Told(label_dropout), LINES, Clean(), RANGE)
-    ways_out = r"give digit=.*" + ("sampler.guidance=0 to go without" if label_dropout else r"\)$")
-    with pytest.raises(ValueError, match=ways_out):
+    restorer = Restorer(Told(), LINES, Clean(), RANGE)
+    with pytest.raises(ValueError, match="by their labels, and these have none"):
         next(Restoration(restorer, Cold()).batches(digits[0], 5, seed=0))
-
-
-def test_an_unconditional_model_is_told_nothing(restorer_of: RestorerOf) -> None:
-    assert Restoration(restorer_of(blend, LINES), Cold()).told() == ""

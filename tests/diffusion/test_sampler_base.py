@@ -1,7 +1,7 @@
 """The loop and the time grid that every sampler shares."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import pytest
@@ -13,6 +13,7 @@ from torch import Tensor
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.degradations.line_noise import LineNoise
 from thaw.diffusion.predictions import Clean, Noise, Prediction
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
@@ -100,7 +101,7 @@ def test_to_start_at_x_t_is_to_go_on_with_the_whole_chain(
     restorer = restorer_of(lambda x_t, t: (x_t * t.view(-1, 1, 1, 1)).sin(), degradation)
     x_T = torch.randn(2, 1, 4, 6)
     noise = degradation.draw_noise(x_T)
-    sampler = SAMPLERS[name](None, True, None)
+    sampler = SAMPLERS[name]()
     with torch.no_grad():
         draws = torch.Generator().manual_seed(1)
         whole = []
@@ -138,8 +139,8 @@ def test_the_grid_is_laid_over_the_steps_that_are_left(
     assert [state.t for state in states] == expected
 
 
-@pytest.mark.parametrize("start", [0, 7, -1, 2.0, True])
-def test_a_start_that_is_no_step_is_refused(start: int, restorer_of: RestorerOf) -> None:
+@pytest.mark.parametrize("start", [0, 7, 2.0])
+def test_a_start_outside_1_to_T_is_refused(start: int, restorer_of: RestorerOf) -> None:  # noqa: N802
     x_t = torch.rand(1, 1, 4, 6)
     restorer = restorer_of(lambda x_t, t: x_t, COLUMNS)
     with pytest.raises(ValueError, match=f"^start must be a whole number from 1 to 6, got {start}"):
@@ -169,13 +170,13 @@ NETWORKS = {
     "amplifies": lambda: amplifies,
     "untrained": untrained,
 }
-SAMPLERS = {
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "naive": Naive,
     "cold": Cold,
-    "ddim": lambda n, clip, grid: DDIM(n, 0.0, clip, grid),
-    "ddim eta 1": lambda n, clip, grid: DDIM(n, 1.0, clip, grid),
-    "ancestral": lambda n, clip, grid: Ancestral(n, "small", clip, grid),
-    "ancestral large": lambda n, clip, grid: Ancestral(n, "large", clip, grid),
+    "ddim": DDIM,
+    "ddim eta 1": partial(DDIM, eta=1.0),
+    "ancestral": Ancestral,
+    "ancestral large": partial(Ancestral, variance="large"),
     "dpm": DPMSolver,
     "heun": Heun,
 }
@@ -208,7 +209,7 @@ def test_what_is_clipped_stays_in_the_images_range(
     x_T = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(num_steps))
     draws = torch.Generator().manual_seed(0)
     noise = degradation.draw_noise(x_T, draws)
-    sampler = SAMPLERS[name](num_steps, True, grid)
+    sampler = SAMPLERS[name](num_steps, grid=grid)
     with torch.no_grad():
         states = list(sampler.trajectory(restorer, x_T, noise, draws))
     for state in states[1:]:
@@ -224,33 +225,46 @@ def test_what_is_clipped_stays_in_the_images_range(
 
 
 @pytest.mark.parametrize("sampler", ALL)
-def test_more_steps_than_there_are_is_refused(
+def test_bad_settings_and_more_steps_than_there_are_are_refused(
     sampler: type[Sampler], restorer_of: RestorerOf
 ) -> None:
     degradation = Gaussian(linear(6))
     sampler(num_steps=6).check(degradation)
-    with pytest.raises(ValueError, match="sampler.num_steps=7 is more than the 6 steps of Gauss"):
-        sampler(num_steps=7).check(degradation)
-    restorer = restorer_of(lambda x_t, t: x_t, degradation)
     x_T = torch.randn(1, 1, 2, 2)
-    with pytest.raises(ValueError, match="sampler.num_steps=7"):
-        sampler(num_steps=7).sample(restorer, x_T, x_T)
+    with pytest.raises(ValueError, match="^num_steps=7 is more than the 6 steps of Gaussian"):
+        sampler(num_steps=7).sample(restorer_of(lambda x_t, t: x_t, degradation), x_T, x_T)
+    with pytest.raises(ValueError, match="^num_steps must be a whole number of at least 1 or null"):
+        sampler(num_steps=0)
+    with pytest.raises(ValueError, match="^clip must be true or false, got 'yes'"):
+        sampler(clip="yes")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="^grid must be a Grid, got 'quadratic'"):
+        sampler(grid="quadratic")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("sampler", ALL)
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("sampler", "kind", "degradation"),
     [
-        ({"num_steps": 0}, "sampler.num_steps must be a whole number of at least 1, got 0"),
-        ({"num_steps": 2.5}, "sampler.num_steps must be a whole number of at least 1, got 2.5"),
-        ({"clip": "yes"}, "sampler.clip must be true or false, got 'yes'"),
+        (DDIM, "Noising", COLUMNS),
+        (Ancestral, "Noising", COLUMNS),
+        (Heun, "Gaussian", LineNoise((1, 4, 6), "column", "random")),
+        (DPMSolver, "Gaussian", LineNoise((1, 4, 6), "column", "random")),
     ],
 )
-def test_bad_arguments_are_refused(
-    sampler: type[Sampler], arguments: dict[str, object], message: str
+def test_a_sampler_refuses_a_degradation_of_another_kind(
+    sampler: type[Sampler], kind: str, degradation: Degradation, restorer_of: RestorerOf
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        sampler(**arguments)
+    x_T = torch.randn(1, 1, 4, 6)
+    restorer = restorer_of(lambda x_t, t: x_t, degradation)
+    expected = f"{sampler.__name__} needs a degradation of the kind {kind}, got Line"
+    with pytest.raises(ValueError, match=expected):
+        sampler().sample(restorer, x_T, x_T)
+
+
+def test_at_most_leaves_the_sampler_as_it_was() -> None:
+    sampler = DDIM(25, eta=0.5)
+    assert [sampler.at_most(n).num_steps for n in (10, 25, 30)] == [10, 25, 25]
+    assert Cold().at_most(3).num_steps == 3
+    assert (sampler.num_steps, sampler.at_most(10).eta) == (25, 0.5)
 
 
 def test_the_description_names_the_sampler_and_its_steps() -> None:

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from thaw.metrics.encoders import load_encoder
-from thaw.metrics.restoration import RestorationScores
+from thaw.metrics.restored import RestorationScores
 from thaw.metrics.suite import ScoreSuite
 
 # Unequal shares, several batches on one rank and one on the other.

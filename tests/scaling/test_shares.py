@@ -10,13 +10,13 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Noise
-from thaw.diffusion.priors import Normal
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import Ancestral
 from thaw.diffusion.schedules import linear
 from thaw.networks.cnn import CNN
 from thaw.pixels import PixelRange
-from thaw.ranks import OF_NODES, VARIABLES, forget_left_over, part, rank
+from thaw.ranks import OF_NODES, VARIABLES, Portion, forget_left_over, rank
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_parts_are_disjoint_complete_in_order_and_as_equal_as_can_be(
     num_items: int, world_size: int
 ) -> None:
     items = list(range(num_items))
-    parts = [items[part(num_items, k, world_size)] for k in range(world_size)]
+    parts = [items[Portion(k, world_size).of(num_items)] for k in range(world_size)]
     assert [item for each in parts for item in each] == items
     sizes = [len(each) for each in parts]
     assert max(sizes) - min(sizes) <= 1
@@ -96,7 +96,7 @@ def test_the_losses_of_the_parts_average_to_that_of_the_batch(restorer: Restorer
     def loss(*parts: slice) -> torch.Tensor:
         return objective(restorer, x_0, Generator().manual_seed(1), None, *parts)
 
-    parts = torch.stack([loss(part(12, k, 3)) for k in range(3)])
+    parts = torch.stack([loss(Portion(k, 3).of(12)) for k in range(3)])
     torch.testing.assert_close(parts.mean(), loss())
     assert len({value.item() for value in parts}) == 3
 
@@ -107,8 +107,8 @@ def test_processes_together_generate_what_one_generates(
 ) -> None:
     def images(rank: int, num_processes: int) -> torch.Tensor:
         sampler, prior = Ancestral(5), Normal((1, 8, 8))
-        place = (rank, num_processes)
-        return torch.cat([*generate(restorer, sampler, prior, 11, 4, 7, place=place)])
+        portion = Portion(rank, num_processes)
+        return torch.cat([*generate(restorer, sampler, prior, 11, 4, 7, portion=portion)])
 
     parts = [images(rank, world_size) for rank in range(world_size)]
     torch.testing.assert_close(torch.cat(parts), images(0, 1), rtol=0, atol=0)

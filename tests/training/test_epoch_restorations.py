@@ -17,9 +17,9 @@ from thaw.diffusion.samplers.cold import Cold
 from thaw.metrics.encoders import load_encoder
 from thaw.metrics.suite import ScoreSuite
 from thaw.seeding import derive_seed
-from thaw.training.callbacks.restoration import Restorations
+from thaw.training.callbacks.restorations import Restorations
 from thaw.training.module import DiffusionModule
-from thaw.training.restoration import restoration_scores
+from thaw.training.scoring_restored import score_restored
 
 NUM_IMAGES, BATCH_SIZE, SEED = 7, 3, 5
 SHAPE = (1, 28, 28)
@@ -59,9 +59,8 @@ class Kept(pl.Callback):
         self.latest.append(dict(self.scores.latest))
         restoration = Restoration(pl_module.evaluated, self.scores.sampler)
         seed = derive_seed(SEED, "val_restored", 0)
-        found = restoration_scores(
-            restoration, self.scores.data.val_images, BATCH_SIZE, seed, self.scores.suite
-        )
+        images = self.scores.data.val_images
+        found = score_restored(restoration, images, BATCH_SIZE, seed, self.scores.suite)
         self.expected.append(found)
 
 

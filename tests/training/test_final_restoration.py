@@ -24,16 +24,16 @@ from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import cosine, linear
 from thaw.metrics.encoders import load_encoder
-from thaw.metrics.restoration import ssim
+from thaw.metrics.restored import ssim
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.finished import read_restoration, read_run
-from thaw.training.restoration import (
+from thaw.training.scoring_restored import (
     NUM_SHOWN,
     check_restored,
     final_restoration,
     in_lines,
-    restoration_scores,
+    score_restored,
 )
 
 RANGE = PixelRange(-0.5, 0.5)
@@ -96,7 +96,7 @@ def test_scores_are_those_of_all_images_and_not_of_batches(
     images: Tensor, suite: ScoreSuite
 ) -> None:
     restoration = Restoration(restorer_of("cold"), Cold())
-    scores = restoration_scores(restoration, images, BATCH_SIZE, 0, suite)
+    scores = score_restored(restoration, images, BATCH_SIZE, 0, suite)
     (stages,) = restoration.batches(images, len(images), seed=0)
     for name in restoration.stages[1:]:
         rmse = (stages[name] - stages["original"]).square().mean().sqrt().item()
@@ -120,8 +120,8 @@ def test_scores_are_those_of_all_images_and_not_of_batches(
 def test_without_a_suite_or_of_one_image_there_is_no_fid(images: Tensor, suite: ScoreSuite) -> None:
     restoration = Restoration(restorer_of("cold"), Cold())
     for scores in (
-        restoration_scores(restoration, images, BATCH_SIZE, 0),
-        restoration_scores(restoration, images[:1], BATCH_SIZE, 0, suite),
+        score_restored(restoration, images, BATCH_SIZE, 0),
+        score_restored(restoration, images[:1], BATCH_SIZE, 0, suite),
     ):
         assert set(scores["direct"]) == {"psnr", "ssim", "rmse"}
         assert "fid_floor" not in scores
@@ -129,7 +129,7 @@ def test_without_a_suite_or_of_one_image_there_is_no_fid(images: Tensor, suite: 
 
 def test_of_a_network_that_knows_nothing_the_scores_are_known(images: Tensor) -> None:
     restoration = Restoration(restorer_of("cold", Grey()), Cold())
-    scores = restoration_scores(restoration, images, BATCH_SIZE, seed=0)
+    scores = score_restored(restoration, images, BATCH_SIZE, seed=0)
     x_0 = RANGE.from_uint8(images)
     grey = x_0.square().mean().sqrt().item()
     # Algorithm 1 believes the network; by Algorithm 2 nothing is added to x_T's means.
@@ -140,7 +140,7 @@ def test_of_a_network_that_knows_nothing_the_scores_are_known(images: Tensor) ->
 
 def test_every_line_says_what_it_is_of(images: Tensor, suite: ScoreSuite) -> None:
     restoration = Restoration(restorer_of("cold"), Cold(), t=3, refine=True)
-    scores = restoration_scores(restoration, images, BATCH_SIZE, 0, suite)
+    scores = score_restored(restoration, images, BATCH_SIZE, 0, suite)
     first, *lines = in_lines(scores)
     assert first == "test images, degraded to t = 3, and restored: N 11, Cold, 3 steps"
     titles = ["degraded", "direct prediction", "Algorithm 1", "Algorithm 1, refined",
@@ -148,7 +148,7 @@ def test_every_line_says_what_it_is_of(images: Tensor, suite: ScoreSuite) -> Non
     assert [line.split("  ")[1] for line in lines] == titles
     for line, stage in zip(lines, restoration.stages[1:], strict=True):
         score = scores[stage]
-        assert f"PSNR {score['psnr']:5.2f} dB  SSIM {score['ssim']:.3f}  RMSE" in line
+        assert f"PSNR {score['psnr']:.2f} dB  SSIM {score['ssim']:.3f}  RMSE" in line
         assert line.endswith(f"FID {score['fid']:.2f} (floor {scores['fid_floor']:.2f})")
 
 
@@ -201,7 +201,7 @@ def finish(
 def test_a_cold_run_keeps_scores_images_and_figure(tmp_path: Path, images: Tensor) -> None:
     kept = finish(tmp_path, "cold", images)
     restoration = Restoration(restorer_of("cold"), Cold())
-    scores = restoration_scores(restoration, images, BATCH_SIZE, seed=0)
+    scores = score_restored(restoration, images, BATCH_SIZE, seed=0)
     assert kept == scores | {"epoch": 2}
     (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed=0)
     stored = read_restoration(read_run(tmp_path))
@@ -220,28 +220,32 @@ def test_a_cold_run_keeps_scores_images_and_figure(tmp_path: Path, images: Tenso
 def test_only_the_first_test_images_asked_for_are_restored(tmp_path: Path, images: Tensor) -> None:
     kept = finish(tmp_path, "cold", images, num_restored=5)
     restoration = Restoration(restorer_of("cold"), Cold())
-    expected = restoration_scores(restoration, images[:5], BATCH_SIZE, seed=0)
+    expected = score_restored(restoration, images[:5], BATCH_SIZE, seed=0)
     assert kept == expected | {"epoch": 2}
     assert len(read_restoration(read_run(tmp_path))["original"]) == 5
 
 
-def test_a_gaussian_run_has_the_figure_but_no_scores(tmp_path: Path, images: Tensor) -> None:
-    assert finish(tmp_path, "hot", images) == {"epoch": 2, "sampler": "DDIM, 5 steps"}
+@pytest.mark.parametrize(
+    ("kind", "sampler", "stages"),
+    [
+        ("hot", "DDIM, 5 steps", ["sampled"]),
+        ("animorph", "Cold, 12 steps", ["algorithm_1", "algorithm_2"]),
+    ],
+)
+def test_where_x_T_shows_nothing_there_is_the_figure_but_no_scores(  # noqa: N802
+    kind: str, sampler: str, stages: list[str], tmp_path: Path, images: Tensor
+) -> None:
+    assert finish(tmp_path, kind, images) == {"epoch": 2, "sampler": sampler}
     assert (tmp_path / "figures" / "restoration.png").is_file()
     stored = read_restoration(read_run(tmp_path))
-    assert list(stored) == ["original", "degraded", "direct", "sampled"]
-    assert len(stored["sampled"]) == NUM_SHOWN
+    assert list(stored) == ["original", "degraded", "direct", *stages]
+    assert len(stored[stages[-1]]) == NUM_SHOWN
 
 
-def test_where_x_T_is_another_image_there_is_the_figure_but_no_scores(  # noqa: N802
+def test_where_a_schedule_leaves_something_of_the_image_it_is_scored(
     tmp_path: Path, images: Tensor
 ) -> None:
-    assert finish(tmp_path / "all", "animorph", images) == {"epoch": 2, "sampler": "Cold, 12 steps"}
-    stored = read_restoration(read_run(tmp_path / "all"))
-    assert list(stored) == ["original", "degraded", "direct", "algorithm_1", "algorithm_2"]
-    # Where the schedule leaves something of the image there is something to restore.
-    kept = finish(tmp_path / "in part", "animorph in part", images)
-    assert kept["algorithm_2"]["psnr"] > 0
+    assert finish(tmp_path, "animorph in part", images)["algorithm_2"]["psnr"] > 0
 
 
 def test_again_at_the_same_epoch_nothing_is_done_and_at_the_next_all_is(
@@ -262,7 +266,7 @@ def test_again_at_the_same_epoch_nothing_is_done_and_at_the_next_all_is(
         assert (run_dir / "figures" / "restoration.png").is_file()
 
 
-def test_of_no_test_images_nothing_is_made(tmp_path: Path, images: Tensor) -> None:
+def test_without_images_to_restore_nothing_is_written(tmp_path: Path, images: Tensor) -> None:
     assert finish(tmp_path, "cold", images, num_restored=0) == {}
     assert not list(tmp_path.iterdir())
 

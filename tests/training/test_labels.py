@@ -11,7 +11,8 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import MSE, WHOLE
 from thaw.diffusion.predictions import Clean
-from thaw.diffusion.priors import Empirical, Normal
+from thaw.diffusion.priors.empirical import Empirical
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.schedules import cosine
@@ -100,26 +101,6 @@ def test_steps_and_noise_are_those_of_the_unconditional_model() -> None:
         assert isinstance(made.objective, Noted)
         draws.append(made.objective.draws)
     assert draws[0] == draws[1]
-
-
-def test_a_checkpoint_of_before_priors_had_labels_keeps_what_is_fitted_now() -> None:
-    images = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1).expand(3, *SHAPE)
-    made = module(num_classes=3)
-    made.prior = Empirical(SHAPE, RANGE, num_images=3)
-    made.prior.fit(images, made.restorer.degradation, torch.arange(3))
-    state = {name: tensor.clone() for name, tensor in made.state_dict().items()}
-    labels, bank = state.pop("prior.labels"), state["prior.images"].clone()
-    state["prior.images"] += 7
-    contents: dict[str, Any] = {"state_dict": state}
-    made.on_load_checkpoint(contents)
-    made.load_state_dict(contents["state_dict"])
-    assert torch.equal(made.prior.labels, labels)  # type: ignore[arg-type]
-    assert torch.equal(made.prior.images, bank)
-    # One with labels is taken as it is.
-    state |= {"prior.labels": labels.flip(0), "prior.images": bank + 7}
-    made.on_load_checkpoint({"state_dict": state})
-    made.load_state_dict(state)
-    assert torch.equal(made.prior.images, bank + 7)
 
 
 @pytest.mark.parametrize(("guidance", "follows"), [(0.0, 0.5), (1.0, 1.0), (3.0, 1.0)])

@@ -1,4 +1,4 @@
-"""Callbacks and the final estimate's rules."""
+"""Callbacks, and the rules of the final scores."""
 
 import math
 import re
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,26 +16,28 @@ from torch import Tensor, nn
 from training_helpers import RANGE, SHAPE, Network, batches, fit, make_module, make_restorer
 
 from thaw import progress
+from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.animorph import Animorph
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean
-from thaw.diffusion.priors import Normal
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.solvers import Heun
 from thaw.diffusion.schedules import linear
+from thaw.ranks import WHOLE, Portion
 from thaw.training.callbacks.forward_process import ForwardProcess
 from thaw.training.callbacks.progress import Progress
 from thaw.training.callbacks.samples import SampleGrid
 from thaw.training.callbacks.tensorboard import hyperparameters
-from thaw.training.estimate import MAX_STEPS_ON_CPU, affordable, sampling
 from thaw.training.module import DiffusionModule
-from thaw.training.restoration import restoring, save_stages
+from thaw.training.scoring_generated import MAX_STEPS_ON_CPU, affordable, sampling
+from thaw.training.scoring_restored import restoring, save_stages
 
 
 class Grey(nn.Module):
@@ -59,15 +62,11 @@ def make_gaussian() -> DiffusionModule:
 
 
 def test_on_a_cpu_only_an_unlimited_sampler_of_many_steps_is_shortened() -> None:
-    assert affordable(Cold(), restorer(100)).num_steps == MAX_STEPS_ON_CPU
+    sampler = Cold()
+    assert affordable(sampler, restorer(100)).num_steps == MAX_STEPS_ON_CPU
+    assert sampler.num_steps is None
     assert affordable(Cold(), restorer(28)).num_steps == 28
     assert affordable(Cold(num_steps=90), restorer(100)).num_steps == 90
-
-
-def test_shortening_leaves_the_run_s_own_sampler_alone() -> None:
-    sampler = Cold()
-    affordable(sampler, restorer(100))
-    assert sampler.num_steps is None
 
 
 @pytest.mark.parametrize(
@@ -88,8 +87,8 @@ def test_figures_that_fail_do_not_end_a_training(
         raise RuntimeError("no such font")
 
     monkeypatch.setattr("thaw.training.callbacks.forward_process.forward_strip", fail)
-    monkeypatch.setattr("thaw.training.restoration.restoration_figure", fail)
-    data: Any = SimpleNamespace(train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
+    monkeypatch.setattr("thaw.training.scoring_restored.restoration_figure", fail)
+    data = Mock(ImageDataModule, train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
     forward = ForwardProcess(tmp_path, data)
     assert fit(make_module(), max_epochs=2, callbacks=[forward]).global_step == 10
     save_stages({"original": data.train_images}, tmp_path / "restoration.npz")
@@ -113,9 +112,9 @@ def test_a_schedule_is_kept_of_every_degradation_that_has_one(tmp_path: Path) ->
         assert is_written == (degradation.schedule is not None)
 
 
-@pytest.mark.parametrize("at_epochs", [[0], ["first"], [1.5], [-1], "sometimes"])
+@pytest.mark.parametrize("at_epochs", [[0], ["first"], "sometimes"])
 def test_epochs_that_do_not_exist_are_refused(at_epochs: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"callbacks\.samples\.at_epochs"):
+    with pytest.raises(ValueError, match="^at_epochs must be a list"):
         SampleGrid(tmp_path, Cold(), 0, at_epochs)
 
 
@@ -149,10 +148,10 @@ def test_what_dropout_leaves_out_depends_on_seed_epoch_and_batch_alone() -> None
     assert fixed.training_step(batch, 0).item() != first[0]
 
 
-@pytest.mark.parametrize("place", [(0, 1), (1, 2)])
+@pytest.mark.parametrize("portion", [WHOLE, Portion(1, 2)])
 @pytest.mark.parametrize("sampler", [Cold(num_steps=3), Naive(), Heun(num_steps=4)])
 def test_progress_reaches_its_end_with_the_work_and_not_before(
-    sampler: Sampler, place: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    sampler: Sampler, portion: Portion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[tuple[int, int]] = []
 
@@ -162,17 +161,17 @@ def test_progress_reaches_its_end_with_the_work_and_not_before(
         yield
         found.append((count() - before, total))
 
-    monkeypatch.setattr("thaw.training.estimate.progress", watch)
-    monkeypatch.setattr("thaw.training.restoration.progress", watch)
+    monkeypatch.setattr("thaw.training.scoring_generated.progress", watch)
+    monkeypatch.setattr("thaw.training.scoring_restored.progress", watch)
     module = make_gaussian() if isinstance(sampler, Heun) else make_module()
     module.eval()
     size = (7, 2)
-    with sampling("", module.restorer, sampler, *size, place):
-        list(generate(module.restorer, sampler, module.prior, *size, 0, place=place))
+    with sampling("", module.restorer, sampler, *size, portion):
+        list(generate(module.restorer, sampler, module.prior, *size, 0, portion=portion))
     restoration = Restoration(module.restorer, sampler, refine=True)
     images = torch.zeros(7, *SHAPE, dtype=torch.uint8)
-    with restoring(restoration, *size, place):
-        list(restoration.batches(images, 2, 0, place=place))
+    with restoring(restoration, *size, portion):
+        list(restoration.batches(images, 2, 0, portion=portion))
     (drawn, of), (restored, of_restored) = found
     assert (drawn, restored) == (of, of_restored)
     assert min(of, of_restored) > 0

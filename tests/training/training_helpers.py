@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean
-from thaw.diffusion.priors import Empirical
+from thaw.diffusion.priors.empirical import Empirical
 from thaw.diffusion.restorer import Restorer
 from thaw.pixels import PixelRange
 from thaw.training.ema import EMA

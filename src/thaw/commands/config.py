@@ -4,17 +4,24 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
+from annotated_types import Ge
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
-CONF = Path(__file__).parents[3] / "conf"
+from thaw.checks import Count, Seed
+from thaw.groups import CONF as CONF
+from thaw.groups import GROUPS, PRESETS, ROOTS
+
+# One image has no scores.
+NumScored = Literal[0] | Annotated[int, Ge(2)]
+NotNegativeInt = Annotated[int, Ge(0)]
 MAX_NAME = 180
 # Between the overrides in a name, as in conf/train.yaml.
 ITEM_SEP = "__"
@@ -35,45 +42,30 @@ class Sweep:
 class CheckpointConfig:
     """When checkpoints are written, beside every epoch's end."""
 
-    every_n_steps: int | None = None
+    every_n_steps: Annotated[int | None, Count | None] = None
 
 
 @dataclass
 class Metrics:
     """Keys of the group ``metrics``; a choice of one's own may have more, which it refers to."""
 
-    encoder: Any = None
-    weights_path: Any = None
-    suite: Any = None
-    sampler: Any = None
-    num_samples: Any = None
-    every_n_epochs: Any = None
-    final_num_samples: Any = None
-    num_restored: Any = None
-    num_restored_each_epoch: Any = None
-    batch_size: Any = None
+    encoder: Any
+    weights_path: Any
+    suite: Any
+    sampler: Any
+    num_samples: NumScored
+    every_n_epochs: Count
+    final_num_samples: NumScored
+    num_restored: NotNegativeInt
+    num_restored_each_epoch: NotNegativeInt
+    batch_size: Count
 
 
 @dataclass
-class TrainConfig:
-    """Root of conf/train.yaml: a key that is not here is refused, also in an experiment."""
+class _TrainKeys:
+    """The keys of conf/train.yaml that are not groups."""
 
-    data: Any = MISSING
-    model: Any = MISSING
-    schedule: Any = MISSING
-    degradation: Any = MISSING
-    prediction: Any = MISSING
-    objective: Any = MISSING
-    sampler: Any = MISSING
-    prior: Any = MISSING
-    optimizer: Any = MISSING
-    lr_scheduler: Any = None
-    ema: Any = None
-    metrics: Any = field(default_factory=dict, metadata={"holds": Metrics})
-    callbacks: Any = MISSING
-    logger: Any = MISSING
-    trainer: Any = MISSING
-    seed: int = 0
+    seed: Seed = 0
     deterministic: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -85,11 +77,27 @@ class TrainConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
 
+# A key that is neither here nor a group is refused, also in an experiment.
+TrainConfig = make_dataclass(
+    "TrainConfig",
+    [
+        (
+            group.name,
+            Annotated[Any, Metrics] if group.name == "metrics" else Any,
+            None if group.is_nullable else MISSING,
+        )
+        for group in ROOTS
+    ],
+    bases=(_TrainKeys,),
+)
+TrainConfig.__module__ = __name__  # for pickle
+
+
 @dataclass
 class DataRoot:
     """Keys of ``data`` where a run is given: where its data lies on this machine."""
 
-    root: Any = None
+    root: Any
 
 
 @dataclass
@@ -99,38 +107,39 @@ class RunsConfig:
     run: str | None = None
     runs: Any = None
     checkpoint: str = "last"
-    weights: str = "auto"
+    weights: Annotated[str, Literal["auto", "ema", "raw"]] = "auto"
     sampler: Any = None
     prior: Any = None
-    num_samples: int = MISSING
-    batch_size: int = 500
-    seed: int = 0
+    num_samples: Count = MISSING
+    batch_size: Count = 500
+    seed: Seed = 0
     device: str = "auto"
     compile: bool = False
     trusted: list[str] = field(default_factory=list)
-    data: Any = field(default=MISSING, metadata={"holds": DataRoot})
+    data: Annotated[Any, DataRoot] = MISSING
 
 
 @dataclass
 class EvaluateConfig(RunsConfig):
     """Root of conf/evaluate.yaml."""
 
-    num_restored: int = 1000
-    num_likelihood_images: int = 0
+    num_samples: Annotated[int, Ge(2)] = MISSING
+    num_restored: NotNegativeInt = 1000
+    num_likelihood_images: NotNegativeInt = 0
 
 
 @dataclass
 class SampleConfig(RunsConfig):
     """Root of conf/sample.yaml."""
 
-    task: str = "generate"
+    task: Annotated[str, Literal["generate", "restore"]] = "generate"
     label: Any = None
     digit: Any = None
     out: str | None = None
-    animation: str | None = "gif"
+    animation: Annotated[str | None, Literal["gif", "png"] | None] = "gif"
     images: Any = None
-    split: str = "test"
-    t: int | None = None
+    split: Annotated[str, Literal["test", "val", "train"]] = "test"
+    t: Annotated[int | None, Count | None] = None
     degraded: bool = False
     refine: bool = False
 
@@ -143,7 +152,7 @@ class ReportConfig:
     runs: Any = None
     out: str | None = None
     title: str = "Report"
-    num_shown: int = 24
+    num_shown: Count = 24
 
 
 @dataclass
@@ -151,8 +160,8 @@ class TrainEncoderConfig:
     """Root of conf/train_encoder.yaml."""
 
     data: Any = MISSING
-    epochs: int = MISSING
-    seed: int = 0
+    epochs: Count = MISSING
+    seed: Seed = 0
     out: str = "encoders"
     device: str = "auto"
 
@@ -182,14 +191,10 @@ NOT_CHOSEN = ("hydra", "companions")
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
-        folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-        own = sorted(folders.difference(NOT_CHOSEN))
-    else:
-        defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
-        names = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
-        own = sorted(name for name in names if (CONF / name).is_dir())
-    found = [path for name in own for path in (CONF / name, *sorted((CONF / name).rglob("*")))]
-    return [path.relative_to(CONF).as_posix() for path in found if path.is_dir()]
+        return sorted([*(group.name for group in GROUPS), *PRESETS])
+    defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
+    roots = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
+    return sorted(group.name for group in GROUPS if group.root in roots)
 
 
 def choices(*names: str) -> str:
@@ -235,17 +240,14 @@ def run_name(override_dirname: str, name: str | None = None) -> str:
         tries = [list(map(short, parts)) for short in (_without_group, _initials)]
         tries.append(sorted(tries[-1], key=lambda part: not part.startswith("seed=")))
         brief = [_safe(ITEM_SEP.join(each)) for each in tries]
-        safe = _cut(next((each for each in brief if len(each) <= MAX_NAME), brief[-1]), text)
+        kept = next((each for each in brief if len(each) <= MAX_NAME), brief[-1])
+        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        safe = f"{kept[:MAX_NAME]}~{digest}"
     return safe
 
 
 def _safe(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
-
-
-def _cut(safe: str, text: str) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return f"{safe[:MAX_NAME]}~{digest}"
 
 
 def _without_group(override: str) -> str:
@@ -282,22 +284,10 @@ def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
     return f"{parent}/{run_name(sweep_name)}" if sweep_name else claim_directory(f"{parent}/{time}")
 
 
-def job_name(
-    number: int,
-    override_dirname: str,
-    name: str | None,
-    sweep_name: str | None,
-    sweep_dir: str = "",
-) -> str:
-    """Of a job's directory; in a named sweep its overrides alone, whatever its number.
-
-    Where a version before has made one in ``sweep_dir``, by another shortening of a long name, it
-    is that one.
-    """
+def job_name(number: int, override_dirname: str, name: str | None, sweep_name: str | None) -> str:
+    """A job's directory; in a named sweep its overrides alone, whatever its number."""
     if sweep_name:
-        former = _cut(_safe(override_dirname), override_dirname)
-        has_former = sweep_dir and Path(sweep_dir, former).is_dir()
-        return former if has_former else run_name(override_dirname)
+        return run_name(override_dirname)
     return f"{number}_{run_name(_varying_first(override_dirname), name)}"
 
 

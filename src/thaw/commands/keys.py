@@ -1,19 +1,22 @@
-"""Keys that nothing reads: refused, with the one that was meant or those that there are."""
+"""Checks the keys of a command: unknown ones are refused with a similar or the allowed ones."""
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from thaw.checks import annotations, check_fields, schema_of
 from thaw.commands import config
+from thaw.groups import GROUPS
+from thaw.privates.omegaconf import root_of
 
-# What it is called elsewhere; the first of these that a command has is meant.
+# Names that other programs use, and the keys of thaw for them: the first that a command has.
 MEANT = {
     "ckpt_path": ("resume", "checkpoint"),
     "checkpoint": ("resume",),
@@ -25,27 +28,32 @@ SIMILAR = 0.7
 
 
 def check_read(cfg: DictConfig) -> None:
-    """Refuse a key that is in no schema, and that nothing in the configuration refers to.
+    """Refuse a key that is in no schema and that nothing refers to, or a value that is not allowed.
 
-    Hydra lets ``+KEY`` add any. The keys of a class are checked where an object of it is made.
+    Hydra lets ``+KEY`` add any. The keys of a class are checked where an object of it is created.
 
     Raises:
-        ValueError: naming the key, and the one that was meant or those allowed.
+        ValueError: naming the key, and the one that was meant or what is allowed.
     """
-    nodes: list[tuple[str, Any]] = [("", cfg)]
+    schema = OmegaConf.get_type(cfg)
+    assert schema is not None
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    unread = list(_not_in_schema(plain, schema))
+    text = OmegaConf.to_yaml(cfg)
     if HydraConfig.initialized():
-        nodes.append(("hydra.", HydraConfig.get()))
-    text = "".join(OmegaConf.to_yaml(node) for _, node in nodes)
+        hydra: Any = OmegaConf.to_container(HydraConfig.get(), resolve=False)
+        text += OmegaConf.to_yaml(HydraConfig.get())
+        unread += _not_in_schema(hydra, HydraConf, "hydra.")
+        plain = {**plain, "hydra": hydra}
     referred = [f"{key}." for key in re.findall(r"\$\{ *([\w.]+) *\}", text)]
-    for prefix, node in nodes:
-        for path, allowed in _not_in_schema(node, prefix):
-            if not any(key.startswith(f"{path}.") for key in referred):
-                root = OmegaConf.create({"hydra": node}) if prefix else cfg
-                raise ValueError(unknown(path, root, allowed))
+    for path, allowed in unread:
+        if not any(key.startswith(f"{path}.") for key in referred):
+            raise ValueError(unknown(path, plain, allowed))
+    check_fields(schema, cfg)
 
 
 def in_place_of_hydras(error: HydraException, command: str) -> str | None:
-    """What is said where Hydra knows no key or no group, and advises to add it by +; else None."""
+    """The message in place of Hydra's advice to add an unknown key or group by +; else None."""
     text, cause = str(error), error.__cause__ or error.__context__
     found = re.search(r"Could not override '([^']+)'.*\nTo append to your (\w+)", text, re.DOTALL)
     if found and found[2] == "default":
@@ -57,15 +65,16 @@ def in_place_of_hydras(error: HydraException, command: str) -> str | None:
     node = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
     if not isinstance(cause, OmegaConfBaseException) or not isinstance(node, DictConfig):
         return None
-    root: Any = node._get_root()
+    root = OmegaConf.to_container(root_of(node), resolve=False)
+    assert isinstance(root, dict)
     if file:
         return f"in {file[1]}: {unknown(str(cause.full_key), root, map(str, node))}"
     key = next((match[1] for match in (found, merged) if match), "")
     return unknown(key, root, map(str, node)) if found or key in MEANT else None
 
 
-def unknown(path: str, root: DictConfig, allowed: Iterable[str]) -> str:
-    """What is said of a key that nothing reads: the one that was meant, else those allowed."""
+def unknown(path: str, root: Mapping[Any, Any], allowed: Iterable[str]) -> str:
+    """The message for a key that nothing reads: with a similar key, or else with those allowed."""
     there = list(_paths(root))
     last = [path, *(each for each in there if each.startswith(f"{path}."))][-1]
     known = [
@@ -98,38 +107,32 @@ def _nearest(path: str, known: Sequence[str]) -> list[str]:
 def _no_choice(group: str, command: str) -> str:
     groups = config.groups(command)
     if group in groups:
-        parent = group.rpartition("/")[0] or ("data" if group == "metrics" else "degradation")
+        parent = next(row.brought_by for row in GROUPS if row.name == group)
         return f"{group} goes with a choice of {parent}: give {parent}=CHOICE too"
     takes = f"takes choices of {', '.join(groups)} alone" if groups else "takes no choices"
     kept = "; a run keeps its own" if command in ("evaluate", "sample") else ""
     return f"unknown choice of {group}: {command}.py {takes}{kept}"
 
 
-def _not_in_schema(node: DictConfig, prefix: str) -> Iterator[tuple[str, list[str]]]:
-    """The path of each key that is in none of the schemas, and the keys that its node may have."""
-    kind = OmegaConf.get_type(node)
-    if not is_dataclass(kind):
-        return
-    holds = {field.name: field.metadata.get("holds") for field in fields(kind)}
-    for key in map(str, node):
-        child = node._get_node(key)
-        if prefix + key == "hydra.env":  # Hydra's own, which its schema lacks
+def _not_in_schema(
+    values: Mapping[Any, Any], schema: type, prefix: str = ""
+) -> Iterator[tuple[str, list[str]]]:
+    """The keys that a schema lacks, each with the keys that are allowed in its place."""
+    fields = {name: schema_of(kind) for name, kind in annotations(schema).items()}
+    for key in values:
+        path = f"{prefix}{key}"
+        if path == "hydra.env":  # Hydra's own, which its schema lacks
             continue
-        if key not in holds:
-            yield prefix + key, list(holds)
-        elif isinstance(child, DictConfig) and isinstance(child._content, dict):
-            if (held := holds[key]) is not None:
-                allowed = [field.name for field in fields(held)]
-                others = [each for each in map(str, child) if each not in allowed]
-                yield from ((f"{prefix}{key}.{each}", allowed) for each in others)
-            yield from _not_in_schema(child, f"{prefix}{key}.")
+        if key not in fields:
+            yield path, list(fields)
+        elif (inner := fields[key]) is not None and isinstance(values[key], Mapping):
+            yield from _not_in_schema(values[key], inner, f"{path}.")
 
 
-def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Every key within, nothing resolved."""
-    for key in map(str, node):
-        if re.fullmatch("_.+_", key) is None:
-            yield prefix + key
-            child = node._get_node(key)
-            if isinstance(child, DictConfig) and isinstance(child._content, dict):
-                yield from _paths(child, f"{prefix}{key}.")
+def _paths(values: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    """Every key within."""
+    for key, value in values.items():
+        if re.fullmatch("_.+_", str(key)) is None:
+            yield f"{prefix}{key}"
+            if isinstance(value, Mapping):
+                yield from _paths(value, f"{prefix}{key}.")

@@ -3,7 +3,7 @@
 import glob
 import json
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,17 @@ from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from thaw import runs
-from thaw.checks import check_choice
 from thaw.commands import classes
 from thaw.commands.errors import InputError
 from thaw.data.pixel_cache import read_images
 from thaw.diffusion.restoration import Restoration
-from thaw.metrics.restoration import check_size
+from thaw.metrics.restored import check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 from thaw.reporting.images import save_png
 from thaw.training.experiment import labels_of
-from thaw.training.loading import LoadedRun
-from thaw.training.restoration import described, in_lines, restoring, save_stages, score_stages
+from thaw.training.loading import LoadedRun, suite_with_reference
+from thaw.training.scoring_restored import in_lines, in_words, restoring, save_stages, score_stages
 
 log = logging.getLogger(__name__)
 SPLITS = {"test": "test images", "val": "validation images", "train": "training images"}
@@ -36,7 +35,7 @@ SPLITS = {"test": "test images", "val": "validation images", "train": "training 
 class Given:
     """Images to restore, uint8 ``[N, C, H, W]``, what they are, and the ``files`` they are from.
 
-    ``labels`` are their classes, int64 ``[N]``, and ``whose`` says where those come from.
+    ``labels`` are their classes, int64 ``[N]``, and ``which_labels`` says which those are.
     """
 
     images: Tensor
@@ -45,34 +44,31 @@ class Given:
     restoration: Restoration
     suite: ScoreSuite | None
     labels: Tensor | None
-    whose: str
+    which_labels: str
 
 
 def check_keys(cfg: DictConfig) -> None:
-    """Refuse keys that mean nothing for the task, or nothing together.
+    """Refuse keys that mean nothing together.
 
     Raises:
-        InputError, ValueError: naming them.
+        InputError: naming them.
     """
-    check_choice("split", cfg.split, SPLITS)
-    if cfg.task == "restore":
-        if cfg.degraded and cfg.images is None:
-            raise InputError("degraded=true needs images=, files that are degraded already")
-    elif cfg.images is not None or cfg.t is not None or cfg.degraded or cfg.refine:
-        raise InputError(
-            "images=, t=, degraded= and refine= belong to task=restore (a last pass over what is "
-            "generated is sampler.refine=true)"
-        )
+    if cfg.degraded and cfg.images is None:
+        raise InputError("degraded=true needs images=, files that are degraded already")
 
 
 def to_do(cfg: DictConfig) -> str:
-    """In words."""
+    """The task in words."""
     what = "given images" if cfg.images is not None else f"{cfg.num_samples:,} {SPLITS[cfg.split]}"
     return f"restore {what}"
 
 
+def check(run: LoadedRun, cfg: DictConfig) -> None:
+    """Refuse nothing: whether images can be restored depends on the data."""
+
+
 def folder(run: LoadedRun, cfg: DictConfig) -> str:
-    """Inside a run's directory, where ``out`` is null."""
+    """The folder in a run's directory."""
     what = cfg.split if cfg.images is None else "degraded" if cfg.degraded else "images"
     t = "T" if cfg.t is None else cfg.t
     name = f"{classes.folder(cfg)}{what}_t_{t}_seed_{cfg.seed}"
@@ -83,7 +79,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     """Everything that can fail before the work starts: the step, the files, the data.
 
     Raises:
-        InputError, ValueError, OSError: what is not as it should be, in one line.
+        InputError, ValueError, OSError: what is not valid, in one line.
     """
     experiment = run.experiment
     image_shape = experiment.data.image_shape
@@ -92,27 +88,40 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
         _check_noise_is_known(restoration, image_shape)
     else:
         check_size(image_shape)
+    files: list[Path] = []
+    labels, which_labels = None, "with their own labels"
     if cfg.images is None:
         experiment.data.setup()
-        split = getattr(experiment.data, f"{cfg.split}_images")
-        images, what, files = split[: cfg.num_samples], SPLITS[cfg.split], []
-        labels, whose = labels_of(experiment, cfg.split, cfg.num_samples), "their own labels"
+        images = getattr(experiment.data, f"{cfg.split}_images")[: cfg.num_samples]
+        labels = labels_of(experiment, cfg.split, cfg.num_samples)
     else:
         files = list(dict.fromkeys(find_files(cfg.images)))
         images = torch.from_numpy(np.stack(list(read_images(files, image_shape))))
-        what, labels, whose = "given images", None, ""
     if cfg.digit is not None:
-        labels, whose = classes.asked(run, cfg, len(images)), f"digit={cfg.digit}"
-    restoration.check_labels(labels)
-    suite = None if cfg.degraded else _suite_with_reference(run)
-    return Given(images, what, files, restoration, suite, labels, whose)
+        labels = classes.chosen(run, cfg, len(images))
+        which_labels = f"with digit={cfg.digit}"
+    _check_labels(restoration, labels)
+    what = SPLITS[cfg.split] if cfg.images is None else "given images"
+    suite = None if cfg.degraded else _suite(run)
+    return Given(images, what, files, restoration, suite, labels, which_labels)
+
+
+def _check_labels(restoration: Restoration, labels: Tensor | None) -> None:
+    """Add to the error of a model without the labels it needs how to give them."""
+    try:
+        restoration.check_labels(labels)
+    except ValueError as error:
+        dropout = restoration.restorer.label_dropout
+        without = ", or sampler.guidance=0 to restore without labels" if dropout else ""
+        advice = f"give digit= (one class, or a list of classes that take turns){without}"
+        raise InputError(f"{error}: {advice}") from error
 
 
 def find_files(images: Any) -> Iterator[Path]:
-    """The files that a file, a glob, a folder (all in and below it), or a list of such means.
+    """The files that ``images`` names: a file, a glob, a folder (all in and below it), or a list.
 
     Raises:
-        InputError: one of them means none.
+        InputError: there is no such file.
     """
     for pattern in images if isinstance(images, ListConfig) else [images]:
         path = Path(str(pattern)).expanduser()
@@ -135,57 +144,52 @@ def _files_at(path: Path) -> list[Path]:
 
 
 def _check_noise_is_known(restoration: Restoration, image_shape: tuple[int, int, int]) -> None:
-    degradation = restoration.restorer.degradation
-    device = next(restoration.restorer.network.parameters()).device
-    if degradation.draw_noise(torch.zeros(1, *image_shape, device=device)).numel():
+    restorer = restoration.restorer
+    if restorer.degradation.draw_noise(torch.zeros(1, *image_shape)).numel():
         raise InputError(
-            f"degraded=true: {type(degradation).__name__} degrades each image in a random way of "
-            "its own, which restoring it takes and files do not tell; give the originals, to be "
-            "degraded here (degraded=false)"
+            f"degraded=true: {type(restorer.degradation).__name__} degrades each image in its own "
+            "random way, which files do not tell; give the originals, to be degraded here "
+            "(degraded=false)"
         )
 
 
-def _suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
+def _suite(run: LoadedRun) -> ScoreSuite | None:
     """The run's scores; None where it has none, or no reference and no data to fit one."""
-    suite, data = run.experiment.suite, run.experiment.data
-    if suite is not None and suite.reference is None:
-        try:
-            data.setup()
-        except (OSError, ValueError) as error:
-            log.warning("no FID, its reference needs the training images: %s", error)
-            return None
-        suite.fit_reference(data.train_images, data.test_images)
-    return suite
+    try:
+        return suite_with_reference(run)
+    except (OSError, ValueError) as error:
+        log.warning("no FID, its reference needs the training images: %s", error)
+        return None
 
 
-def write_restored(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> None:
+def write(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> None:
     """restoration.png and .npz, a folder of PNGs a stage, and scores.json where there are any."""
-    restoration, pixel_range = given.restoration, run.experiment.restorer.pixel_range
-    kept: dict[str, list[Tensor]] = defaultdict(list)
-    batches = restoration.batches(
-        given.images, cfg.batch_size, cfg.seed, cfg.degraded, labels=given.labels
+    restoration, num_images = given.restoration, len(given.images)
+    how = f"{restoration.describe()} {restoration.labels_in_words(given.which_labels)}".rstrip()
+    log.info("%s: %s (%d), %s", run.run_dir, given.what, num_images, how)
+    stages: dict[str, list[Tensor]] = defaultdict(list)
+    batches = _keeping(
+        restoration.batches(
+            given.images, cfg.batch_size, cfg.seed, cfg.degraded, labels=given.labels
+        ),
+        stages,
+        run.experiment.restorer.pixel_range,
     )
-    batches = _keeping(batches, kept, pixel_range)
-    how = f"{restoration.describe()} {restoration.told(given.whose)}".rstrip()
-    log.info("%s: %s (%d), %s", run.run_dir, given.what, len(given.images), how)
-    with restoring(restoration, len(given.images), cfg.batch_size):
+    with restoring(restoration, num_images, cfg.batch_size):
         if cfg.degraded:
-            for _ in batches:
-                pass
+            deque(batches, maxlen=0)
         else:
-            scores = score_stages(batches, restoration, len(given.images), given.suite)
+            scores = score_stages(batches, restoration, num_images, given.suite)
     if not cfg.degraded:
-        scores |= described(restoration, given.what, given.whose)
+        scores |= in_words(restoration, given.what, given.which_labels)
         for line in in_lines(scores):
             log.info(line)
-        source = {"checkpoint": run.checkpoint.name, "epoch": run.epoch, "weights": run.weights}
-        scores |= source | {"seed": cfg.seed, "files": list(map(str, given.files))}
-        runs.write_text_atomically(
-            out / "scores.json", json.dumps(runs.finite(scores), indent=2) + "\n"
-        )
-    stages = {name: torch.cat(parts) for name, parts in kept.items()}
-    save_stages(stages, out / "restoration.npz")
-    for name, images in stages.items():
+        scores |= run.source | {"seed": cfg.seed, "files": list(map(str, given.files))}
+        text = json.dumps(runs.finite(scores), indent=2) + "\n"
+        runs.write_text_atomically(out / "scores.json", text)
+    whole = {name: torch.cat(parts) for name, parts in stages.items()}
+    save_stages(whole, out / "restoration.npz")
+    for name, images in whole.items():
         for number, image in enumerate(images):
             save_png(image, out / name / f"{number:05d}.png")
 

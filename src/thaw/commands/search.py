@@ -1,4 +1,4 @@
-"""What a search over hyperparameters makes smallest: one score of each run."""
+"""The score that a search over hyperparameters makes smallest."""
 
 import re
 from collections.abc import Collection
@@ -9,13 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
 from thaw.commands.errors import InputError
-from thaw.training.nodes import nodes
+from thaw.metrics import table
+from thaw.training.nodes import members
 
 LOSSES = ("train/loss", "val/loss")
-# Of generated images, as metrics/suite.py names them.
-SCORES = r"(fid|kid|precision|recall|class_kl)(_floor)?|is_(mean|std|floor)|num_classes|n"
-# Of restored ones, by stage.
-RESTORED = "psnr|ssim|rmse|fid"
 
 
 def check_search(config: DictConfig) -> None:
@@ -45,19 +42,22 @@ def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
     # What callbacks of other packages log is not known.
     others = [
         node
-        for node in nodes(cfg, "callbacks").values()
+        for node in members(cfg, "callbacks").values()
         if not str(node._target_).startswith("thaw.")
     ]
     if metric is None or metric in LOSSES or (others and metric.startswith("val/")):
         return
+    names = [name for row in table.GENERATED for name in (row.name, row.std, row.floor) if name]
+    scores, restored = "|".join([*names, "n"]), "|".join(row.name for row in table.RESTORED)
+    best = table.GENERATED[0].name
     patterns = {}
     if metrics.suite and metrics.num_samples > 0:
-        patterns["val/fid"] = f"val/({SCORES})"
+        patterns[f"val/{best}"] = f"val/({scores})"
     if stages:
         first = next(iter(stages))
-        patterns[f"val/psnr_{first}"] = f"val/({RESTORED})_({'|'.join(stages)})"
+        patterns[f"val/{table.RESTORED[0].name}_{first}"] = f"val/({restored})_({'|'.join(stages)})"
     if metrics.suite and metrics.final_num_samples > 0:
-        patterns["final/fid"] = f"final/({SCORES})"
+        patterns[f"final/{best}"] = f"final/({scores})"
     if not any(re.fullmatch(pattern, metric) for pattern in patterns.values()):
         allowed = ", ".join([*LOSSES, *patterns])
         raise ValueError(f"sweep.metric must be a score of the run, such as {allowed}: {metric!r}")
@@ -97,7 +97,7 @@ def check_validated(cfg: DictConfig, trainer: pl.Trainer, num_batches: int) -> N
 
 
 def result(cfg: DictConfig, run_dir: Path) -> float | None:
-    """The run's ``sweep.metric``, at the last epoch or of the final estimate; None for none.
+    """The run's ``sweep.metric``, of the last epoch or final; None where there is none.
 
     Raises:
         InputError: the run has no such number.

@@ -1,4 +1,4 @@
-"""Which runs a command works on."""
+"""The run directories that a command works on."""
 
 import glob
 from collections import defaultdict
@@ -14,7 +14,7 @@ from thaw.reporting.order import in_order
 
 
 def selected_runs(cfg: DictConfig) -> list[Path]:
-    """The run directories that ``run=DIR`` or ``runs=GLOB`` (or a list of them) means.
+    """The run directories of ``run=DIR`` or ``runs=GLOB`` (or a list of them).
 
     A folder of runs, such as a sweep's, means all runs in it.
 
@@ -27,12 +27,12 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
         run_dir = Path(cfg.run)
         meant = in_place_of(run_dir)
         if not run_dir.is_dir():
-            what = "a file, no directory" if run_dir.exists() else "no such directory"
+            what = "a file, not a directory" if run_dir.exists() else "no such directory"
             file = f", the file is for checkpoint={run_dir}" if run_dir.suffix == ".ckpt" else ""
             raise InputError(f"run={cfg.run}: {what}{meant}{file if 'checkpoint' in cfg else ''}")
         if meant:
             several = f", and runs={cfg.run} means all of them" if _runs_at(run_dir) else ""
-            raise InputError(f"run={cfg.run} is no run's directory{meant}{several}")
+            raise InputError(f"run={cfg.run} is not the directory of a run{meant}{several}")
         return [run_dir]
     patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
     matches = sorted({match for pattern in patterns for match in glob.glob(pattern)})
@@ -60,13 +60,13 @@ def _in_order(found: Iterable[Path]) -> list[Path]:
     for run in found:
         try:
             folders[run.parent][run] = runs.read_record(run)
-        except ValueError:  # whoever uses it says so
+        except ValueError:  # reported by whoever uses it
             folders[run.parent][run] = {}
     return [run for records in folders.values() for run in in_order(records)]
 
 
 def in_place_of(path: Path) -> str:
-    """The run's directory that is meant by a path that is none, or the runs in it; else empty."""
+    """The run directory above a path, or the runs in it, in words; empty for a run directory."""
     if (path / runs.RECORD).is_file():
         return ""
     for folder in path.parents[:2]:

@@ -1,9 +1,6 @@
 """The summary of a sweep: sweep.csv, a row a job, and a table on the screen."""
 
-import csv
-import io
 import shutil
-import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,32 +13,25 @@ from omegaconf import DictConfig
 from thaw import runs
 from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
+from thaw.metrics import table
 from thaw.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
 from thaw.reporting.numbers import plus_minus
 from thaw.reporting.order import in_order
 
-SCORES = ("train/loss", "val/loss", "val/fid", "val/is_mean", "final/fid", "final/is_mean")
-SHOWN = {
-    "train/loss": "loss",
-    "val/fid": "FID",
-    "val/is_mean": "IS",
-    "final/fid": "final FID",
-    "final/is_mean": "final IS",
-}
-# What of two runs must be equal for a mean over them to mean anything, beside their overrides.
+# What must be equal, beside the overrides, for a mean over runs to mean anything.
 ALIKE = ("epochs", "val/n", "final/n", "encoder")
-# Characters of a reason on the screen, at least, and of a line where there is no screen.
+# Fewest characters of a reason on the screen, and the length of a line where there is no screen.
 MIN_REASON, MAX_WIDTH = 30, 160
 _sweep_dirs: list[Path] = []
-# Of each job that has ended in this process: what it raised, or None.
+# What each job that has ended in this process raised, or None.
 _ends: list[Exception | None] = []
 
 
 class SweepSummary(Callback):
-    """Rewrites sweep.csv as each job of a multirun ends; ``write_summaries`` is for its start.
+    """Rewrites sweep.csv as each job of a multirun ends, so that a sweep that is killed has one.
 
-    So a sweep that is killed has one too.
+    ``write_summaries`` does so as a job starts.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -75,40 +65,52 @@ def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
     records = {path.parent: _record(path.parent) for path in sweep_dir.glob(f"*/{runs.RECORD}")}
     rows = [_row(run_dir, records[run_dir]) for run_dir in in_order(records)]
     add_statistics_over_seeds(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    runs.write_text_atomically(sweep_dir / "sweep.csv", text.getvalue())
+    # Imported here, for it takes most of a second; objects, so that whole numbers stay whole.
+    import pandas as pd
+
+    text = pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
+    runs.write_text_atomically(sweep_dir / "sweep.csv", text)
     return rows
+
+
+def averaged() -> dict[str, str]:
+    """Labels of the columns that have means over seeds and stand on the screen."""
+    main = [score for score in table.GENERATED if score.is_main]
+    return (
+        {"train/loss": "loss", "val/loss": ""}
+        | {f"val/{score.name}": score.label for score in main}
+        | {f"final/{score.name}": f"final {score.label}" for score in main}
+    )
 
 
 def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
     """Give completed rows the mean and standard deviation over those that differ by seed only.
 
-    Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``. What is
-    not completed, or was trained or scored otherwise, has no part in them; nor has a score that
-    one of them lacks.
+    Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``. Rows that
+    are not completed, or were trained or scored otherwise, are left out, and so is a score that
+    one row of a group lacks.
     """
-    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row.get("status", "completed") == "completed":
-            alike = tuple(row.get(key) for key in ALIKE)
-            groups[(frozenset(without_seed(row["overrides"].split())), alike)].append(row)
-    for group in groups.values():
-        # The same once more is no other seed.
-        seeds = {frozenset(row["overrides"].split()): row for row in group}.values()
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=["overrides", "status", *ALIKE, *averaged()])
+    parts = [row["overrides"].split() for row in rows]
+    frame["job"] = [" ".join(sorted(part)) for part in parts]
+    frame["experiment"] = [" ".join(sorted(without_seed(part))) for part in parts]
+    completed = frame[frame["status"].fillna("completed") == "completed"]
+    for _, group in completed.groupby(["experiment", *ALIKE], dropna=False, sort=False):
+        seeds = group.drop_duplicates("job", keep="last")  # the same once more is not another seed
         if len(seeds) < 2:
             continue
-        for row in group:
-            row["num_seeds"] = len(seeds)
-        for score in SCORES:
-            values = [row[score] for row in seeds if isinstance(row.get(score), float)]
-            if len(values) == len(seeds):
-                for row in group:
-                    row[f"{score}/mean"] = statistics.fmean(values)
-                    row[f"{score}/std"] = statistics.stdev(values)
+        scores = (
+            seeds[list(averaged())].apply(pd.to_numeric, errors="coerce").dropna(axis="columns")
+        )
+        found = {"num_seeds": len(seeds)} | {
+            f"{name}/{statistic}": value
+            for name, column in scores.dropna(axis="columns").items()
+            for statistic, value in (("mean", column.mean()), ("std", column.std()))
+        }
+        for k in group.index:
+            rows[k] |= found
 
 
 def error_of_all() -> Exception | None:
@@ -135,7 +137,7 @@ def print_summary() -> None:
     for sweep_dir in _sweep_dirs:
         rows = write_summary(sweep_dir)
         if rows:
-            print(f"\n{table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
+            print(f"\n{screen_table(rows)}\n\nsummary     {sweep_dir / 'sweep.csv'}")
             print(f"dashboards  {tensorboard_command(sweep_dir)}", flush=True)
 
 
@@ -154,42 +156,39 @@ def _row(run_dir: Path, record: dict[str, Any]) -> dict[str, Any]:
         "seed": record.get("seed"),
         "status": record.get("status"),
     }
-    row |= {score: scores.get(score) for score in SCORES}
-    for key in ("val/is_std", "final/is_std", "final/kid", "final/class_kl"):
-        row[key] = scores.get(key)
-    row |= {"val/n": scores.get("val/n"), "final/n": scores.get("final/n")}
-    for key in ("epochs", "encoder", "wall_time_s", "error"):
-        row[key] = record.get(key)
+    main = [score for score in table.GENERATED if score.is_main]
+    errors = [f"{when}/{score.std}" for when in ("val", "final") for score in main if score.std]
+    rest = [f"final/{score.name}" for score in table.GENERATED if score not in main]
+    row |= {key: scores.get(key) for key in (*averaged(), *errors, *rest, "val/n", "final/n")}
+    row |= {key: record.get(key) for key in ("epochs", "encoder", "wall_time_s", "error")}
     return row
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in words, a line each: what tells them apart, scores, why one failed; then means."""
-    shown = [score for score in SHOWN if any(row.get(score) is not None for row in rows)]
+def screen_table(rows: list[dict[str, Any]]) -> str:
+    """A line for each row: overrides that differ, status, scores and why it failed; then means."""
+    labels = {key: label for key, label in averaged().items() if label}
+    shown = [key for key in labels if any(row.get(key) is not None for row in rows)]
     titles = [" ".join(parts) for parts in differing([row["overrides"].split() for row in rows])]
-    lines = [["overrides", "status", *(SHOWN[score] for score in shown)]]
+    lines = [["overrides", "status", *(labels[key] for key in shown)]]
     lines += [
-        [title, str(row["status"]), *(_number_text(row.get(score)) for score in shown)]
+        [title, str(row["status"]), *(_number_text(row.get(key)) for key in shown)]
         for title, row in zip(titles, rows, strict=True)
     ]
     lines += _means(titles, rows, shown)
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(map(str.ljust, line, widths)) for line in lines]
     whole = sum(widths) + 2 * len(widths)
     room = max(MIN_REASON, shutil.get_terminal_size((MAX_WIDTH, 1)).columns - whole)
-    reasons = ["", *(_cut(str(row.get("error") or ""), room) for row in rows)]
+    reasons = [_cut(str(row.get("error") or ""), room) for row in rows]
     if any(reasons):
-        reasons[0] = "reason"
-        for k, reason in enumerate(reasons):
-            text[k] = f"{text[k].ljust(whole)}{reason}".rstrip()
+        for k, reason in enumerate(["reason", *reasons]):
+            text[k] = text[k].ljust(whole) + reason
+    text = [line.rstrip() for line in text]
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
 def _means(titles: list[str], rows: list[dict[str, Any]], shown: list[str]) -> Iterator[list[str]]:
-    """A line for each mean over seeds, which says of how many."""
+    """A line for each mean over seeds, with their number."""
     of: dict[str, set[Any]] = defaultdict(set)
     means: dict[tuple[str, Any], dict[str, Any]] = {}
     for title, row in zip(titles, rows, strict=True):

@@ -26,8 +26,8 @@ from thaw.provenance import tensorboard_command
 from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
-from thaw.training.nodes import check_parts
-from thaw.training.stored_targets import check_training
+from thaw.training.nodes import check_groups
+from thaw.training.stored_targets import check_stored
 from thaw.training.training import NothingTrainedError, Training
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
 def _composed(cfg: DictConfig, run_dir: Path) -> Training:
     """The training of a configuration, with everything refused that can be before data is read."""
     check_read(cfg)
-    check_parts(cfg)
+    check_groups(cfg)
     check_seed("seed", cfg.seed)
     training = Training(cfg, run_dir, _choices(cfg))
     search.check_metric(cfg, training.restored_stages)
@@ -122,7 +122,7 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
     if cfg.replay is None:
         return dict(HydraConfig.get().runtime.choices)
     stored = Path(cfg.replay)
-    check_training(resolved(cfg), cfg.trusted)
+    check_stored(resolved(cfg), cfg.trusted)
     for line in changes_since(stored, CONF.parent):
         log.warning("%s", line)
     choices: dict[str, Any] = runs.read_record(stored).get("choices") or {}

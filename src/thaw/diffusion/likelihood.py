@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.guidance import guided
-from thaw.diffusion.predictions import require_gaussian
+from thaw.diffusion.degradations.base import all_at
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.needs import Part, check_needs
 from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.base import Path
 from thaw.diffusion.samplers.gaussian import VARIANCES, Ancestral, beta, posterior_variance
 from thaw.pixels import PixelRange
 from thaw.seeding import generator
@@ -30,10 +32,10 @@ def bits_per_dimension(
     One draw of x_t for each image and t; T network evaluations an image.
 
     Args:
-        restorer: of a Gaussian degradation; p(x_T) is N(0, I).
+        restorer: a model of Gaussian noise; p(x_T) is N(0, I).
         images: uint8 ``[N, C, H, W]``, two or more.
         batch_size: images at once; what is drawn depends on it.
-        seed: of the noise.
+        seed: seed for the noise.
         clip: whether x_0_hat is clipped to the range of the images, as in sampling.
         labels: the classes, int64 ``[N]``, of a class-conditional model: then of p(x_0 | y).
 
@@ -45,14 +47,14 @@ def bits_per_dimension(
     Raises:
         ValueError: the degradation is not Gaussian noise.
     """
-    device = next(restorer.network.parameters()).device
+    bound, device = Bound(restorer, clip), restorer.device
     batches = []
     for number, batch in enumerate(images.split(batch_size)):
         x_0 = restorer.pixel_range.from_uint8(batch.to(device))
         draws = generator(seed, "likelihood", number, device=device)
-        given = None if labels is None else labels.split(batch_size)[number].to(device)
+        own = None if labels is None else labels.split(batch_size)[number].to(device)
         with torch.inference_mode():
-            batches.append(bound_terms(guided(restorer, given, 1.0), x_0, draws, clip))
+            batches.append(bound.terms(x_0, draws, own))
     terms = {name: torch.cat([batch[name] for batch in batches]) for name in VARIANCES}
     return {name: _summary(terms[name]) for name in VARIANCES} | {
         "n": len(images),
@@ -61,10 +63,8 @@ def bits_per_dimension(
     }
 
 
-def bound_terms(
-    restorer: Restorer, x_0: Tensor, draws: Generator, clip: bool = True
-) -> dict[str, Tensor]:
-    """L_0, ..., L_T of each image (Ho et al. 2020, equation 5), in bits per dimension.
+class Bound(Part[Gaussian]):
+    """L_0 + ... + L_T >= -log p(x_0) (Ho et al. 2020, equation 5), in bits per dimension.
 
     L_T = KL(q(x_T | x_0) || N(0, I)); L_{t-1} = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) for
     t = 2..T, p with the mean and the variance of :class:`Ancestral`; L_0 = -log p(x_0 | x_1), the
@@ -72,26 +72,64 @@ def bound_terms(
     because at t = 1 the posterior has none.
 
     Args:
-        restorer: of a Gaussian degradation.
-        x_0: ``[B, C, H, W]``, each value one of the 256 levels of the images' range.
-        draws: where x_1, ..., x_T come from.
+        restorer: the model.
         clip: whether x_0_hat is clipped to the range of the images.
 
-    Returns:
-        For each variance float64 ``[B, T + 1]``; the sum over the last dimension is the bound.
+    Raises:
+        ValueError: the degradation is not Gaussian noise.
     """
-    ab = _alpha_bar(restorer.degradation)
-    decoder, errors = _measure(restorer, x_0, draws, clip)
-    prior = 0.5 * (-(1 - ab[-1]).log() - ab[-1] + ab[-1] * _mean(x_0.double() ** 2))
-    terms = {}
-    for name in VARIANCES:
-        deviation = Ancestral(variance=name).deviation
-        steps = [
-            _step_term(error, ab[t], ab[t - 1], deviation(ab[t], ab[t - 1]) ** 2)
-            for t, error in enumerate(errors, start=2)
-        ]
-        terms[name] = torch.stack([decoder, *steps, prior], 1) / math.log(2)
-    return terms
+
+    needs = Gaussian
+
+    def __init__(self, restorer: Restorer, clip: bool = True) -> None:
+        self.restorer = restorer
+        self.degradation = check_needs(self, restorer.degradation)
+        self.alpha_bar = torch.tensor(self.degradation.alpha_bar, dtype=torch.float64)
+        self.sampler = Ancestral(clip=clip)
+
+    def terms(
+        self, x_0: Tensor, draws: Generator, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """L_0, ..., L_T of each image, for each variance float64 ``[B, T + 1]``.
+
+        Args:
+            x_0: ``[B, C, H, W]``, each value one of the 256 levels of the images' range.
+            draws: source of x_1, ..., x_T.
+            labels: the classes, int64 ``[B]``, of a class-conditional model.
+        """
+        ab = self.alpha_bar
+        decoder, errors = self._measure(x_0, draws, labels)
+        prior = 0.5 * (-(1 - ab[-1]).log() - ab[-1] + ab[-1] * _mean(x_0.double() ** 2))
+        terms: dict[str, Tensor] = {}
+        for name in VARIANCES:
+            deviation = Ancestral(variance=name).deviation
+            steps = [
+                _step_term(error, ab[t], ab[t - 1], deviation(ab[t], ab[t - 1]) ** 2)
+                for t, error in enumerate(errors, start=2)
+            ]
+            terms[name] = torch.stack([decoder, *steps, prior], 1) / math.log(2)
+        return terms
+
+    def _measure(
+        self, x_0: Tensor, draws: Generator, labels: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(L_0 ``[B]`` in nats, the mean squared error ``[B]`` of x_0_hat at t = 2, ..., T)."""
+        degradation, errors = self.degradation, []
+        for t in range(1, degradation.num_steps + 1):
+            noise = degradation.draw_noise(x_0, draws)
+            x_t = degradation(x_0, all_at(t, x_0), noise)
+            path: Path[Noising] = Path(self.restorer, degradation, noise, labels=labels)
+            x_0_hat = self.sampler.estimate(t, x_t, path).x_0_hat
+            if t == 1:
+                pixel_range = self.restorer.pixel_range
+                log_p = decoder_log_likelihood(x_0, x_0_hat, self._decoder_deviation(), pixel_range)
+            else:
+                errors.append(_mean((x_0.double() - x_0_hat.double()) ** 2))
+        return -_mean(log_p), errors
+
+    def _decoder_deviation(self) -> float:
+        ab = self.alpha_bar
+        return math.sqrt(posterior_variance(ab[2], ab[1]) if len(ab) > 2 else 1 - ab[1])
 
 
 def decoder_log_likelihood(
@@ -116,34 +154,6 @@ def decoder_log_likelihood(
     log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
     log_p: Tensor = log_high + torch.log(-torch.expm1(log_low - log_high))
     return log_p
-
-
-def _measure(
-    restorer: Restorer, x_0: Tensor, draws: Generator, clip: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """(L_0 ``[B]`` in nats, the mean squared error ``[B]`` of x_0_hat at t = 2, ..., T)."""
-    degradation, sampler = restorer.degradation, Ancestral(clip=clip)
-    errors = []
-    for t in range(1, degradation.num_steps + 1):
-        steps = torch.full((len(x_0),), t, device=x_0.device)
-        x_t = degradation(x_0, steps, degradation.draw_noise(x_0, draws))
-        x_0_hat = sampler.restore(restorer, x_t, t)
-        if t == 1:
-            deviation = _decoder_deviation(restorer)
-            log_p = decoder_log_likelihood(x_0, x_0_hat, deviation, restorer.pixel_range)
-        else:
-            errors.append(_mean((x_0.double() - x_0_hat.double()) ** 2))
-    return -_mean(log_p), errors
-
-
-def _decoder_deviation(restorer: Restorer) -> float:
-    ab = _alpha_bar(restorer.degradation)
-    return math.sqrt(posterior_variance(ab[2], ab[1]) if len(ab) > 2 else 1 - ab[1])
-
-
-def _alpha_bar(degradation: Degradation) -> Tensor:
-    gaussian = require_gaussian(degradation, "the bound", "restoration scores")
-    return torch.tensor(gaussian.alpha_bar, dtype=torch.float64)
 
 
 def _step_term(error: Tensor, ab_t: Tensor, ab_s: Tensor, variance: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.inference import Chunked
 from thaw.diffusion.needs import check_needs
-from thaw.diffusion.pieces import Pieces
 from thaw.diffusion.predictions import Prediction
 from thaw.pixels import PixelRange
 
@@ -43,13 +43,18 @@ class Restorer(nn.Module):
         check_needs(prediction, degradation)
         prediction.check(degradation)
         self.network = network
-        self.pieces = Pieces()
+        self.chunked = Chunked()
         self.degradation = degradation
         self.prediction = prediction
         self.pixel_range = pixel_range
         if self.num_classes is not None:
             uniform = torch.full((self.num_classes,), 1 / self.num_classes)
             self.register_buffer("class_frequencies", uniform)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network's weights."""
+        return next(self.network.parameters()).device
 
     @property
     def num_classes(self) -> int | None:
@@ -95,9 +100,9 @@ class Restorer(nn.Module):
             known = x_t.new_empty(len(x_t), 0) if noise is None else noise
             x_t = torch.cat([x_t, self.degradation.mask(x_t, t, known)], dim=1)
         if self.num_classes is None:
-            return self.pieces(self.network, x_t, t)
+            return self.chunked(self.network, x_t, t)
         given = torch.full_like(t, NO_LABEL) if labels is None else labels
-        return self.pieces(self.network, x_t, t, given)
+        return self.chunked(self.network, x_t, t, given)
 
     def fit_labels(self, labels: Tensor) -> None:
         """Set p(y) from training labels, int64 ``[N]``; no effect without classes."""

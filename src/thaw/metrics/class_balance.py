@@ -1,10 +1,12 @@
 """Class balance: which classes the generated images fall into, against the data's."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from thaw.metrics.reference import Reference
 
 
 def class_kl(counts: Tensor, data_counts: Tensor) -> Tensor:
@@ -37,16 +39,20 @@ class ClassBalance(Metric):
             "counts", torch.zeros_like(data_counts, dtype=torch.long), dist_reduce_fx="sum"
         )
 
+    @classmethod
+    def against(cls, reference: Reference) -> Self:
+        """The metric that compares with this reference's classes."""
+        return cls(reference.class_counts)
+
     def update(self, logits: Tensor) -> None:
         """Count the most likely class of each row of logits [N, K]."""
         self.counts = self.counts + logits.argmax(dim=1).bincount(minlength=len(self.counts))
 
     def compute(self) -> dict[str, Tensor]:
-        """``class_kl``; ``num_classes`` that appear; ``n`` images; ``class_counts`` [K]."""
+        """``class_kl``; ``num_classes`` that appear; images of each class, ``class_counts`` [K]."""
         counts = self.counts.cpu()
         return {
             "class_kl": class_kl(counts, self.data_counts),
             "num_classes": (counts > 0).sum(),
-            "n": counts.sum(),
             "class_counts": counts,
         }

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from thaw.checks import check_text
+from thaw import runs
+from thaw.checks import checked
 
 PACKAGED = ("mnist",)
 FORMAT = "thaw-encoder"
@@ -22,11 +23,11 @@ SMALLEST_SIDE = 9
 class Encoder(nn.Module):
     """A frozen network, images -> (features, logits); what every score is computed with.
 
-    name: the encoder and its version, to stand beside every number computed with it.
+    name: encoder and version, shown beside every number computed with it.
     dataset: the data the encoder was trained on, or None where it fits any image.
     image_shape: (C, H, W) it takes, or None where it takes any.
     num_features, num_classes: widths D and K of its two outputs.
-    reference_path: where its reference (``thaw.metrics.reference``) is kept, or None.
+    reference_path: file of its reference (``thaw.metrics.reference``), or None.
     """
 
     reference_path: Path | None = None
@@ -61,6 +62,20 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, C, H, W] -> features float32 [N, D], logits float32 [N, K]."""
         raise NotImplementedError
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [N, D] and logits [N, K], float32 where the encoder is, without gradients.
+
+        Args:
+            images: uint8 [N, C, H, W] on any device.
+
+        Raises:
+            ValueError: they do not fit the encoder.
+        """
+        self.check_images(images)
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            features, logits = self(images.to(self.device))
+        return features, logits
 
     @property
     def device(self) -> torch.device:
@@ -111,8 +126,7 @@ class ClassifierEncoder(Encoder):
         weights = {
             key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()
         }
-        # Not save_file, which makes files that nobody else may read.
-        path.write_bytes(save(weights, metadata))
+        runs.write_atomically(path, save(weights, metadata))
 
 
 def scale(images: Tensor) -> Tensor:
@@ -149,19 +163,18 @@ def build_body(
     )
 
 
+@checked
 def load_encoder(name_or_path: str) -> ClassifierEncoder:
     """Load a packaged encoder by name (``mnist``) or another from its file. Never unpickles.
 
-    Its reference statistics are looked for beside it (``x.safetensors`` has
-    ``x_reference.safetensors``). Only a packaged one is known by its bare name and version; the
-    name of any other ends in eight digits of its fingerprint, since training it again gives
-    another.
+    Its reference statistics are read from the file beside it (``x.safetensors`` has
+    ``x_reference.safetensors``). The name of one that is not packaged ends in eight digits of its
+    fingerprint, since training it again gives another.
 
     Raises:
         ValueError: no such name, or the file is not an encoder; one line.
         FileNotFoundError: no such file.
     """
-    check_text("metrics.encoder", name_or_path)
     is_packaged = name_or_path in PACKAGED
     path = packaged_path(name_or_path) if is_packaged else Path(name_or_path).expanduser()
     if path.suffix != ".safetensors":
@@ -205,9 +218,11 @@ def read_safetensors(
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {_one_line(error)}") from error
+        raise ValueError(
+            f"{path} is damaged or not a safetensors file: {_one_line(error)}"
+        ) from error
     if metadata.get("format") != file_format:
-        raise ValueError(f"{path} is a safetensors file but holds no thaw {what}")
+        raise ValueError(f"{path} is a safetensors file but not a thaw {what}")
     return metadata, tensors
 
 
@@ -227,7 +242,7 @@ def _empty_encoder(path: Path, metadata: dict[str, str]) -> ClassifierEncoder:
                 sizes["num_classes"],
             )
     except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-        raise ValueError(f"{path} is no encoder of thaw: {_one_line(error)}") from error
+        raise ValueError(f"{path} is not a valid encoder: {_one_line(error)}") from error
 
 
 def _dims(shape: tuple[int, ...]) -> str:

@@ -1,12 +1,13 @@
 """Frechet distance between Gaussians fitted to features (FID)."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from thaw.metrics.gathering import GatheredMetric
+from thaw.metrics.gathering import FeatureMetric
+from thaw.metrics.reference import Reference
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,19 +56,17 @@ def distance_of_few(features: Tensor, mean: Tensor, cov: Tensor) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _root_of_reference(cov: Tensor) -> Tensor:
-    # Of Inception's 2,048 features it takes seconds, and it is asked for again and again.
+    # It takes seconds with Inception's 2,048 features, and is needed for each score.
     return psd_sqrt(cov)
 
 
-class FrechetDistance(GatheredMetric):
+class FrechetDistance(FeatureMetric):
     """FID = |mu - mu_r|^2 + tr(C + C_r - 2 (C C_r)^1/2), Heusel et al. 2017, eq. 6.
 
-    arXiv:1706.08500.
-
-    mu, C: moments of the features given to ``update``; mu_r, C_r: of the reference. At least 0;
-    lower is better; biased upwards by roughly c / N in the number of images. torchmetrics' own
-    class keeps the reference in states that are summed over processes, which rescales its
-    covariance, and returns float32; hence this one.
+    arXiv:1706.08500. mu, C: moments of the features given to ``update``; mu_r, C_r: of the
+    reference. At least 0; lower is better; biased upwards by roughly c / N in the number of images.
+    torchmetrics' own class keeps the reference in states that are summed over processes, which
+    rescales its covariance, and returns float32; hence this one.
     """
 
     higher_is_better = False
@@ -76,6 +75,10 @@ class FrechetDistance(GatheredMetric):
         super().__init__(**kwargs)
         self.mean = mean
         self.cov = cov
+
+    @classmethod
+    def against(cls, reference: Reference) -> Self:
+        return cls(reference.mean, reference.cov)
 
     def compute(self) -> Tensor:
         """The distance, a float64 scalar."""

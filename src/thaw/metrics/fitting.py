@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from thaw import runs
+from thaw.metrics import table
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fid import moments
+from thaw.metrics.gathering import collect
 from thaw.metrics.kid import within_mean
 from thaw.metrics.precision_recall import neighbour_radii
-from thaw.metrics.reference import SCORES, Reference
-from thaw.metrics.scores import Scores
+from thaw.metrics.reference import Reference
 from thaw.progress import progress
 from thaw.seeding import generator
 
@@ -28,20 +29,14 @@ NUM_DRAWS = 10
 def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features [N, D] and logits [N, K], float32 on the CPU, of uint8 images [N, C, H, W].
 
-    Runs where the encoder is. Raises ValueError where the images do not fit the encoder.
+    Raises ValueError where the images do not fit the encoder.
     """
-    encoder.check_images(images)
-    device = encoder.device
     parts: list[tuple[Tensor, Tensor]] = []
     batches = torch.split(images, batch_size)
     what = f"encoding {len(images):,} images with {encoder.name}"
-    with (
-        progress(what, len(batches), lambda: len(parts)),
-        torch.inference_mode(),
-        torch.autocast(device.type, enabled=False),
-    ):
+    with progress(what, len(batches), lambda: len(parts)):
         for batch in batches:
-            features, logits = encoder(batch.to(device))
+            features, logits = encoder.encode(batch)
             parts.append((features.cpu(), logits.cpu()))
     features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
     return features, logits
@@ -67,6 +62,7 @@ def fit_reference(
         encoder=encoder.name,
         fingerprint=encoder.fingerprint(),
         num_images=len(features),
+        scores=(),
         mean=mean,
         cov=cov,
         class_counts=class_counts,
@@ -74,20 +70,22 @@ def fit_reference(
         kernel_mean=within_mean(real),
         radii=neighbour_radii(real),
         floor_sizes=torch.empty(0, dtype=torch.long),
-        floors=torch.empty(0, len(SCORES), dtype=torch.float64),
+        floors=torch.empty(0),
     )
-    sizes, floors = measure_floors(reference, *encode(encoder, test_images), num_draws)
-    return replace(reference, floor_sizes=sizes, floors=floors)
+    return measure_floors(reference, *encode(encoder, test_images), num_draws)
 
 
 def measure_floors(
     reference: Reference, features: Tensor, logits: Tensor, num_draws: int
-) -> tuple[Tensor, Tensor]:
-    """Sizes [S] up to all the images, and the mean scores [S, 6] of draws of that many of them.
+) -> Reference:
+    """The reference with the mean scores of draws of 2, 3, ... up to all of these test images.
 
     A draw is without replacement, so all the images make only one.
     """
-    scores = Scores(reference, sync_on_compute=False)
+    scores = collect(table.GENERATED, reference)
+    for metric in scores.values():
+        metric.sync_on_compute = False  # every process measures them
+    names = tuple(score.name for score in table.GENERATED if score.has_floor)
     num_images = len(features)
     sizes = [*(size for size in FLOOR_SIZES if size < num_images), num_images]
     rows: list[Tensor] = []
@@ -97,19 +95,22 @@ def measure_floors(
             for draw in range(1 if size == num_images else num_draws):
                 chosen = torch.randperm(num_images, generator=generator(draw, "floor", size))[:size]
                 scores.reset()
-                scores.update(features[chosen], logits[chosen])
+                scores.update(features=features[chosen], logits=logits[chosen])
                 computed = scores.compute()
-                values.append([computed[name] for name in SCORES])
+                values.append([float(computed[name]) for name in names])
             rows.append(torch.tensor(values, dtype=torch.float64).mean(dim=0))
-    return torch.tensor(sizes), torch.stack(rows)
+    sizes_measured, floors = torch.tensor(sizes), torch.stack(rows)
+    return replace(reference, scores=names, floor_sizes=sizes_measured, floors=floors)
 
 
 def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor) -> Reference:
-    """``fit_reference``, or what it gave before for the same weights and the same images.
+    """``fit_reference``, or what it gave before for the same weights, images and scores.
 
     Kept under ``$XDG_CACHE_HOME/thaw`` (``~/.cache/thaw`` where that is not set).
     """
-    digest = hashlib.sha256(encoder.fingerprint().encode())
+    # A new score needs floors that an earlier reference has not.
+    names = ",".join(score.name for score in table.GENERATED)
+    digest = hashlib.sha256(f"{encoder.fingerprint()} {names}".encode())
     for images in (train_images, test_images):
         digest.update(str(list(images.shape)).encode())
         digest.update(images.cpu().contiguous().numpy().data)

@@ -1,13 +1,33 @@
 """What the metrics share: every vector that any process saw, gathered for ``compute``."""
 
-from typing import Any
+from collections.abc import Sequence
+from pkgutil import resolve_name
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
+from thaw.metrics.reference import Reference
+from thaw.metrics.table import Score
+
 MAX_PAIRS = 2_000_000
+
+
+def collect(scores: Sequence[Score], source: object) -> MetricCollection:
+    """The metrics of these scores, each once, by the name of its first score.
+
+    ``update(name=values, ...)`` hands each metric the arguments that its own ``update`` names.
+
+    Args:
+        scores: rows of the table.
+        source: what each metric is built from: the reference, or the range of the pixels.
+    """
+    first = {score.metric: score.name for score in reversed(scores)}
+    metrics: dict[str, Any] = {name: resolve_name(metric)(source) for metric, name in first.items()}
+    # torchmetrics would share states between metrics whose states happen to be equal.
+    return MetricCollection(metrics, compute_groups=False)
 
 
 def blocks(x: Tensor, num_others: int) -> tuple[Tensor, ...]:
@@ -34,11 +54,28 @@ class GatheredMetric(Metric):
         super().__init__(**kwargs)
         self.add_state("vectors", default=[], dist_reduce_fx="cat")
 
-    def update(self, vectors: Tensor) -> None:
-        """Add vectors [N, D] of any float type."""
-        self.vectors.append(vectors.detach())
+    @classmethod
+    def against(cls, reference: Reference) -> Self:
+        """The metric that compares with this reference; unless overridden, with nothing of it."""
+        return cls()
 
     def gathered(self) -> Tensor:
         """All vectors [N, D] of all processes, float64 on the CPU, in order of rank and update."""
         gathered: Tensor = dim_zero_cat(self.vectors)
         return gathered.cpu().to(torch.float64)
+
+
+class FeatureMetric(GatheredMetric):
+    """A metric over the encoder's features."""
+
+    def update(self, features: Tensor) -> None:
+        """Add features [N, D] of any float type."""
+        self.vectors.append(features.detach())
+
+
+class LogitMetric(GatheredMetric):
+    """A metric over the encoder's logits."""
+
+    def update(self, logits: Tensor) -> None:
+        """Add logits [N, K] of any float type."""
+        self.vectors.append(logits.detach())

@@ -7,13 +7,12 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
-from urllib.request import urlopen
 
 import torch
 from torch import Tensor, nn
 
 from thaw import runs
-from thaw.checks import check_text
+from thaw.checks import checked
 from thaw.metrics.encoders import Encoder
 
 log = logging.getLogger(__name__)
@@ -21,7 +20,6 @@ log = logging.getLogger(__name__)
 DIGEST = "6726825d"
 FILE = f"weights-inception-2015-12-05-{DIGEST}.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
-TIMEOUT_SECONDS = 5
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 ROWS = 50
@@ -32,7 +30,7 @@ OTHERWISE = (
 
 
 class InceptionEncoder(Encoder):
-    """InceptionV3 as FID was defined with, in torch-fidelity's port, which torchmetrics uses too.
+    """The InceptionV3 of FID's definition, in torch-fidelity's port, which torchmetrics uses too.
 
     Features are the 2048 of its last pooling layer, logits its 1008 without the bias, as the
     original inception score takes them. Images of any size, resized to 299 x 299 as TensorFlow 1
@@ -40,6 +38,7 @@ class InceptionEncoder(Encoder):
     inception score of digits says little here.
     """
 
+    @checked
     def __init__(self, weights_path: str | None = None) -> None:
         """Load the weights from a file, or download them (91 MB, kept in torch's hub folder).
 
@@ -47,8 +46,6 @@ class InceptionEncoder(Encoder):
             ValueError: torch-fidelity is missing, or the file is not the weights; one line.
             FileNotFoundError: no such file, or it cannot be downloaded; one line.
         """
-        if weights_path is not None:
-            check_text("metrics.weights_path", weights_path)
         extractor = _extractor()
         path, weights = _read(weights_path)
         digest = hashlib.sha256(weights).hexdigest()[: len(DIGEST)]
@@ -100,7 +97,9 @@ def _plain_tensors(weights: bytes, path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is damaged or not {FILE}: set metrics.weights_path") from error
     if not isinstance(tensors, dict):
-        raise ValueError(f"{path} holds no network weights: set metrics.weights_path to {FILE}")
+        raise ValueError(
+            f"{path} is not a file of network weights: set metrics.weights_path to {FILE}"
+        )
     return tensors
 
 
@@ -118,17 +117,11 @@ def _downloaded() -> Path:
     runs.make_cache(path.parent, "TORCH_HOME or HOME")
     log.info("downloading %s to %s", URL, path)
     try:
-        with urlopen(URL, timeout=TIMEOUT_SECONDS) as response:
-            weights = response.read()
-    except OSError as error:
+        torch.hub.download_url_to_file(URL, str(path), hash_prefix=DIGEST, progress=False)
+    except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"cannot download the Inception weights ({reason}): "
             f"set metrics.weights_path to a copy of {FILE}, {OTHERWISE}"
         ) from error
-    if not hashlib.sha256(weights).hexdigest().startswith(DIGEST):
-        raise ValueError(f"what {URL} sent is not {FILE}: set metrics.weights_path to a copy")
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(weights)
-    unfinished.replace(path)
     return path

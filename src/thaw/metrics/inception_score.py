@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.metrics.gathering import GatheredMetric
+from thaw.metrics.gathering import LogitMetric
 from thaw.seeding import generator
 
 
@@ -18,7 +18,7 @@ def inception_score(logits: Tensor) -> Tensor:
     return kl.mean().exp()
 
 
-class InceptionScore(GatheredMetric):
+class InceptionScore(LogitMetric):
     """IS = exp(E_x KL(p(y | x) || p(y))), Salimans et al. 2016 (arXiv:1606.03498), section 4.
 
     Mean and (population) standard deviation over ``splits`` equal parts of the images; higher is

@@ -1,11 +1,12 @@
 """Kernel distance between two sets of features (KID)."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from thaw.metrics.gathering import GatheredMetric, blocks
+from thaw.metrics.gathering import FeatureMetric, blocks
+from thaw.metrics.reference import Reference
 
 
 def kernel_sum(x: Tensor, y: Tensor) -> Tensor:
@@ -25,16 +26,14 @@ def across_mean(x: Tensor, y: Tensor) -> Tensor:
     return kernel_sum(x, y) / (len(x) * len(y))
 
 
-class KernelDistance(GatheredMetric):
+class KernelDistance(FeatureMetric):
     """KID = mean k(x, x') + mean k(r, r') - 2 mean k(x, r), Binkowski et al. 2018, section 4.
 
-    arXiv:1801.01401.
-
-    k(a, b) = (a . b / D + 1)^3; x, x' different features given to ``update``, r, r' different
-    reference features. Unbiased in N, so it may be slightly negative; lower is better; not
-    multiplied by 1000. The usual implementations (torchmetrics' too) average this over random
-    subsets, drawn from the global generator; here all pairs are used, which is what those subsets
-    estimate, with less variance and no randomness.
+    arXiv:1801.01401. k(a, b) = (a . b / D + 1)^3; x, x' different features given to ``update``,
+    r, r' different reference features. Unbiased in N, so it may be slightly negative; lower is
+    better; not multiplied by 1000. The usual implementations (torchmetrics' too) average this over
+    random subsets, drawn from the global generator; here all pairs are used, which is what those
+    subsets estimate, with less variance and no randomness.
     """
 
     higher_is_better = False
@@ -44,6 +43,10 @@ class KernelDistance(GatheredMetric):
         super().__init__(**kwargs)
         self.reference = reference
         self.reference_mean = reference_mean
+
+    @classmethod
+    def against(cls, reference: Reference) -> Self:
+        return cls(reference.features.double(), reference.kernel_mean)
 
     def compute(self) -> Tensor:
         """The squared maximum mean discrepancy, a float64 scalar."""

@@ -1,9 +1,9 @@
-"""The model card of an encoder: what it is, how it was made, what it was measured to do."""
+"""The model card of an encoder: what it is, how it was trained, what it was measured to do."""
 
 from typing import NamedTuple
 
 from thaw.metrics.encoders import ClassifierEncoder
-from thaw.metrics.reference import SCORES, Reference
+from thaw.metrics.reference import Reference
 
 CARD = """# {name}
 
@@ -19,7 +19,7 @@ are computed on its features, the inception score and the class balance on its l
 | recipe | AdamW, one-cycle learning rate, dropout, random rotations, shifts and scalings |
 | weights | SHA-256 of them begins {fingerprint} |
 | accuracy | {test_accuracy:.2%} on the test images, {train_accuracy:.2%} on the training images |
-| made by | `python train_encoder.py data={dataset}` |
+| trained by | `python train_encoder.py data={dataset}` |
 
 Nothing was chosen by the test images: they give only the accuracy above and the floors below.
 
@@ -29,8 +29,8 @@ Beside the weights lies the reference: moments of the features of the {num_image
 images, how many of them the encoder puts in each class, and the features of {num_kept:,} random
 ones for KID, precision and recall.
 
-What N real test images score against it, the best that N generated images can be expected to
-reach. Mean over random draws without replacement; all {num_test:,} are a single draw.
+A floor is what N real test images score against it, the best that N generated images can be
+expected to reach. Mean over random draws without replacement; all {num_test:,} are a single draw.
 
 {floors}
 
@@ -75,7 +75,10 @@ def model_card(encoder: ClassifierEncoder, training: Training, reference: Refere
 
 def floors_table(reference: Reference) -> str:
     """The floors as a Markdown table, a row for each N."""
-    head = ["| " + " | ".join(("N", *SCORES)) + " |", "| ---: " * (len(SCORES) + 1) + "|"]
+    head = [
+        "| " + " | ".join(("N", *reference.scores)) + " |",
+        "| ---: " * (len(reference.scores) + 1) + "|",
+    ]
     rows = [
         f"| {size:,} | " + " | ".join(f"{value:.4g}" for value in values) + " |"
         for size, values in zip(

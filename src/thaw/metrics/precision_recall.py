@@ -1,11 +1,12 @@
 """Precision and recall: how much of the generated looks real, how much of the real is generated."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from thaw.metrics.gathering import GatheredMetric, blocks
+from thaw.metrics.gathering import FeatureMetric, blocks
+from thaw.metrics.reference import Reference
 
 NUM_NEIGHBOURS = 3
 
@@ -34,14 +35,12 @@ def precision_recall(
     return torch.cat(inside_real).double().mean(), inside_x.double().mean()
 
 
-class PrecisionRecall(GatheredMetric):
+class PrecisionRecall(FeatureMetric):
     """f(x, Phi) = 1 if |x - phi| <= |phi - NN_k(phi)| for some phi, Kynkaanniemi 2019, eq. 1.
 
-    arXiv:1904.06991.
-
-    precision = mean over generated x of f(x, Phi_r), recall = mean over reference r of f(r, Phi_x),
-    with k = 3 nearest neighbours. Both in 0..1, higher is better; few generated images have
-    larger balls, so recall is biased upwards there.
+    arXiv:1904.06991. precision = mean over generated x of f(x, Phi_r), recall = mean over reference
+    r of f(r, Phi_x), with k = 3 nearest neighbours. Both in 0..1, higher is better; few generated
+    images have larger balls, so recall is biased upwards there.
     """
 
     higher_is_better = True
@@ -51,6 +50,10 @@ class PrecisionRecall(GatheredMetric):
         super().__init__(**kwargs)
         self.reference = reference
         self.reference_radii = reference_radii
+
+    @classmethod
+    def against(cls, reference: Reference) -> Self:
+        return cls(reference.features.double(), reference.radii)
 
     def compute(self) -> dict[str, Tensor]:
         """``precision`` and ``recall``, float64 scalars."""

@@ -31,9 +31,9 @@ Numbers = Sequence[float] | np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Curve:
-    """A score over the epochs: its mean over seeds, their standard deviation, and the floor.
+    """A score over the epochs: its mean over seeds, their standard deviation, and its floor.
 
-    ``sizes``: N of each epoch's score and floor, where it is known.
+    sizes: N of each epoch's score and floor, where it is known.
     """
 
     epochs: Numbers
@@ -78,11 +78,6 @@ def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def is_activation(name: str) -> bool:
-    """Whether an activation function is called that."""
-    return name in ACTIVATIONS
-
-
 @own_style()
 def activation_figure(names: Sequence[str]) -> Figure:
     """The activation functions called ``names``, all of them known, on [-4, 4]."""
@@ -100,7 +95,7 @@ def activation_figure(names: Sequence[str]) -> Figure:
 
 @own_style()
 def loss_figure(runs: Mapping[str, Losses]) -> Figure:
-    """Per run the loss of each step, its mean of each epoch and the validation loss."""
+    """The loss of each step, its mean over each epoch and the validation loss, for each run."""
     figure, cells = panels(len(runs), 2, 4.2, 2.7)
     titles = titled(runs, 44)
     make_room(figure, titles, 2)
@@ -129,9 +124,9 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
 
 @own_style()
 def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
-    """One score over the epochs, a line a run, a band of one standard deviation over seeds.
+    """One score over the epochs, a line for each run, a band of one standard deviation over seeds.
 
-    Floors are dotted grey, one for each N, or each that differs. A single epoch is a dot.
+    Floors, what real test images score, are dotted grey, one for each N. A single epoch is a dot.
     """
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
     floors = _floors(runs.values())
@@ -145,7 +140,7 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
             )
     for number, (floor, size) in enumerate(floors):
         of = "same N" if len(floors) == 1 or size is None else f"N = {size:,.0f}"
-        text = f"real test images, {of} ({floor:.3g})"
+        text = f"floor: real test images, {of} ({floor:.3g})"
         dots = (0, (1, 2 + 3 * number))
         axes.axhline(floor, color=GREY, linestyle=dots, linewidth=1.2, label=text)
     if log:
@@ -172,7 +167,7 @@ def _floors(runs: Iterable[Curve]) -> list[tuple[float, float | None]]:
 
 @own_style()
 def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
-    """Per run the share of generated images in each class; the data's shares as marks."""
+    """The share of generated images in each class for each run; the data's shares as marks."""
     figure, cells = panels(len(runs), 4, 2.6, 2.1)
     titles = titled(runs, 30, 4)
     make_room(figure, titles, 4)

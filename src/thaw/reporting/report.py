@@ -10,16 +10,18 @@ from pathlib import Path
 import jinja2
 
 from thaw import __version__
+from thaw.metrics import table
 from thaw.progress import progress
-from thaw.reporting.finished import FinishedRun, group_by_seed, read_run
-from thaw.reporting.results import best, fid
-from thaw.reporting.sections import Section, sections, slug
+from thaw.reporting.finished import FinishedRun, read_run
+from thaw.reporting.groups import group_by_seed
+from thaw.reporting.results import badness, best
+from thaw.reporting.sections import Section, sections
 from thaw.reporting.style import save_figure
 
 PAGE = "index.html"
-# More would make figures longer than any screen, and the page slow.
+# More would make figures longer than any screen.
 NUM_SHOWN = 24
-# Beside one for each run that has figures.
+# Sections beside one for each run that has figures.
 NUM_SECTIONS = 10
 MARK = '<meta name="generator" content="thaw'
 
@@ -30,10 +32,11 @@ def write_report(
     """Write the report of these run directories into the folder ``out``; returns the page.
 
     Args:
-        run_dirs: run directories; what is missing or damaged in one is said on the page.
-        out: a folder that is new, empty, or an earlier report, which is written over.
-        title: of the page.
-        num_shown: experiments that have figures, those of the lowest FID; tables have all.
+        run_dirs: run directories; the page names what is missing or damaged in one.
+        out: a folder that is new, empty, or an earlier report, which is overwritten.
+        title: title of the page.
+        num_shown: largest number of experiments that have figures, those of the best FID; tables
+            have all.
 
     Raises:
         ValueError: ``out`` holds something else.
@@ -48,26 +51,33 @@ def write_report(
             read.append(read_run(directory))
     groups = group_by_seed(read)
     drawn = best(groups, num_shown)
-    rendered: list[dict[str, object]] = []
-    with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(rendered)):
+    written: list[Section] = []
+    with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(written)):
         for section in sections(groups, drawn):
-            rendered.append(_render(section, out))
+            _write(section, out)
+            written.append(section)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
     environment.trim_blocks = environment.lstrip_blocks = True
     page = environment.get_template("report.html").render(
         title=title,
-        sections=rendered,
+        sections=[section for section in written if not section.is_empty],
         num_runs=len(run_dirs),
         num_groups=len(groups),
         num_drawn=len(drawn),
-        has_fid=any(math.isfinite(fid(group)) for group in drawn),
+        ranked_by=_ranked_by() if any(math.isfinite(badness(group)) for group in drawn) else "",
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     (out / PAGE).write_text(page, encoding="utf-8")
     return out / PAGE
+
+
+def _ranked_by() -> str:
+    """``lowest FID``."""
+    score = table.GENERATED[0]
+    return f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
 
 
 def _check_out(out: Path) -> None:
@@ -77,37 +87,20 @@ def _check_out(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()):
         page = out / PAGE
         if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace"):
-            raise ValueError(f"out={out}: the folder holds something that is no report")
+            raise ValueError(f"out={out}: the folder holds something that is not a report")
     elif out.exists() and not out.is_dir():
         raise ValueError(f"out={out}: not a folder")
 
 
-def _render(section: Section, out: Path) -> dict[str, object]:
-    """Write a section's files, and give the template what it needs of them."""
-    figures = []
+def _write(section: Section, out: Path) -> None:
+    """Write a section's figures and tables; its drawings get the ``source`` of their images."""
     for drawing in section.drawings:
         path = out / "figures" / drawing.name
-        save_figure(
-            drawing.figure, *(path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
-        )
+        files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+        save_figure(drawing.figure, *files)
         # Lines stay sharp as SVG; images would only grow.
-        kind, suffix = ("svg+xml", ".svg") if drawing.is_chart else ("png", ".png")
-        data = base64.b64encode(path.with_name(path.name + suffix).read_bytes()).decode()
-        figures.append(
-            {
-                "name": drawing.name,
-                "caption": drawing.caption,
-                "source": f"data:image/{kind};base64,{data}",
-                "is_chart": drawing.is_chart,
-            }
-        )
-    for table in section.tables:
-        table.write(out / "tables")
-    return {
-        "title": section.title,
-        "anchor": (section.anchor or slug(section.title)).lower(),
-        "figures": figures,
-        "tables": section.tables,
-        "notes": section.notes,
-        "folded": section.folded,
-    }
+        kind, file = ("svg+xml", files[1]) if drawing.is_chart else ("png", files[0])
+        data = base64.b64encode(file.read_bytes()).decode()
+        drawing.source = f"data:image/{kind};base64,{data}"
+    for each in section.tables:
+        each.write(out / "tables")

@@ -3,51 +3,102 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thaw import runs
+from thaw.metrics import table
+from thaw.metrics.table import Score
+from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting import curves, panels, results, settings
 from thaw.reporting.finished import (
-    FinishedRun,
-    Group,
+    has_schedule,
     read_alpha_bar,
     read_image,
     read_restoration,
     sample_grids,
 )
+from thaw.reporting.groups import Group
 from thaw.reporting.tables import Table
 
 STUDY_EPOCHS = (1, 20, 40, 60, 100)
 MAX_COLUMNS = 6
-MAX_CLASSES = 1000
-A = TypeVar("A")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Drawing:
-    """A figure of the report; ``is_chart``: lines on white, which a dark page may invert."""
+    """A figure of the report.
+
+    is_chart: whether it is lines on white, which a dark page may invert.
+    source: the address of its image on the page, once it is written.
+    """
 
     name: str
     caption: str
     figure: Figure
     is_chart: bool = True
+    source: str = ""
 
 
 @dataclass
 class Section:
-    """Part of the page: what it shows, and what it could not show and why."""
+    """Part of the page: what it shows, and what it could not show and why.
+
+    prefix: folder of its figures, ending in a slash, or empty.
+    """
 
     title: str
+    prefix: str = ""
     drawings: list[Drawing] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded: bool = False
-    anchor: str = ""
+    number: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """The name that links to it."""
+        return f"{self.number}{slug(self.title)}".lower()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.drawings or self.tables or self.notes)
+
+    def draw(self, name: str, caption: str, figure: Figure, is_chart: bool = True) -> None:
+        """Add a figure."""
+        self.drawings.append(Drawing(f"{self.prefix}{name}", caption, figure, is_chart))
+
+    def tabulate(self, *tables: Table) -> None:
+        """Add those tables that have rows."""
+        self.tables += [each for each in tables if each.rows]
+
+    def note(self, title: str, what: str) -> None:
+        """Say what is missing of which run."""
+        self.notes.append(f"{title}: {what}")
+
+    def collect(
+        self, groups: Sequence[Group], read: Callable[[Group], T], is_mean: bool = False
+    ) -> dict[str, T]:
+        """What ``read`` gives of each group, by title; its ``ValueError`` becomes a note.
+
+        Args:
+            groups: where to read.
+            read: reads a group's first run.
+            is_mean: whether it reads all runs of a group, so that the title names no seed.
+        """
+        found = {}
+        for group in groups:
+            try:
+                found[group.title if is_mean else group.title_of_first] = read(group)
+            except ValueError as error:
+                self.note(group.title, str(error))
+        return found
 
 
 def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Section]:
@@ -58,142 +109,133 @@ def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Sectio
     yield _problems(groups)
     yield _results(groups)
     yield _hyperparameters(groups)
-    yield _scores(drawn)
-    yield _losses(drawn)
-    yield _samples(drawn)
-    yield _restorations(drawn)
-    yield _classes(drawn)
+    for side_by_side in SIDE_BY_SIDE:
+        yield side_by_side(drawn, "")
     yield _setup(drawn)
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
-            yield _one(group, f"{number:02d}_{slug(group.title)}")
-    yield _environment(groups)
+            yield _one(group, f"{number:02d}_")
+    section = Section("Environment")
+    section.tabulate(settings.environment(groups))
+    yield section
 
 
 def _problems(groups: Sequence[Group]) -> Section:
-    notes = [
-        f"{_name(group, run)}: {problem}"
-        for group in groups
-        for run in group.members
-        for problem in run.problems
-    ]
-    return Section("What is missing", notes=notes)
-
-
-def _results(groups: Sequence[Group]) -> Section:
-    makers = (results.results, results.estimates, results.evaluations, results.restorations)
-    found = [make(groups) for make in makers]
-    missing = [f"{group.title}: no robust estimate" for group in groups if not group.first.final]
-    return Section("Results", tables=[table for table in found if table.rows], notes=missing)
-
-
-def _hyperparameters(groups: Sequence[Group]) -> Section:
-    different, shared = settings.hyperparameters(groups)
-    notes = [
-        f"{group.title}: run.json holds no configuration"
-        for group in groups
-        if not group.first.config
-    ]
-    return Section(
-        "Hyperparameters",
-        tables=[table for table in (different, shared) if table.rows],
-        notes=notes,
-    )
-
-
-def _scores(groups: Sequence[Group], prefix: str = "") -> Section:
-    section = Section("Scores over the epochs")
-    for name, column, label, log in (
-        ("fid", "val/fid", "FID (lower is better)", True),
-        ("is", "val/is_mean", "IS (higher is better)", False),
-    ):
-        found = {group.title: _curve(group, column, f"val/{name}_floor") for group in groups}
-        shown = {title: curve for title, curve in found.items() if curve.epochs}
-        section.notes += [
-            f"{title}: no {column} in metrics.csv" for title in found if title not in shown
-        ]
-        if shown:
-            caption = f"{label.split()[0]} of images generated after an epoch{_sizes(groups)}."
-            drawing = curves.score_figure(shown, label, log)
-            section.drawings.append(Drawing(f"{prefix}{name}", caption, drawing))
+    section = Section("What is missing")
+    for group in groups:
+        for run in group.members:
+            is_alone = len(group.members) == 1
+            title = group.title if is_alone else f"{group.title}, {run.directory.name}"
+            for problem in run.problems:
+                section.note(title, problem)
     return section
 
 
-def _sizes(groups: Sequence[Group]) -> str:
-    sizes = sorted({n for group in groups for run in group.members for n in run.column("val/n")[1]})
-    return f", N = {', '.join(f'{n:,.0f}' for n in sizes)}" if sizes else ""
+def _results(groups: Sequence[Group]) -> Section:
+    section = Section("Results")
+    for make_table in (
+        results.results, results.estimates, results.evaluations, results.restorations
+    ):  # fmt: skip
+        section.tabulate(make_table(groups))
+    _note_where_missing(section, groups, "final_scores", "no final scores")
+    return section
 
 
-def _curve(group: Group, column: str, floor: str) -> curves.Curve:
-    values: dict[float, list[float]] = {}
-    for run in group.members:
-        for epoch, value in zip(*run.column(column), strict=True):
-            values.setdefault(epoch, []).append(value)
-    epochs = sorted(values)
-    return curves.Curve(
-        epochs,
-        [float(np.mean(values[epoch])) for epoch in epochs],
-        [_deviation(values[epoch]) for epoch in epochs],
-        group.first.column(floor)[1],
-        group.first.column("val/n")[1],
-    )
+def _hyperparameters(groups: Sequence[Group]) -> Section:
+    section = Section("Hyperparameters")
+    section.tabulate(*settings.hyperparameters(groups))
+    _note_where_missing(section, groups, "config", "run.json holds no configuration")
+    return section
 
 
-def _deviation(values: Sequence[float]) -> float:
-    with np.errstate(invalid="ignore"):  # of a run that diverged
-        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def _losses(groups: Sequence[Group], prefix: str = "") -> Section:
-    section = Section("Loss")
-    found = {}
+def _note_where_missing(section: Section, groups: Sequence[Group], key: str, what: str) -> None:
     for group in groups:
-        run = group.first
-        steps, losses = run.step_losses
-        ends = {row["epoch"]: row.get("step", row["epoch"]) for row in run.epochs}
-        (train_epochs, train), (val_epochs, val) = map(run.column, ("train/loss", "val/loss"))
-        if not len(steps):
-            section.notes.append(
-                f"{group.title}: no loss of each step (no readable TensorBoard file)"
+        if not group.first.get(key):
+            section.note(group.title, what)
+
+
+def _scores(groups: Sequence[Group], prefix: str) -> Section:
+    section = Section("Scores over the epochs", prefix)
+    sizes = sorted({n for group in groups for run in group.members for n in run.column("val/n")[1]})
+    of = f", N = {', '.join(f'{n:,.0f}' for n in sizes)}" if sizes else ""
+    for score in table.GENERATED:
+        if score.is_main:
+            found = section.collect(groups, partial(_curve, score), is_mean=True)
+            if found:
+                caption = f"{score.label} of images generated after an epoch{of}."
+                figure = curves.score_figure(found, score.title, log=score.lower_is_better)
+                section.draw(score.short, caption, figure)
+    return section
+
+
+def _curve(score: Score, group: Group) -> curves.Curve:
+    columns = [run.column(f"val/{score.name}") for run in group.members]
+    values = pd.concat([pd.Series(values, epochs, float) for epochs, values in columns])
+    if values.empty:
+        raise ValueError(f"no val/{score.name} in metrics.csv")
+    by_epoch = values.groupby(level=0)
+    floor = group.first.column(f"val/{score.floor}")[1]
+    sizes = group.first.column("val/n")[1]
+    mean, std = by_epoch.mean(), by_epoch.std().fillna(0)
+    return curves.Curve(mean.index.to_numpy(), mean.to_numpy(), std.to_numpy(), floor, sizes)
+
+
+def _losses(groups: Sequence[Group], prefix: str) -> Section:
+    section = Section("Loss", prefix)
+    for group in groups:
+        num_read, num_steps = len(group.first.step_losses[0]), max(_ends(group).values(), default=0)
+        if not num_read:
+            section.note(group.title, "no loss of each step (no readable TensorBoard file)")
+        elif num_read < num_steps:
+            section.note(
+                group.title,
+                f"the loss of {num_read} of {num_steps:.0f} steps (TensorBoard's file is damaged "
+                "or cut short)",
             )
-        elif len(steps) < max(ends.values(), default=0):
-            section.notes.append(
-                f"{group.title}: the loss of {len(steps)} of {max(ends.values()):.0f} steps "
-                "(TensorBoard's file is damaged or cut short)"
-            )
-        if len(steps) or train:
-            found[_first_seed(group)] = curves.Losses(
-                steps, losses, [ends[epoch] for epoch in train_epochs], train,
-                [ends[epoch] for epoch in val_epochs], val,
-            )  # fmt: skip
-    if found:
+    known = [group for group in groups if len(group.first.step_losses[0]) or group.first.epochs]
+    if found := section.collect(known, _loss):
         caption = (
             "Training loss of each step, its mean over each epoch, and the loss on the "
             "validation images. Losses of different objectives or predictions do not compare."
         )
-        section.drawings.append(Drawing(f"{prefix}loss", caption, curves.loss_figure(found)))
+        section.draw("loss", caption, curves.loss_figure(found))
     return section
 
 
-def _samples(groups: Sequence[Group], prefix: str = "") -> Section:
-    section = Section("Samples")
-    found = {_first_seed(group): sample_grids(group.first) for group in groups}
-    epochs = chosen_epochs({epoch for grids in found.values() for epoch in grids})
-    images = {}
-    for title, grids in found.items():
-        read = {
-            epoch: _tried(read_image, grids[epoch], title, section)
-            for epoch in epochs
-            if epoch in grids
-        }
-        images[title] = {epoch: image for epoch, image in read.items() if image is not None}
-        if not images[title]:
-            section.notes.append(f"{title}: no grids of samples")
-    images = {title: grids for title, grids in images.items() if grids}
-    if images:
+def _ends(group: Group) -> dict[float, float]:
+    """The last step of each epoch."""
+    return {row["epoch"]: row.get("step", row["epoch"]) for row in group.first.epochs}
+
+
+def _loss(group: Group) -> curves.Losses:
+    ends = _ends(group)
+    (train_epochs, train), (val_epochs, val) = map(group.first.column, ("train/loss", "val/loss"))
+    return curves.Losses(
+        *group.first.step_losses, [ends[epoch] for epoch in train_epochs], train,
+        [ends[epoch] for epoch in val_epochs], val,
+    )  # fmt: skip
+
+
+def _samples(groups: Sequence[Group], prefix: str) -> Section:
+    section = Section("Samples", prefix)
+    grids = section.collect(groups, lambda group: sample_grids(group.first))
+    epochs = chosen_epochs({epoch for paths in grids.values() for epoch in paths})
+
+    def read(group: Group) -> dict[int, np.ndarray]:
+        images = {}
+        for epoch, path in sample_grids(group.first).items():
+            if epoch in epochs:
+                try:
+                    images[epoch] = read_image(path)
+                except ValueError as error:
+                    section.note(group.title, str(error))
+        if not images:
+            raise ValueError("no grids of samples")
+        return images
+
+    if images := section.collect(groups, read):
         caption = "Samples after some epochs, each run from the same starting points throughout."
-        figure = panels.samples_figure(images, epochs)
-        section.drawings.append(Drawing(f"{prefix}samples", caption, figure, is_chart=False))
+        section.draw("samples", caption, panels.samples_figure(images, epochs), is_chart=False)
     return section
 
 
@@ -209,124 +251,73 @@ def chosen_epochs(epochs: set[int]) -> list[int]:
     return [ordered[round(k * last / (MAX_COLUMNS - 1))] for k in range(MAX_COLUMNS)]
 
 
-def _restorations(groups: Sequence[Group], prefix: str = "") -> Section:
-    section = Section("Restoration")
-    found = []
-    for group in groups:
-        title = _first_seed(group)
-        stages = _tried(read_restoration, group.first, title, section)
-        if stages:
-            found.append((title, stages))
-        elif stages is not None:
-            section.notes.append(f"{title}: no restored test images")
-    if found:
+def _restorations(groups: Sequence[Group], prefix: str) -> Section:
+    section = Section("Restoration", prefix)
+    if found := section.collect(groups, lambda group: read_restoration(group.first)):
         caption = (
-            "Test images, the same degraded all the way (t = T), what one prediction makes of "
-            "that, and what Algorithms 1 and 2 of Cold Diffusion, or the run's own sampler, make "
-            "of the same."
+            "Test images, the same degraded all the way (t = T), and restored from there: by one "
+            "prediction, by Algorithms 1 and 2 of Cold Diffusion, or by the run's own sampler."
         )
-        figure = panels.restoration_figure(found)
-        section.drawings.append(Drawing(f"{prefix}restoration", caption, figure, is_chart=False))
+        figure = panels.restoration_figure(list(found.items()))
+        section.draw("restoration", caption, figure, is_chart=False)
     return section
 
 
-def _classes(groups: Sequence[Group], prefix: str = "") -> Section:
-    section = Section("Classes of the generated images")
-    counts, real = {}, None
-    for group in groups:
-        final = group.first.final
-        histogram = _counts(final.get("final/class_histogram"))
-        if histogram:
-            counts[_first_seed(group)] = histogram
-            real = real or _counts(final.get("final/class_histogram_real"))
-        else:
-            section.notes.append(f"{group.title}: no histogram of classes")
-    if counts:
-        caption = "Classes of the images of the robust estimate, as the encoder sees them."
-        figure = curves.class_figure(counts, real)
-        section.drawings.append(Drawing(f"{prefix}classes", caption, figure))
+def _classes(groups: Sequence[Group], prefix: str) -> Section:
+    section = Section("Classes of the generated images", prefix)
+    if counts := section.collect(groups, _counts):
+        real = next(iter(Section("").collect(groups, partial(_counts, end="_real")).values()), None)
+        caption = "Classes of the images of the final scores, as the encoder sees them."
+        section.draw("classes", caption, curves.class_figure(counts, real))
     return section
 
 
-def _counts(value: object) -> list[float] | None:
-    """A histogram, None where it is none."""
-    if isinstance(value, list) and all(isinstance(entry, int | float) for entry in value):
-        fits = len(value) <= MAX_CLASSES and all(0 <= entry < float("inf") for entry in value)
-        return value if fits and sum(value) > 0 else None
-    return None
+def _counts(group: Group, end: str = "") -> list[float]:
+    value = group.first.get("final_scores", f"final/class_histogram{end}")
+    is_list = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
+    if not is_list or not 0 < sum(value) < float("inf") or min(value) < 0:
+        raise ValueError("no histogram of classes")
+    return list(value)
+
+
+SIDE_BY_SIDE = (_scores, _losses, _samples, _restorations, _classes)
 
 
 def _setup(groups: Sequence[Group]) -> Section:
     section = Section("Schedules and activation functions")
     schedules: dict[str, Tensor] = {}
-    for group in groups:
-        alpha_bar = _tried(read_alpha_bar, group.first, group.title, section)
-        if _lacks_schedule(group.first):
-            section.notes.append(f"{group.title}: no {runs.SCHEDULE.name}")
-        if alpha_bar is None or any(alpha_bar.equal(known) for known in schedules.values()):
-            continue
-        schedules[group.title] = alpha_bar
+    takes_one = [group for group in groups if has_schedule(group.first)]
+    for title, alpha_bar in section.collect(takes_one, _alpha_bar, is_mean=True).items():
+        if not any(map(alpha_bar.equal, schedules.values())):
+            schedules[title] = alpha_bar
     if schedules:
-        caption = "Noise schedules, each once."
-        section.drawings.append(Drawing("schedules", caption, curves.schedule_figure(schedules)))
-    names = dict.fromkeys(str(_activation(group.first)) for group in groups)
-    known = [name for name in names if curves.is_activation(name)]
+        caption = "The noise schedules of the runs, each once."
+        section.draw("schedules", caption, curves.schedule_figure(schedules))
+    given = (group.first.get("config", "model", "activation") for group in groups)
+    names = dict.fromkeys(str(name) for name in given if name)
+    known = [name for name in names if name in ACTIVATIONS]
     section.notes += [f"no activation function called {name}" for name in names
-                      if name not in known and name != "None"]  # fmt: skip
+                      if name not in known]  # fmt: skip
     if known:
         caption = "The activation functions of the networks."
-        section.drawings.append(Drawing("activations", caption, curves.activation_figure(known)))
+        section.draw("activations", caption, curves.activation_figure(known))
     return section
 
 
-def _lacks_schedule(run: FinishedRun) -> bool:
-    degradation = run.config.get("degradation")
-    takes_one = isinstance(degradation, dict) and "schedule" in degradation
-    return takes_one and not (run.directory / runs.SCHEDULE).is_file()
+def _alpha_bar(group: Group) -> Tensor:
+    return read_alpha_bar(group.first)
 
 
-def _activation(run: FinishedRun) -> object:
-    model = run.config.get("model")
-    return model.get("activation") if isinstance(model, dict) else None
-
-
-def _one(group: Group, folder: str) -> Section:
+def _one(group: Group, number: str) -> Section:
     """All figures of one run, folded away on the page."""
-    whole = Section(group.title, folded=True, anchor=folder)
-    prefix = f"runs/{folder}/"
-    parts: list[Callable[[Sequence[Group], str], Section]] = [
-        _losses, _scores, _samples, _restorations, _classes,
-    ]  # fmt: skip
-    for part in parts:
-        whole.drawings += part([group], prefix).drawings
+    whole = Section(group.title, folded=True, number=number)
+    for side_by_side in SIDE_BY_SIDE:
+        folder = f"runs/{number}{slug(group.title)}/"
+        whole.drawings += side_by_side([group], folder).drawings
     for run in group.members:
         overrides = run.record.get("overrides") or []
-        whole.notes.append(f"{run.directory}: {' '.join(map(str, overrides)) or 'no overrides'}")
+        whole.note(str(run.directory), " ".join(map(str, overrides)) or "no overrides")
     return whole
-
-
-def _environment(groups: Sequence[Group]) -> Section:
-    found = settings.environment(groups)
-    return Section("Environment", tables=[found] if found.rows else [])
-
-
-def _tried(read: Callable[[A], T], source: A, title: str, section: Section) -> T | None:
-    """What ``read`` gives of ``source``; where a file is damaged, None and a note."""
-    try:
-        return read(source)
-    except ValueError as error:
-        section.notes.append(f"{title}: {error}")
-        return None
-
-
-def _first_seed(group: Group) -> str:
-    if len(group.members) == 1:
-        return group.title
-    return f"{group.title} (seed {group.first.record.get('seed')})"
-
-
-def _name(group: Group, run: FinishedRun) -> str:
-    return group.title if len(group.members) == 1 else f"{group.title}, {run.directory.name}"
 
 
 def slug(text: str) -> str:

@@ -3,14 +3,15 @@
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from thaw.reporting.finished import FinishedRun, Group
+from thaw.reporting.finished import FinishedRun
+from thaw.reporting.groups import Group
 from thaw.reporting.numbers import number, plus_minus
 
 MISSING = "--"
@@ -19,7 +20,7 @@ LATEX_HEAD = r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}"
 
 @dataclass(frozen=True)
 class Number:
-    """A measured value: mean over ``count`` seeds, their standard deviation, and how to show it."""
+    """A measured value: mean over ``count`` seeds, their standard deviation, and its format."""
 
     mean: float
     std: float | None = None
@@ -37,7 +38,7 @@ Cell = str | Number
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns and rows of cells; the first column says what a row is."""
+    """Titled columns and rows of cells; the first column says what a row is."""
 
     name: str
     caption: str
@@ -45,12 +46,26 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     folded: bool = False
 
+    @classmethod
+    def of(
+        cls, name: str, caption: str, rows: Sequence[Mapping[str, Cell]], long: float = math.inf
+    ) -> "Table":
+        """A table of rows by column, without the columns that are missing in every row.
+
+        With more than ``long`` rows it is folded away on the page.
+        """
+        columns = dict.fromkeys(column for row in rows for column in row)
+        kept = [column for column in columns
+                if any(row.get(column, MISSING) != MISSING for row in rows)]  # fmt: skip
+        cells = [[row.get(column, MISSING) for column in kept] for row in rows]
+        return cls(name, caption, kept, cells, folded=len(rows) > long)
+
     def write(self, folder: Path) -> None:
         """``name.csv`` (numbers in full, ``±`` in columns of their own) and ``name.tex``."""
         folder.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(self._full_rows()).to_csv(folder / f"{self.name}.csv", index=False)
         shown = pd.DataFrame([list(map(str, row)) for row in self.rows], columns=[*self.columns])
-        alignment = "l" + "".join("r" if self._is_number(k) else "l" for k in self._others())
+        alignment = "".join("r" if self.is_number(k) else "l" for k in range(len(self.columns)))
         text = shown.to_latex(index=False, escape=True, caption=_latex(self.caption),
                               label=f"tab:{self.name}", column_format=alignment)  # fmt: skip
         text = text.replace("±", r"$\pm$")
@@ -58,14 +73,7 @@ class Table:
 
     def is_number(self, column: int) -> bool:
         """Whether a column holds numbers (and is set flush right)."""
-        return column > 0 and self._is_number(column)
-
-    def _others(self) -> range:
-        return range(1, len(self.columns))
-
-    def _is_number(self, column: int) -> bool:
-        cells = [row[column] for row in self.rows]
-        return any(isinstance(cell, Number) for cell in cells)
+        return column > 0 and any(isinstance(row[column], Number) for row in self.rows)
 
     def _full_rows(self) -> Iterator[dict[str, str | float | int]]:
         for row in self.rows:
@@ -95,7 +103,7 @@ def over_seeds(
 
 
 def _no_formula(text: str) -> str:
-    """Text that a spreadsheet shows, where it would take it for something to be computed."""
+    """Text that a spreadsheet shows as it is, rather than compute it as a formula."""
     is_number = re.fullmatch(r"[-+0-9.,e ]*", text)
     return f"'{text}" if text[:1] in tuple("=+-@\t") and not is_number else text
 

@@ -1,25 +1,22 @@
 """From a finished (or running) run directory back to its objects."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
-from thaw.checks import check_choice
+from thaw.checks import checked
+from thaw.metrics.suite import ScoreSuite
 from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.compatibility import differing_tensors, listed, versions_in_words
 from thaw.training.experiment import Experiment, build, fit_prior
 from thaw.training.module import DiffusionModule
 from thaw.training.stored_targets import stored_config
-
-log = logging.getLogger(__name__)
-WEIGHTS = ("auto", "ema", "raw")
 
 
 @dataclass(frozen=True)
@@ -39,36 +36,41 @@ class LoadedRun:
         """The prior that replaces the run's own, in words; empty where none does."""
         return self.experiment.module.prior.describe() if self.has_other_prior else ""
 
+    @property
+    def source(self) -> dict[str, Any]:
+        """The weights that were used, as kept beside what is measured with them."""
+        return {"checkpoint": self.checkpoint.name, "epoch": self.epoch, "weights": self.weights}
 
+
+@checked
 def load_run(
     run_dir: Path,
     checkpoint: str = "last",
     sampler: DictConfig | None = None,
     trusted: Sequence[str] = (),
     data_root: str | None = None,
-    weights: str = "auto",
+    weights: Literal["auto", "ema", "raw"] = "auto",
     prior: DictConfig | None = None,
     for_use: bool = True,
 ) -> LoadedRun:
     """The experiment of a run, its weights and prior read from a checkpoint.
 
-    No data is read: a prior that the checkpoint lacks is left to :func:`fit_missing_prior`.
+    No data is read: another prior than the checkpoint's is left to :func:`fit_other_prior`.
 
     Args:
         run_dir: the run directory.
         checkpoint: ``last``, ``best`` or a file.
         sampler: with a ``_target_`` in place of the run's sampler, without one changes to it.
         trusted: further packages whose classes the checkpoint's configuration may name.
-        data_root: where the data lies on this machine, if not where it lay in training; only here
-            is anything fetched that is missing.
+        data_root: folder of the data on this machine, if it is not that of training; only then is
+            missing data fetched.
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
         prior: with a ``_target_`` in place of the run's prior, without one changes to it.
-        for_use: False loads no weights and fits nothing, to find what is wrong at little cost.
+        for_use: False loads no weights and fits nothing, to find errors at little cost.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is not what it should be.
+        ValueError: there is no such checkpoint, or it is not a valid one.
     """
-    check_choice("weights", weights, WEIGHTS)
     path = checkpoint_path(run_dir, checkpoint)
     contents = _read(path)
     try:
@@ -104,10 +106,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _build(
     path: Path, config: DictConfig, contents: dict[str, Any], data_root: str | None
 ) -> Experiment:
-    """The experiment of a checkpoint's configuration, whose data writes nowhere it says.
+    """The experiment of a checkpoint's configuration, which cannot say where its data writes.
 
     Raises:
-        ValueError: it is not one of this version's.
+        ValueError: it is not a valid configuration of this version.
     """
     try:
         if data_root is not None and "root" in config.data:
@@ -154,36 +156,37 @@ def _load_state(
         )
 
 
-def fit_missing_prior(run: LoadedRun) -> None:
-    """Fit the prior to the training images where the checkpoint's own is not to be used.
-
-    That is where another was given, and where an earlier version fitted that of a class-conditional
-    model without labels.
+def fit_other_prior(run: LoadedRun) -> None:
+    """Fit the prior to the training images where another than the checkpoint's was given.
 
     Raises:
         ValueError: the training images cannot be read.
     """
-    if not run.has_other_prior:
-        if not _knows_no_classes(run.experiment.module):
-            return
-        log.info("%s: its prior knows no classes; it is fitted again, to each", run.checkpoint)
-    try:
-        run.experiment.data.setup()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"a prior is fitted to training images: {error}") from error
-    fit_prior(run.experiment)
+    if run.has_other_prior:
+        try:
+            run.experiment.data.setup()
+        except (OSError, ValueError) as error:
+            raise ValueError(f"a prior is fitted to training images: {error}") from error
+        fit_prior(run.experiment)
 
 
-def _knows_no_classes(module: DiffusionModule) -> bool:
-    """Whether the checkpoint's prior lacks the labels that its model draws x_T by."""
-    is_conditional = module.restorer.num_classes is not None
-    return is_conditional and module.prior.depends_on_class and module.prior.labels is None
+def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
+    """The run's suite, its reference fitted now where it has none; None for a run without scores.
+
+    Raises:
+        OSError, ValueError: a reference is fitted to the data, and that cannot be read.
+    """
+    suite, data = run.experiment.suite, run.experiment.data
+    if suite is not None and suite.reference is None:
+        data.setup()
+        suite.fit_reference(data.train_images, data.test_images)
+    return suite
 
 
 def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:
-    """Leave the module with those it is to be evaluated with: ``ema`` or ``raw``."""
+    """Leave the module with the weights to evaluate: ``ema`` or ``raw``."""
     if weights == "ema" and module.ema is None:
-        raise ValueError(f"{path} holds no average of the weights (its run had ema=none)")
+        raise ValueError(f"{path} has no average of the weights (its run had ema=none)")
     if weights == "raw":
         module.ema = None
     return "raw" if module.ema is None else "ema"
@@ -195,9 +198,9 @@ def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
     Raises:
         ValueError: it is not there.
     """
-    named = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
-    path = named.get(checkpoint, Path(checkpoint))
-    if checkpoint not in named and path.is_dir():
+    own = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
+    path = own.get(checkpoint, Path(checkpoint))
+    if checkpoint not in own and path.is_dir():
         raise ValueError(f"checkpoint={checkpoint} is a folder (it takes last, best or a file)")
     if not path.exists():
         raise ValueError(f"no checkpoint at {path} (checkpoint= takes last, best or a file)")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.data.module import ImageDataModule
+from thaw.diffusion.inference import evaluating
 from thaw.diffusion.restorer import Restorer
 
 BYTES = 4
@@ -65,12 +66,10 @@ def activations(restorer: Restorer, image_shape: tuple[int, int, int]) -> int:
 
     hooks = [module.register_forward_hook(count) for module in restorer.network.modules()]
     x_0, t = torch.zeros(1, *image_shape), torch.ones(1, dtype=torch.int64)
-    was_training = restorer.training
-    with torch.no_grad():
-        # In evaluation mode dropout draws nothing from the global generator.
+    # In evaluation mode dropout draws nothing from the global generator.
+    with evaluating(restorer):
         noise = restorer.degradation.draw_noise(x_0, torch.Generator().manual_seed(0))
-        restorer.eval().predict(x_0, t, noise=noise)
-    restorer.train(was_training)
+        restorer.predict(x_0, t, noise=noise)
     for hook in hooks:
         hook.remove()
     return sum(counts)

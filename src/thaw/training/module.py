@@ -10,9 +10,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from thaw.diffusion.guidance import hide_labels
 from thaw.diffusion.objectives import Objective
-from thaw.diffusion.priors import Prior
+from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
-from thaw.ranks import part
+from thaw.ranks import WHOLE, Portion
 from thaw.seeding import derive_seed, generator, seed_global
 from thaw.training.ema import EMA
 from thaw.training.epoch_losses import EpochLosses
@@ -116,17 +116,17 @@ class DiffusionModule(pl.LightningModule):
 
     def _part(self, num_images: int) -> slice:
         """The images of a batch whose loss this process computes."""
-        return part(num_images, *self._place())
+        return self._portion().of(num_images)
 
-    def _place(self) -> tuple[int, int]:
-        """The rank of this process and their number; without a trainer (0, 1)."""
+    def _portion(self) -> Portion:
+        """This process's portion of the work; all of it for a module without a trainer."""
         if self._trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
+            return WHOLE
+        return Portion(self.trainer.global_rank, self.trainer.world_size)
 
     def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
         """The loss of the whole batch from the loss of this process's part, a share of it."""
-        if self._place()[1] == 1:
+        if self._portion().world_size == 1:
             return loss
         whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")
         assert isinstance(whole, Tensor)

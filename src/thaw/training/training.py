@@ -15,19 +15,19 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from thaw import runs
 from thaw.diffusion.restoration import Restoration
 from thaw.provenance import processor, versions
+from thaw.ranks import Portion
 from thaw.training import opening
 from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
 from thaw.training.callbacks.ending import AfterLast, early_end
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
-from thaw.training.callbacks.restoration import Restorations
+from thaw.training.callbacks.restorations import Restorations
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import CheckpointFiles, read_checkpoint
 from thaw.training.compatibility import check_fits
-from thaw.training.estimate import final_estimate, warn_of_misfit
 from thaw.training.experiment import (
     build,
     check_classes,
@@ -36,8 +36,9 @@ from thaw.training.experiment import (
     resolved,
 )
 from thaw.training.memory import check_memory
-from thaw.training.nodes import make, nodes
-from thaw.training.restoration import check_restored, final_restoration
+from thaw.training.nodes import create, members
+from thaw.training.scoring_generated import final_scores, warn_of_misfit
+from thaw.training.scoring_restored import check_restored, final_restoration
 
 log = logging.getLogger(__name__)
 
@@ -184,9 +185,9 @@ class Training:
     def score(self) -> None:
         """The final scores of generated and of restored images, into run.json and the log."""
         trainer = self.trainer
-        place = (trainer.global_rank, trainer.world_size)
-        last = (self.cfg.seed, trainer.current_epoch, place)
-        final_estimate(self.experiment, self.cfg.metrics, self.run_dir, *last)
+        portion = Portion(trainer.global_rank, trainer.world_size)
+        last = (self.cfg.seed, trainer.current_epoch, portion)
+        final_scores(self.experiment, self.cfg.metrics, self.run_dir, *last)
         final_restoration(self.experiment, self.cfg.metrics, self.run_dir, *last)
 
     def _has_trained(self) -> bool:
@@ -225,12 +226,12 @@ class Training:
             "data": experiment.data,
             "seed": cfg.seed,
         }
-        chosen = {name: make(node, **context) for name, node in nodes(cfg, "callbacks").items()}
+        chosen = {name: create(node, **context) for name, node in members(cfg, "callbacks").items()}
         if not cfg.trainer.get("enable_progress_bar", True):
             chosen.pop("progress", None)
         checkpoints = Checkpoints(self.run_dir, cfg.checkpoint.every_n_steps)
         pages = TensorBoardPages(self.provenance["config"], self.choices, self.encoder)
-        trainer: pl.Trainer = make(
+        trainer: pl.Trainer = create(
             cfg.trainer,
             callbacks=[
                 StepsAreOver(),
@@ -245,7 +246,7 @@ class Training:
                 checkpoints,
             ],
             plugins=[CheckpointFiles()],
-            logger=[make(node) for node in nodes(cfg, "logger").values()] or False,
+            logger=[create(node) for node in members(cfg, "logger").values()] or False,
             default_root_dir=self.run_dir,
         )
         return trainer

@@ -28,6 +28,12 @@ class Degradation(nn.Module, ABC):
     schedule: Tensor | None = None
     """alpha_bar, float64 ``[T + 1]`` on the CPU; None where no single one holds for all pixels."""
 
+    ends_in_noise: bool = False
+    """Whether x_T is N(0, I) for every practical purpose."""
+
+    noise_is_known: bool = True
+    """Whether images are restored with the noise known, as Algorithms 1 and 2 require."""
+
     condition: Condition | None = None
     """The network's input beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
 
@@ -95,6 +101,10 @@ class Degradation(nn.Module, ABC):
         return self._at_last(remainder, noise) if self.is_projection else remainder
 
     def _at_last(self, x_0: Tensor, noise: Tensor) -> Tensor:
-        t = torch.full((len(x_0),), self.num_steps, device=x_0.device)
-        x_T: Tensor = self(x_0, t, noise)
+        x_T: Tensor = self(x_0, all_at(self.num_steps, x_0), noise)
         return x_T
+
+
+def all_at(t: int, images: Tensor) -> Tensor:
+    """The steps, int64 ``[B]``, of images ``[B, ...]`` that are all at step t."""
+    return torch.full((len(images),), t, device=images.device)

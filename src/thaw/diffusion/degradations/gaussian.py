@@ -19,6 +19,7 @@ class Gaussian(Noising):
     """
 
     leaves_nothing = True
+    noise_is_known = False
 
     schedule: Tensor
     signal: Tensor
@@ -30,13 +31,9 @@ class Gaussian(Noising):
         self.schedule = schedule
         self.num_steps = len(schedule) - 1
         self.alpha_bar: list[float] = schedule.tolist()
+        self.ends_in_noise = self.alpha_bar[-1] < NOTHING_LEFT
         self.register_buffer("signal", schedule.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - schedule).sqrt().float(), persistent=False)
-
-    @property
-    def ends_in_noise(self) -> bool:
-        """Whether alpha_bar_T is so small that x_T is N(0, I) for every practical purpose."""
-        return self.alpha_bar[-1] < NOTHING_LEFT
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t)) for int64 ``[B]``, each ``[B, 1, 1, 1]``."""

@@ -8,37 +8,32 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from thaw.checks import check_between
-from thaw.diffusion.degradations.base import Degradation
-
-MAX_JITTER = 1000
+from thaw.checks import NotNegative, checked
+from thaw.diffusion.needs import D, Part
 
 
-class Prior(nn.Module, ABC):
+class Prior(nn.Module, Part[D], ABC):
     """p(x_T), with the noise that belongs to each draw; its state travels in the checkpoint.
 
-    Fitted with labels it is p(x_T | y): line means tell most digits apart, so that an x_T of one
-    class and the label of another are nothing that the model has seen. ``labels``, int64 ``[N]``,
+    Fitted with labels it is p(x_T | y): line means tell most digits apart, so that the model has
+    never seen an x_T of one class with the label of another. ``labels``, int64 ``[N]``,
     are those of the images that it was fitted to; None where there were none.
 
     Args:
         jitter: standard deviation, in the units of the images, of Gaussian noise added to each x_T.
             A cold model that starts from many equal pixels has little to tell them apart by; a
             little noise breaks the symmetry (Bansal et al. 2022, section 5.2).
-
-    Raises:
-        ValueError: jitter is not a number from 0 to 1000.
     """
 
     depends_on_class: bool = True
-    """Whether x_T tells anything of the class, so that a class-conditional model has to be fitted
-    with labels."""
+    """Whether x_T tells anything of the class, so that the prior of a class-conditional model is
+    fitted with labels."""
 
     labels: Tensor | None
 
-    def __init__(self, jitter: float = 0.0) -> None:
+    @checked
+    def __init__(self, jitter: NotNegative = 0.0) -> None:
         super().__init__()
-        check_between("prior.jitter", jitter, 0, MAX_JITTER)
         self.jitter = jitter
         self.register_buffer("labels", None)
 
@@ -47,14 +42,14 @@ class Prior(nn.Module, ABC):
         super()._apply(lambda x: x.to(fn(x).device), recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def check(self, degradation: Degradation) -> None:
+    def check(self, degradation: D) -> None:
         """Refuse a degradation whose fully degraded images this prior does not describe.
 
         Raises:
-            ValueError: naming what is allowed.
+            ValueError: with the reason.
         """
 
-    def fit(self, images: Tensor, degradation: Degradation, labels: Tensor | None = None) -> None:
+    def fit(self, images: Tensor, degradation: D, labels: Tensor | None = None) -> None:
         """Learn from training images, uint8 ``[N, C, H, W]``, and what the degradation leaves.
 
         Args:
@@ -69,17 +64,17 @@ class Prior(nn.Module, ABC):
     def draw(
         self,
         num_samples: int,
-        degradation: Degradation,
+        degradation: D,
         generator: Generator,
         labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(x_T, float32 ``[n, C, H, W]``, and its noise), on the generator's device.
 
-        Of the classes ``labels``, int64 ``[n]`` on that device; None draws of all classes. How many
-        numbers are drawn does not depend on them.
+        ``labels`` are their classes, int64 ``[n]`` on that device; None draws from all classes. How
+        many numbers are drawn does not depend on them.
 
         Raises:
-            ValueError: there was no image of such a class, or the fit knew no classes.
+            ValueError: the fit had no image of such a class, or no labels.
         """
         if not self.depends_on_class:
             labels = None
@@ -99,20 +94,20 @@ class Prior(nn.Module, ABC):
     def draw_exactly(
         self,
         num_samples: int,
-        degradation: Degradation,
+        degradation: D,
         generator: Generator,
         labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`draw`, before any jitter; labels are None where the fit had none."""
 
-    def misfit(self, degradation: Degradation) -> str | None:
-        """What x_T has that the draws lack, and what to do, in a line; None where that is little.
+    def misfit(self, degradation: D) -> str | None:
+        """What x_T has that the draws lack, in a line; None where that is little.
 
         It is warned of, and recorded with every score.
         """
         return None
 
-    def describe(self, degradation: Degradation | None = None) -> str:
+    def describe(self, degradation: D | None = None) -> str:
         """What is drawn from, as recorded with every score: ``gmm, 20 components, by class``.
 
         With the degradation it is drawn for, any :meth:`misfit` too.
@@ -123,18 +118,18 @@ class Prior(nn.Module, ABC):
         return self.label() + by_class + jitter + (f" ({misfit})" if misfit else "")
 
     def label(self) -> str:
-        """The choice in conf/prior/ and what matters of it."""
+        """Its short name and the settings that matter."""
         return type(self).__name__
 
     def _check_classes(self, labels: Tensor) -> None:
         if self.labels is None:
-            raise ValueError(f"prior {self.label()} was fitted without labels and knows no classes")
+            raise ValueError(f"prior {self.label()} was fitted without labels")
         missing = sorted(set(labels.tolist()) - set(self.labels.unique().tolist()))
         if missing:
             raise ValueError(f"prior {self.label()} was fitted to no image of class {missing[0]}")
 
     def _of_class(self, labels: Tensor, generator: Generator) -> Tensor:
-        """Of each label an image of that class at random, as its index, int64 ``[n]``."""
+        """For each label the index of a random image of that class, int64 ``[n]``."""
         assert self.labels is not None
         counts = self.labels.bincount()
         starts = counts.cumsum(0) - counts
@@ -142,7 +137,7 @@ class Prior(nn.Module, ABC):
         return self.labels.argsort(stable=True)[starts[labels] + draws % counts[labels]]
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        # How many labels there are, if any, an object that was not fitted cannot know.
+        # Before a fit the number of labels is not known.
         stored = state_dict.get(f"{prefix}labels")
         if stored is not None:
             self.labels = next(self.buffers()).new_empty(stored.shape, dtype=torch.int64)
@@ -152,7 +147,7 @@ class Prior(nn.Module, ABC):
 def shuffled(num_images: int, seed: int, labels: Tensor | None, most: int) -> Tensor:
     """The order of training images, int64 ``[N]``, in which a prior takes the first ``most``.
 
-    Random, but with labels it begins with one of each class, so that there is none without.
+    Random, but with labels it begins with one image of each class.
 
     Raises:
         ValueError: there are more classes than that.
@@ -163,8 +158,8 @@ def shuffled(num_images: int, seed: int, labels: Tensor | None, most: int) -> Te
     classes, first = np.unique(labels.cpu()[order].numpy(), return_index=True)
     if len(classes) > most:
         raise ValueError(
-            f"prior.num_images={most} is less than the {len(classes)} classes of the training "
-            "images; a class-conditional model starts from images of each"
+            f"num_images={most} is less than the {len(classes)} classes of the training images; a "
+            "class-conditional model starts from images of each"
         )
     is_later = torch.ones(num_images, dtype=torch.int64)
     is_later[first] = 0

@@ -2,61 +2,57 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Generator, Tensor
 
-from thaw.checks import check_seed, check_whole
+from thaw.checks import Count, NotNegative, Seed, checked
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.priors.base import Prior, shuffled
 from thaw.pixels import PixelRange
 
 BATCH_SIZE = 1000
+Several = Annotated[int, Ge(2)]
 # In parts of the pixel range: float32 rounds this finely, so what varies less does not vary.
 SMALLEST_STD = 1e-5
 
 
-class Density(Prior):
+class Density(Prior[Degradation]):
     """x_T = complete(c + z B, noise), z from a density fitted to coordinates of the remainders.
 
     c is the mean of ``degradation.remainder(x_0)`` over training images, B its principal
     directions: those along which it varies, at most ``max_dims``. Fitted in float64 once, drawn
-    in float32; c, B and the density travel in the checkpoint. Of a class-conditional model each
-    class has a density of its own, in coordinates that all share.
+    in float32; c, B and the density travel in the checkpoint. For a class-conditional model
+    each class has a density of its own, in coordinates that all share.
 
     Args:
         image_shape: (C, H, W).
-        pixel_range: of the images.
-        num_images: training images to fit to, at most; which ones ``seed`` says.
+        pixel_range: (low, high) of the images.
+        num_images: training images to fit to, at most; ``seed`` says which.
         max_dims: directions to keep, at most.
-        seed: of whatever is random in a fit.
+        seed: seed for whatever is random in a fit.
         jitter: see :class:`~thaw.diffusion.priors.base.Prior`.
-
-    Raises:
-        ValueError: one of them is out of its range.
     """
 
     centre: Tensor
     directions: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         pixel_range: PixelRange,
-        num_images: int = 10_000,
-        max_dims: int = 64,
-        seed: int = 0,
-        jitter: float = 0.0,
+        num_images: Several = 10_000,
+        max_dims: Count = 64,
+        seed: Seed = 0,
+        jitter: NotNegative = 0.0,
     ) -> None:
         super().__init__(jitter)
-        check_whole("prior.num_images", num_images, 2)
-        check_whole("prior.max_dims", max_dims)
-        check_seed("prior.seed", seed)
         self.image_shape = tuple(image_shape)
         self.pixel_range = pixel_range
         self.num_images = num_images
@@ -65,10 +61,10 @@ class Density(Prior):
         self._register("centre", "directions")
 
     def check(self, degradation: Degradation) -> None:
-        if isinstance(degradation, Gaussian) and degradation.ends_in_noise:
+        if degradation.ends_in_noise:
             raise ValueError(
-                "prior=gaussian, gmm and kde describe what the degradation leaves of an image, and "
-                "Gaussian noise leaves nothing; use prior=normal"
+                f"{type(self).__name__} is fitted to what x_T shows of an image, and at the end of "
+                f"{type(degradation).__name__} there is only noise"
             )
         degradation.remainder(torch.zeros(1, *self.image_shape))
 
@@ -107,14 +103,14 @@ class Density(Prior):
     def fit_classes(self, z: NDArray[Any], labels: NDArray[Any]) -> None:
         """As :meth:`fit_coordinates`, a density for each class; labels are int64 ``[N]``.
 
-        Of one class the columns may be correlated, and of any mean.
+        The columns of one class may be correlated, and have any mean.
         """
 
     @abstractmethod
     def draw_coordinates(
         self, num_samples: int, generator: Generator, labels: Tensor | None
     ) -> Tensor:
-        """z, float32 ``[n, d]``, on the generator's device; labels are None after no fit by class.
+        """z, float32 ``[n, d]``, on the generator's device; labels are None where the fit had none.
 
         The same numbers are drawn whatever the labels are.
         """
@@ -142,7 +138,7 @@ class Density(Prior):
             setattr(self, name, torch.from_numpy(array).to(self.centre))
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        # The shapes are those of the fit, which an object that was not fitted cannot know.
+        # Before a fit the shapes are not known.
         for name, buffer in self.named_buffers(recurse=False):
             if prefix + name in state_dict:
                 setattr(self, name, buffer.new_empty(state_dict[prefix + name].shape))

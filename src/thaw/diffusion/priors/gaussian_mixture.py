@@ -10,45 +10,42 @@ from sklearn import mixture
 from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor
 
-from thaw.checks import check_count
-from thaw.diffusion.priors.density import Density
+from thaw.checks import Count, NotNegative, Seed, checked
+from thaw.diffusion.priors.density import Density, Several
 from thaw.pixels import PixelRange
 
-# Of each component, in parts of the pixel range: its points may be few, or one.
+# Smallest of each component, in parts of the pixel range: it may have few points, or one.
 SMALLEST_STD = 1e-3
 MAX_ITERATIONS = 200
-# Fitting so many takes minutes.
-MAX_COMPONENTS = 1000
 
 
 class GaussianMixture(Density):
     """z ~ sum_k w_k N(mu_k, Sigma_k), by expectation maximisation (Dempster et al. 1977).
 
-    With one component a single Gaussian of full covariance. Never more components than images, of
-    a class where each has a mixture of its own;
-    the arithmetic of the fit is scikit-learn's. Other arguments:
-    :class:`~thaw.diffusion.priors.density.Density`.
+    With one component a single Gaussian of full covariance. Never more components than images (of
+    a class, where each has a mixture of its own). The arithmetic of the fit is scikit-learn's.
+    Other arguments: :class:`~thaw.diffusion.priors.density.Density`.
 
     Args:
-        components: how many, up to 1000, for each class.
+        components: Gaussians, for each class.
     """
 
     weights: Tensor
     means: Tensor
     factors: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         pixel_range: PixelRange,
-        components: int = 20,
-        num_images: int = 10_000,
-        max_dims: int = 64,
-        seed: int = 0,
-        jitter: float = 0.0,
+        components: Count = 20,
+        num_images: Several = 10_000,
+        max_dims: Count = 64,
+        seed: Seed = 0,
+        jitter: NotNegative = 0.0,
     ) -> None:
         super().__init__(image_shape, pixel_range, num_images, max_dims, seed, jitter)
-        check_count("prior.components", components, MAX_COMPONENTS)
         self.components = components
         self._register("weights", "means", "factors")
 
@@ -76,7 +73,7 @@ class GaussianMixture(Density):
         # Thousands of small products: threads share little of them and wait for each other, which
         # on a busy machine took 138 s in place of 6, and gave the same numbers.
         with threadpool_limits(1):
-            # It takes no single point.
+            # scikit-learn takes no single point.
             fitted = unfitted.fit(z if len(z) > 1 else np.repeat(z, 2, axis=0))
         return fitted.weights_, fitted.means_, np.linalg.cholesky(fitted.covariances_)
 

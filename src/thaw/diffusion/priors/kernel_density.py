@@ -8,20 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from thaw.checks import check_between
-from thaw.diffusion.priors.density import Density
+from thaw.checks import Count, NotNegative, Seed, checked
+from thaw.diffusion.priors.density import Density, Several
 from thaw.pixels import PixelRange
-
-MAX_BANDWIDTH = 10
 
 
 class KernelDensity(Density):
     """z ~ (1/N) sum_n N(z_n, h^2 S), z_n the training images' own, S their covariance.
 
-    So the covariance of z is (1 + h^2) S, and h = 0 repeats the images' own remainders; of a
-    class-conditional model z_n, N and S are those of a class. Scott's
-    rule (1992; as in scipy.stats.gaussian_kde), h = N^(-1 / (d + 4)), is for few dimensions: with
-    28 column means and 10,000 images h is 0.75, and all is blurred. Other arguments:
+    So the covariance of z is (1 + h^2) S, and h = 0 repeats the images' own remainders; for a
+    class-conditional model z_n, N and S are those of a class. Scott's rule (1992; as in
+    scipy.stats.gaussian_kde), h = N^(-1 / (d + 4)), is for few dimensions: with 28 column means and
+    10,000 images h is 0.75, and all is blurred. Other arguments:
     :class:`~thaw.diffusion.priors.density.Density`.
 
     Args:
@@ -31,19 +29,18 @@ class KernelDensity(Density):
     points: Tensor
     widths: Tensor
 
+    @checked
     def __init__(
         self,
         image_shape: Sequence[int],
         pixel_range: PixelRange,
-        bandwidth: float | None = 0.2,
-        num_images: int = 10_000,
-        max_dims: int = 64,
-        seed: int = 0,
-        jitter: float = 0.0,
+        bandwidth: NotNegative | None = 0.2,
+        num_images: Several = 10_000,
+        max_dims: Count = 64,
+        seed: Seed = 0,
+        jitter: NotNegative = 0.0,
     ) -> None:
         super().__init__(image_shape, pixel_range, num_images, max_dims, seed, jitter)
-        if bandwidth is not None:
-            check_between("prior.bandwidth", bandwidth, 0, MAX_BANDWIDTH)
         self.bandwidth = bandwidth
         self._register("points", "widths")
 

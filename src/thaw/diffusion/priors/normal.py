@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.predictions import require_gaussian
+from thaw.checks import NotNegative, checked
+from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.priors.base import Prior
 
 
-class Normal(Prior):
+class Normal(Prior[Gaussian]):
     """x_T ~ N(0, I), its own noise, whatever the class (Ho et al. 2020, section 2).
 
     So it is where alpha_bar_T is 0. Where a schedule ends early, as 100 steps of the betas meant
@@ -18,29 +18,24 @@ class Normal(Prior):
     one Gaussian to N(sqrt(alpha_bar_T) mean, alpha_bar_T Cov + (1 - alpha_bar_T) I).
     """
 
+    needs = Gaussian
     depends_on_class = False
 
-    def __init__(self, image_shape: Sequence[int], jitter: float = 0.0) -> None:
+    @checked
+    def __init__(self, image_shape: Sequence[int], jitter: NotNegative = 0.0) -> None:
         super().__init__(jitter)
         self.image_shape = tuple(image_shape)
 
-    def check(self, degradation: Degradation) -> None:
-        require_gaussian(degradation, "prior=normal", "prior=empirical")
-
-    def misfit(self, degradation: Degradation) -> str | None:
-        gaussian = require_gaussian(degradation, "prior=normal", "prior=empirical")
-        if gaussian.ends_in_noise:
+    def misfit(self, degradation: Gaussian) -> str | None:
+        if degradation.ends_in_noise:
             return None
-        kept = float(f"{100 * gaussian.alpha_bar[-1]:.2g}")
-        return (
-            f"x_T keeps {kept:g} % of the image's variance: schedule.rescale=true, or "
-            "prior=gaussian"
-        )
+        kept = float(f"{100 * degradation.alpha_bar[-1]:.2g}")
+        return f"x_T keeps {kept:g} % of the image's variance"
 
     def draw_exactly(
         self,
         num_samples: int,
-        degradation: Degradation,
+        degradation: Gaussian,
         generator: Generator,
         labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:

@@ -1,23 +1,25 @@
 """The loop and the time grid that every sampler shares."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, ClassVar, Generic, NamedTuple, Self
 
-import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
-from thaw.checks import check_between, check_bool, check_whole, shown
-from thaw.diffusion.degradations.base import Degradation
+from thaw.checks import Count, NotNegative, check, checked
+from thaw.diffusion.degradations.base import Degradation, all_at
+from thaw.diffusion.guidance import guided
+from thaw.diffusion.needs import D, Part, check_needs
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.grids import Grid, Trailing
 
-MAX_GUIDANCE = 1000
-
 
 class State(NamedTuple):
-    """Where a trajectory is: step t, x_t, and the network's x_0_hat before it (None at first)."""
+    """A point of a trajectory: step t, x_t, and the network's x_0_hat before it (None at first)."""
 
     t: int
     x_t: Tensor
@@ -25,70 +27,78 @@ class State(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What the network made of x_t at step t: x_0_hat, clipped where the sampler clips."""
+    """x_0_hat of x_t at step t, clipped where the sampler clips."""
 
     t: int
     x_t: Tensor
     x_0_hat: Tensor
 
 
-class Sampler(ABC):
+@dataclass(frozen=True)
+class Path(Generic[D]):
+    """What stays the same along a trajectory: the model, the noise of x_T and the labels.
+
+    ``noise`` is what x_T was degraded with; ``generator`` is the source of what the sampler draws,
+    None for the global one; ``labels``, int64 ``[B]``, are the classes, None for no labels.
+    """
+
+    restorer: Restorer
+    degradation: D
+    noise: Tensor
+    generator: Generator | None = None
+    labels: Tensor | None = None
+
+
+@checked
+@dataclass(eq=False)
+class Sampler(Part[D], ABC):
     """x_T -> x_0 along the times t_0 > t_1 > ... > t_n = 0 of a grid.
 
-    Each step asks the network for x_0_hat, may refine it, and steps: most samplers are their
-    ``step``, solvers of second order are their ``refine``.
+    Each step asks the network for x_0_hat, may improve it, and steps: most samplers are their
+    ``step``, solvers of second order are their ``improve``.
 
     Args:
         num_steps: n, 1..T; None takes all T.
-        clip: whether x_0_hat is clipped to the range of the images before it is used.
-        grid: which times; None is evenly spaced, :class:`~thaw.diffusion.samplers.grids.Trailing`.
-        guidance: scale at which whoever has labels is to make the restorer
-            :class:`~thaw.diffusion.guidance.Guided`; the loop itself does not look at it.
+        clip: whether each x_0_hat of the network is clipped to the range of the images.
+        grid: the times.
+        guidance: scale of :func:`~thaw.diffusion.guidance.guided`, where there are labels.
+        refine: whether a last pass R(x, 1) follows the last step.
 
     Raises:
-        ValueError: num_steps is not a whole number of at least 1, grid is no grid, or guidance is
-            not a number from 0 to 1000.
+        ValueError: an argument is out of its range.
     """
 
-    is_refined: bool = False
-    """Whether R(x, 1), one more pass, follows the last step."""
+    stage: ClassVar[str] = "sampled"
+    """Name of the images that it restores, among those of the other samplers."""
 
-    def __init__(
-        self,
-        num_steps: int | None = None,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: float = 1.0,
-    ) -> None:
-        if num_steps is not None:
-            check_whole("sampler.num_steps", num_steps)
-        check_bool("sampler.clip", clip)
-        if not isinstance(grid, Grid | None):
-            raise ValueError(
-                f"sampler.grid must be a grid, got {shown(grid)}; choose it as a group, by "
-                "sampler/grid=trailing, linspace, leading or quadratic"
-            )
-        self.num_steps = num_steps
-        check_between("sampler.guidance", guidance, 0, MAX_GUIDANCE)
-        self.clip = clip
-        self.grid = grid or Trailing()
-        self.guidance = guidance
+    num_steps: Count | None = None
+    _: KW_ONLY
+    clip: bool = True
+    grid: Grid = field(default_factory=Trailing)
+    guidance: NotNegative = 1.0
+    refine: bool = False
 
     def check(self, degradation: Degradation) -> None:
-        """Refuse what this sampler cannot do.
+        """Refuse a degradation that this sampler's settings do not fit.
 
         Raises:
-            ValueError: more steps than the degradation has, or a degradation that does not fit.
+            ValueError: more steps than the degradation has, or a grid that needs another kind.
         """
         if self.num_steps is not None and self.num_steps > degradation.num_steps:
             raise ValueError(
-                f"sampler.num_steps={self.num_steps} is more than the {degradation.num_steps} "
-                f"steps of {type(degradation).__name__}"
+                f"num_steps={self.num_steps} is more than the {degradation.num_steps} steps of "
+                f"{type(degradation).__name__}"
             )
-        self.grid.check(degradation)
+        check_needs(self.grid, degradation)
 
-    def describe(self, degradation: Degradation) -> str:
-        """Name, steps and what is not as usual, as logged beside every score: ``DDIM, 25 steps``.
+    def at_most(self, num_steps: int) -> Self:
+        """The same sampler in no more than so many steps."""
+        chosen = copy.copy(self)
+        chosen.num_steps = min(self.num_steps or num_steps, num_steps)
+        return chosen
+
+    def describe(self, degradation: D) -> str:
+        """Name, steps and unusual settings, as logged beside every score: ``DDIM, 25 steps``.
 
         Network evaluations are named where they are not one a step.
         """
@@ -97,21 +107,22 @@ class Sampler(ABC):
         parts = [type(self).__name__, f"{steps} steps"]
         parts += [f"{evaluations} evaluations"] if evaluations != steps else []
         parts += self.options()
-        parts += ["refined"] if self.is_refined else []
+        parts += ["refined"] if self.refine else []
         parts += [] if isinstance(self.grid, Trailing) else [f"{self.grid.name} grid"]
         parts += [] if self.clip else ["not clipped"]
+        parts += [] if self.guidance == 1 else [f"guidance {self.guidance:g}"]
         return ", ".join(parts)
 
     def options(self) -> list[str]:
-        """This sampler's own settings in words, where they are not as usual."""
+        """This sampler's own settings in words, where they are unusual."""
         return []
 
-    def num_evaluations(self, degradation: Degradation) -> int:
-        """How often the network is asked for one image: once a step, and in a last pass."""
-        return (self.num_steps or degradation.num_steps) + self.is_refined
+    def num_evaluations(self, degradation: D) -> int:
+        """Network evaluations an image: one a step, and the last pass."""
+        return (self.num_steps or degradation.num_steps) + self.refine
 
     def times(self, last: int) -> list[int]:
-        """The n + 1 falling times of the grid from ``last``, of which no more than that many."""
+        """The n + 1 falling times of the grid from ``last``, with n no more than that."""
         return self.grid.times(last, min(self.num_steps or last, last))
 
     def sample(
@@ -121,13 +132,14 @@ class Sampler(ABC):
         noise: Tensor,
         generator: Generator | None = None,
         start: int | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
-        """x_0 ``[B, C, H, W]`` from x_T ``[B, C, H, W]`` and the noise it was degraded with.
+        """x_0 ``[B, C, H, W]`` from x_T ``[B, C, H, W]``.
 
         Arguments and errors as :meth:`trajectory`.
         """
         x_0 = x_T
-        for state in self.trajectory(restorer, x_T, noise, generator, start):
+        for state in self.trajectory(restorer, x_T, noise, generator, start, labels):
             x_0 = state.x_t
         return x_0
 
@@ -138,65 +150,66 @@ class Sampler(ABC):
         noise: Tensor,
         generator: Generator | None = None,
         start: int | None = None,
+        labels: Tensor | None = None,
     ) -> Iterator[State]:
-        """Each state on the way, from (t_0, x_T) to (0, x_0), refined where this one does so.
+        """Each state on the way, from (t_0, x_T) to (0, x_0), and the refined x_0 if there is one.
 
         Args:
             restorer: the model.
             x_T: where to start, ``[B, C, H, W]``.
             noise: what it was degraded with.
-            generator: of what the sampler draws; the global generator if None.
-            start: the step that x_T is at, 1..T, if it is not T; the grid is laid over what is
-                left, in no more steps than that.
+            generator: source of what the sampler draws; the global generator if None.
+            start: the step of x_T, 1..T; None is T. The grid is laid over what is left, in no more
+                steps than that.
+            labels: the classes, int64 ``[B]``, of a class-conditional model; None for no labels.
 
         Raises:
-            ValueError: this sampler does not fit the degradation, or there is no step ``start``.
+            ValueError: this sampler does not fit the degradation, there is no step ``start``, or an
+                unconditional model is given labels.
         """
-        degradation = restorer.degradation
+        degradation = check_needs(self, restorer.degradation)
         self.check(degradation)
         last = degradation.num_steps if start is None else start
-        check_whole("start", last, 1, degradation.num_steps)
+        check_step("start", last, degradation)
+        path = Path(restorer, degradation, noise, generator, labels)
         times = self.times(last)
         x_t, before = x_T, None
         yield State(times[0], x_t, None)
         for t, s in pairwise(times):
-            now = Estimate(t, x_t, self.restore(restorer, x_t, t, noise))
-            x_0_hat = self.refine(now, s, before, restorer)
-            x_t = self.step(x_t, x_0_hat, t, s, noise, degradation, generator)
+            now = self.estimate(t, x_t, path)
+            x_t = self.step(self.improve(now, s, path, before), s, path)
             yield State(s, x_t, now.x_0_hat)
             before = now
-        if self.is_refined:
-            x_0 = self.last_pass(restorer, x_t, noise)
+        if self.refine:
+            x_0 = self.last_pass(path, x_t)
             yield State(0, x_0, x_0)
 
-    def last_pass(self, restorer: Restorer, x_0: Tensor, noise: Tensor) -> Tensor:
+    def last_pass(self, path: Path[D], x_0: Tensor) -> Tensor:
         """R(x_0, 1) ``[B, C, H, W]``: a finished image taken for one degraded by a single step."""
-        return self.restore(restorer, x_0, 1, noise)
+        return self.estimate(1, x_0, path).x_0_hat
 
-    def restore(
-        self, restorer: Restorer, x_t: Tensor, t: int, noise: Tensor | None = None
-    ) -> Tensor:
-        """x_0_hat ``[B, C, H, W]`` of images that are all at step t, clipped if this one clips."""
-        x_0_hat: Tensor = restorer(x_t, torch.full((len(x_t),), t, device=x_t.device), noise)
-        return x_0_hat.clamp(*restorer.pixel_range) if self.clip else x_0_hat
+    def estimate(self, t: int, x_t: Tensor, path: Path[D]) -> Estimate:
+        """x_0_hat of images x_t that are all at step t, clipped if this sampler clips."""
+        restorer, steps = path.restorer, all_at(t, x_t)
+        x_0_hat = guided(restorer, x_t, steps, path.noise, path.labels, self.guidance)
+        return Estimate(t, x_t, x_0_hat.clamp(*restorer.pixel_range) if self.clip else x_0_hat)
 
-    def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
-        """The x_0_hat ``[B, C, H, W]`` that the step from ``now.t`` to s is made with.
+    def improve(self, now: Estimate, s: int, path: Path[D], before: Estimate | None) -> Estimate:
+        """``now`` with a better x_0_hat for the step to s, such as a second-order solver has.
 
-        Here the network's own. A solver of second order makes a better one out of the step
-        ``before`` (None at the first) or by asking ``restorer`` again.
+        It may use the network's estimate ``before`` (None at the first step) or ask for another.
         """
-        return now.x_0_hat
+        return now
 
     @abstractmethod
-    def step(
-        self,
-        x_t: Tensor,
-        x_0_hat: Tensor,
-        t: int,
-        s: int,
-        noise: Tensor,
-        degradation: Degradation,
-        generator: Generator | None,
-    ) -> Tensor:
-        """x_s from x_t and x_0_hat, for any s < t."""
+    def step(self, now: Estimate, s: int, path: Path[D]) -> Tensor:
+        """x_s ``[B, C, H, W]`` from x_t and x_0_hat at ``now.t``, for any s < t."""
+
+
+def check_step(name: str, t: int, degradation: Degradation) -> None:
+    """Refuse a step outside 1..T.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    check(name, t, Annotated[int, Interval(ge=1, le=degradation.num_steps)])

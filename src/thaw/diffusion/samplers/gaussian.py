@@ -1,19 +1,24 @@
 """Samplers of Gaussian diffusion: DDIM, and ancestral sampling as its eta = 1."""
 
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
+from typing_extensions import TypeVar
 
-from thaw.checks import check_between, check_choice
-from thaw.diffusion.degradations.base import Degradation
+from thaw.checks import Share, checked
 from thaw.diffusion.degradations.noising import Noising
-from thaw.diffusion.predictions import require_noising
-from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.grids import Grid
+from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 
-VARIANCES = ("small", "large")
+N = TypeVar("N", bound=Noising, default=Noising)
+Variance = Literal["small", "large"]
+VARIANCES: tuple[Variance, ...] = get_args(Variance)
 
 
-class DDIM(Sampler):
+@checked
+@dataclass(eq=False)
+class DDIM(Sampler[N]):
     """x_s = sqrt(ab_s) x_0_hat + sqrt(1 - ab_s - sigma^2) eps_hat + sigma z (Song et al. 2021).
 
     Equations 12 and 16, for any s < t: sigma^2 = eta^2 (1 - ab_s) / (1 - ab_t) (1 - ab_t / ab_s),
@@ -24,48 +29,18 @@ class DDIM(Sampler):
     x_s has the K x_t of x_t. Pixels that are still clean at t stay as they are.
 
     Args:
-        num_steps: network evaluations, 1..T; None takes all T.
         eta: 0 (deterministic) to 1 (the posterior's small variance).
-        clip: whether x_0_hat is clipped to the range of the images.
-        grid: which times; None is evenly spaced.
-
-    Raises:
-        ValueError: eta outside [0, 1].
     """
 
-    def __init__(
-        self,
-        num_steps: int | None = None,
-        eta: float = 0.0,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: float = 1.0,
-    ) -> None:
-        super().__init__(num_steps, clip, grid, guidance)
-        check_between("sampler.eta", eta, 0, 1)
-        self.eta = eta
-
-    def check(self, degradation: Degradation) -> None:
-        super().check(degradation)
-        name = type(self).__name__.lower()
-        require_noising(degradation, f"sampler={name}", "sampler=cold or sampler=naive")
+    needs = Noising  # type: ignore[assignment]
+    eta: Share = 0.0
 
     def options(self) -> list[str]:
         return [f"eta {self.eta:g}"] if self.eta else []
 
-    def step(
-        self,
-        x_t: Tensor,
-        x_0_hat: Tensor,
-        t: int,
-        s: int,
-        noise: Tensor,
-        degradation: Degradation,
-        generator: Generator | None,
-    ) -> Tensor:
-        noising = require_noising(degradation, "", "")
-        ab_t, ab_s = noising.alpha_bar_at(t), noising.alpha_bar_at(s)
-        deviation = self.eta * self.deviation(ab_t, ab_s)
+    def step(self, now: Estimate, s: int, path: Path[N]) -> Tensor:
+        noising = path.degradation
+        ab_t, ab_s = noising.alpha_bar_at(now.t), noising.alpha_bar_at(s)
         direction = (1 - ab_s - self.eta**2 * posterior_variance(ab_t, ab_s)).clamp(min=0).sqrt()
         # x_s = K x_t + sqrt(ab_s) x_0_hat + direction (x_t - sqrt(ab_t) x_0_hat) / sqrt(1 - ab_t),
         # the last two of the residuals; what is clean at t is known, whatever x_0_hat says.
@@ -73,45 +48,33 @@ class DDIM(Sampler):
         of_x_0_hat = ab_s.sqrt() - of_x_t * ab_t.sqrt()
         is_clean = ab_t == 1
         of_x_t, of_x_0_hat = of_x_t + is_clean.double(), of_x_0_hat * ~is_clean
-        now, estimate = noising.residual(x_t), noising.residual(x_0_hat)
-        mean = x_t - now + on(x_t, of_x_t) * now + on(x_t, of_x_0_hat) * estimate
-        return self._add_noise(mean, deviation, noising, generator)
+        x_t, x_0_hat = noising.residual(now.x_t), noising.residual(now.x_0_hat)
+        mean = now.x_t - x_t + scaled(of_x_t, x_t) + scaled(of_x_0_hat, x_0_hat)
+        return self._add_noise(mean, self.eta * self.deviation(ab_t, ab_s), path)
 
     def deviation(self, ab_t: Tensor, ab_s: Tensor) -> Tensor:
         """The standard deviation of the noise added at eta = 1."""
         return posterior_variance(ab_t, ab_s).sqrt()
 
-    @staticmethod
-    def _add_noise(
-        mean: Tensor, deviation: Tensor, noising: Noising, generator: Generator | None
-    ) -> Tensor:
+    def _add_noise(self, mean: Tensor, deviation: Tensor, path: Path[N]) -> Tensor:
         if not deviation.any():
             return mean
-        z = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + on(mean, noising.spread * deviation) * noising.residual(z)
+        z = torch.randn(mean.shape, generator=path.generator, dtype=mean.dtype, device=mean.device)
+        noising = path.degradation
+        return mean + scaled(noising.spread * deviation, noising.residual(z))
 
 
-class Ancestral(DDIM):
+@checked
+@dataclass(eq=False)
+class Ancestral(DDIM[Noising]):
     """x_s ~ N(mu(x_t, x_0_hat), sigma^2 I) (Ho et al. 2020, equations 6, 7 and Algorithm 2).
 
     The posterior mean is DDIM's at eta = 1. ``variance=small`` is the posterior's beta_tilde,
     ``large`` is beta, both respaced to any s < t through alpha_bar ratios; at s = 0 no noise.
-
-    Raises:
-        ValueError: unknown variance.
     """
 
-    def __init__(
-        self,
-        num_steps: int | None = None,
-        variance: str = "small",
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: float = 1.0,
-    ) -> None:
-        super().__init__(num_steps, eta=1.0, clip=clip, grid=grid, guidance=guidance)
-        check_choice("sampler.variance", variance, VARIANCES)
-        self.variance = variance
+    eta: float = field(default=1.0, init=False)
+    variance: Variance = "small"
 
     def options(self) -> list[str]:
         return ["large variance"] if self.variance == "large" else []
@@ -123,13 +86,13 @@ class Ancestral(DDIM):
         return torch.where(ab_s < 1, beta(ab_t, ab_s).sqrt(), small)
 
 
-def on(x: Tensor, coefficient: Tensor) -> Tensor:
-    """A coefficient of the host for images x, in their type, without waiting for their device.
+def scaled(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient on the host times images x, without waiting for their device.
 
     A single number stays where it is: torch takes it along with the operation.
     """
     device = x.device if coefficient.dim() else None
-    return coefficient.to(device, x.dtype, non_blocking=True)
+    return coefficient.to(device, x.dtype, non_blocking=True) * x
 
 
 def posterior_variance(ab_t: Tensor, ab_s: Tensor) -> Tensor:
@@ -138,7 +101,7 @@ def posterior_variance(ab_t: Tensor, ab_s: Tensor) -> Tensor:
 
 
 def beta(ab_t: Tensor, ab_s: Tensor) -> Tensor:
-    """1 - ab_t / ab_s, for s < t; 0 where nothing is left of the image at s already."""
+    """1 - ab_t / ab_s, for s < t; 0 where alpha_bar_s is 0 already."""
     return (1 - ratio(ab_t, ab_s)) * (ab_s > 0)
 
 

@@ -4,23 +4,16 @@ from abc import ABC, abstractmethod
 
 import torch
 
-from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.predictions import require_gaussian
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.needs import Part
 
 
-class Grid(ABC):
+class Grid(Part, ABC):
     """t_0 > t_1 > ... > t_n = 0, whole numbers; with n = T every grid is each step once."""
-
-    def check(self, degradation: Degradation) -> None:  # noqa: B027 - most have nothing to refuse
-        """Refuse a degradation that this grid would be wrong for.
-
-        Raises:
-            ValueError: naming what is allowed.
-        """
 
     @property
     def name(self) -> str:
-        """As in ``sampler/grid=NAME``."""
+        """The class's name in small letters."""
         return type(self).__name__.lower()
 
     @abstractmethod
@@ -53,9 +46,7 @@ class Leading(Grid):
     small error where both are all but noise, and none of the cold algorithms allows it.
     """
 
-    def check(self, degradation: Degradation) -> None:
-        what = "sampler/grid=leading, which starts below the last step,"
-        require_gaussian(degradation, what, "sampler/grid=trailing, linspace or quadratic")
+    needs = Gaussian
 
     def times(self, last: int, num_steps: int) -> list[int]:
         stride = last // num_steps

@@ -1,40 +1,22 @@
 """Second-order solvers of the probability-flow ODE, each a DDIM step with a better x_0_hat."""
 
 import math
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from torch import Tensor
-
-from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.predictions import require_gaussian
-from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.base import Estimate
+from thaw.checks import checked
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.samplers.base import Estimate, Path
 from thaw.diffusion.samplers.gaussian import DDIM
-from thaw.diffusion.samplers.grids import Grid
 
 
-class Solver(DDIM):
-    """DDIM at eta = 0, the ODE's first-order solver, without an eta to choose.
+@checked
+@dataclass(eq=False)
+class Solver(DDIM[Gaussian]):
+    """DDIM at eta = 0, the ODE's first-order solver, without an eta to choose."""
 
-    Args:
-        num_steps: 1..T; None takes all T.
-        clip: whether each x_0_hat of the network is clipped to the range of the images.
-        grid: which times; None is evenly spaced.
-    """
-
-    def __init__(
-        self,
-        num_steps: int | None = None,
-        clip: bool = True,
-        grid: Grid | None = None,
-        guidance: float = 1.0,
-    ) -> None:
-        super().__init__(num_steps, eta=0.0, clip=clip, grid=grid, guidance=guidance)
-
-    def check(self, degradation: Degradation) -> None:
-        super().check(degradation)
-        name = type(self).__name__.lower()
-        require_gaussian(degradation, f"sampler={name}", "sampler=ddim or sampler=ancestral")
+    needs = Gaussian
+    eta: float = field(default=0.0, init=False)
 
 
 class DPMSolver(Solver):
@@ -45,12 +27,15 @@ class DPMSolver(Solver):
     sigma = 0, are of first order. "DPM-Solver++", arXiv 2211.01095.
     """
 
-    def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
-        ab = require_gaussian(restorer.degradation, "", "").alpha_bar
+    def improve(
+        self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
+    ) -> Estimate:
+        ab = path.degradation.alpha_bar
         if before is None or ab[s] == 1:
-            return now.x_0_hat
+            return now
         at_u, at_t, at_s = (log_snr(ab[time]) for time in (before.t, now.t, s))
-        return now.x_0_hat + (at_s - at_t) / (2 * (at_t - at_u)) * (now.x_0_hat - before.x_0_hat)
+        change = (at_s - at_t) / (2 * (at_t - at_u)) * (now.x_0_hat - before.x_0_hat)
+        return now._replace(x_0_hat=now.x_0_hat + change)
 
 
 class Heun(Solver):
@@ -62,19 +47,21 @@ class Heun(Solver):
     slope does not exist: into sigma = 0, the last step, and out of alpha_bar = 0.
     """
 
-    def num_evaluations(self, degradation: Degradation) -> int:
-        ab = require_gaussian(degradation, "sampler=heun", "sampler=cold").alpha_bar
+    def num_evaluations(self, degradation: Gaussian) -> int:
+        ab = degradation.alpha_bar
         times = self.times(degradation.num_steps)
-        return len(times) - 1 + sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
+        slopes = sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
+        return len(times) - 1 + slopes + self.refine
 
-    def refine(self, now: Estimate, s: int, before: Estimate | None, restorer: Restorer) -> Tensor:
-        ab = require_gaussian(restorer.degradation, "", "").alpha_bar
+    def improve(
+        self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
+    ) -> Estimate:
+        ab = path.degradation.alpha_bar
         if not _has_slopes(ab[now.t], ab[s]):
-            return now.x_0_hat
-        x_s = self.step(now.x_t, now.x_0_hat, now.t, s, now.x_t, restorer.degradation, None)
-        ahead = self.restore(restorer, x_s, s)
+            return now
+        ahead = self.estimate(s, self.step(now, s, path), path)
         ratio = math.exp((log_snr(ab[s]) - log_snr(ab[now.t])) / 2)
-        return now.x_0_hat + ratio / 2 * (ahead - now.x_0_hat)
+        return now._replace(x_0_hat=now.x_0_hat + ratio / 2 * (ahead.x_0_hat - now.x_0_hat))
 
 
 def log_snr(ab: float) -> float:

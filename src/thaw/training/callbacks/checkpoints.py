@@ -1,5 +1,6 @@
-"""The checkpoints of a run: the last, the one before it, the best, and one on a signal."""
+"""The checkpoints of a run: the last, the one before it, the best by a score, one on a signal."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from thaw import ranks, runs, stopping
+from thaw.metrics import table
+from thaw.metrics.table import Score
 from thaw.training import event_files
 from thaw.training.callbacks.ending import ended_by
 from thaw.training.callbacks.tensorboard import writers
@@ -14,7 +17,7 @@ from thaw.training.checkpoint_files import replace_by_copy
 
 
 class Checkpoints(Checkpoint):
-    """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where FID improved.
+    """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where a score improved.
 
     The last but one stays as ``previous.ckpt``. Files are replaced as a whole (see
     :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the old one.
@@ -23,11 +26,14 @@ class Checkpoints(Checkpoint):
         run_dir: the run directory.
         every_n_steps: optimiser steps between two checkpoints within an epoch, from which training
             goes on exactly, too; None writes none there.
-        monitor: name of the score whose smallest value is the best.
+        monitor: the score of generated images that is to improve.
     """
 
     def __init__(
-        self, run_dir: Path, every_n_steps: int | None = None, monitor: str = "val/fid"
+        self,
+        run_dir: Path,
+        every_n_steps: int | None = None,
+        monitor: Score = table.GENERATED[0],
     ) -> None:
         self.run_dir = run_dir
         self.every_n_steps = every_n_steps
@@ -60,15 +66,21 @@ class Checkpoints(Checkpoint):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        value = trainer.callback_metrics.get(self.monitor)
-        improved = False
-        if value is not None and (self.best is None or float(value) < self.best):
-            improved, self.best = True, float(value)
+        value = trainer.callback_metrics.get(f"val/{self.monitor.name}")
+        improved = value is not None and self._improves(float(value))
         self.save(trainer)
         if trainer.is_global_zero and improved:
             best = self.run_dir / runs.BEST_CHECKPOINT
             with runs.writing(best):
                 replace_by_copy(self.run_dir / runs.LAST_CHECKPOINT, best)
+
+    def _improves(self, value: float) -> bool:
+        sign = 1 if self.monitor.lower_is_better else -1
+        best = sign * math.inf if self.best is None else self.best
+        if not sign * value < sign * best:  # nor does NaN
+            return False
+        self.best = value
+        return True
 
     def save(self, trainer: pl.Trainer, is_alone: bool = False) -> None:
         """Write ``last.ckpt``; training goes on exactly from between two optimiser steps.

@@ -1,4 +1,4 @@
-"""What all scores in the course of training share: when they are due, and how they are kept."""
+"""What all scores during training share: when they are due, and how they are kept."""
 
 import time
 from abc import abstractmethod
@@ -13,11 +13,12 @@ from thaw.training.module import DiffusionModule
 class EpochScores(AfterEpochs):
     """Logs scores of the model every few epochs, and after the last, whatever ends training.
 
-    ``latest``: this epoch's numbers and what they are of, by the names of metrics.csv; empty where
-    none were due. ``seconds``: what they took.
+    latest: this epoch's numbers and descriptions, by column of metrics.csv; empty where none were
+        due.
+    seconds: time of the latest evaluation.
 
     Args:
-        every_n_epochs: epochs between two.
+        every_n_epochs: epochs from one evaluation to the next.
     """
 
     def __init__(self, every_n_epochs: int) -> None:
@@ -42,12 +43,12 @@ class EpochScores(AfterEpochs):
 
     @abstractmethod
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
-        """The numbers, of all ranks together."""
+        """The scores by name, over all processes."""
 
     @abstractmethod
     def described(self, module: DiffusionModule) -> dict[str, str]:
-        """What belongs beside the numbers, in words: encoder, sampler."""
+        """How they were measured, by name: encoder, sampler."""
 
     @abstractmethod
     def in_words(self) -> list[str]:
-        """The latest for the line of an epoch in the log, in parts."""
+        """The parts of an epoch's line in the log."""

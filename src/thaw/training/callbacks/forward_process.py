@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from thaw import runs
-from thaw.checks import check_count
+from thaw.checks import Count, checked
 from thaw.data.module import ImageDataModule
+from thaw.diffusion.degradations.base import all_at
 from thaw.diffusion.schedules import betas_of
 from thaw.reporting.curves import schedule_figure
 from thaw.reporting.panels import forward_strip
@@ -18,9 +21,6 @@ from thaw.reporting.style import harmless, own_style, save_figure
 from thaw.seeding import generator
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.module import DiffusionModule
-
-# Each is drawn by itself.
-MAX_PANELS = 64
 
 
 class ForwardProcess(pl.Callback):
@@ -31,16 +31,16 @@ class ForwardProcess(pl.Callback):
         data: where the images come from.
         num_images: rows of the strip.
         num_steps: columns of the strip, from t = 0 to T.
-
-    Raises:
-        ValueError: num_images is not at least 1 or num_steps not at least 2.
     """
 
+    @checked
     def __init__(
-        self, run_dir: Path, data: ImageDataModule, num_images: int = 4, num_steps: int = 8
+        self,
+        run_dir: Path,
+        data: ImageDataModule,
+        num_images: Count = 4,
+        num_steps: Annotated[int, Ge(2)] = 8,
     ) -> None:
-        check_count("callbacks.forward_process.num_images", num_images, MAX_PANELS)
-        check_count("callbacks.forward_process.num_steps", num_steps, MAX_PANELS, 2)
         self.run_dir = run_dir
         self.data = data
         self.num_images = num_images
@@ -53,8 +53,7 @@ class ForwardProcess(pl.Callback):
         figures: dict[str, Callable[[], Figure]] = {
             "forward_process": lambda: self._strip(pl_module)
         }
-        degradation = pl_module.restorer.degradation
-        alpha_bar = degradation.schedule
+        alpha_bar = pl_module.restorer.degradation.schedule
         if alpha_bar is not None:
             figures["schedule"] = lambda: schedule_figure({"": alpha_bar})
             runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
@@ -73,9 +72,7 @@ class ForwardProcess(pl.Callback):
         noise = degradation.draw_noise(x_0, generator(0, "strip", device=x_0.device))
         last = degradation.num_steps
         times = torch.linspace(0, last, min(self.num_steps, last + 1)).round().long().tolist()
-        columns = [
-            degradation(x_0, torch.full((len(x_0),), t, device=x_0.device), noise) for t in times
-        ]
+        columns = [degradation(x_0, all_at(t, x_0), noise) for t in times]
         images = [restorer.pixel_range.to_uint8(x_t).cpu() for x_t in columns]
         return forward_strip(images, times)
 

@@ -9,6 +9,7 @@ from annotated_types import Ge
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 from thaw.checks import checked
+from thaw.metrics import table
 from thaw.progress import progress
 from thaw.training.module import DiffusionModule
 
@@ -36,7 +37,7 @@ class Progress(TQDMProgressBar):
         title = f"{epoch}/{last}" if last else f"{epoch}"
         self.train_progress_bar.set_description(f"Epoch {title}" if last else title)
         if self.has_lines:
-            # Of all epochs: those of this one start from 0 only after this.
+            # The count over all epochs: this epoch's own is set to 0 only after this.
             batches = trainer.fit_loop.epoch_loop.batch_progress.total
             total = int(trainer.num_training_batches)
             self.epoch.enter_context(progress(f"epoch {title}", total, lambda: batches.completed))
@@ -55,7 +56,8 @@ class Progress(TQDMProgressBar):
         shown: dict[str, Any] = {}
         if len(pl_module.epoch_losses):
             shown["loss"] = f"{pl_module.epoch_losses.read(last=1).item():.4f}"
-        for key, label in (("val/fid", "FID"), ("val/is_mean", "IS")):
-            if key in trainer.callback_metrics:
-                shown[label] = f"{float(trainer.callback_metrics[key]):.2f}"
+        for score in table.GENERATED:
+            value = trainer.callback_metrics.get(f"val/{score.name}")
+            if score.is_main and value is not None:
+                shown[score.label] = format(float(value), score.format)
         return shown

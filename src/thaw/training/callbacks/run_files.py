@@ -21,9 +21,9 @@ FIRST = ("epoch", "step", "train/", "val/loss")
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.csv by their epoch, whole numbers in ``epoch`` and ``step``.
+    """The rows of metrics.csv in the order of their epochs; empty where there is no such file.
 
-    Empty where there is no such file.
+    ``epoch`` and ``step`` are whole numbers, everything else is text.
 
     Raises:
         ValueError: it is damaged.
@@ -39,7 +39,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, OverflowError) as error:
         reason = f"no column {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{path} is damaged: {reason}; put it right, or move it away to go on without it"
+            f"{path} is damaged: {reason}; correct it, or move it away to go on without it"
         ) from error
     return sorted(rows, key=lambda row: int(row["epoch"]))
 
@@ -52,7 +52,7 @@ class RunFiles(Checkpoint):
 
     Args:
         run_dir: the run directory.
-        scores: the callbacks whose encoder and sampler are named beside their numbers.
+        scores: the callbacks whose descriptions (encoder, sampler) are written beside their scores.
     """
 
     def __init__(self, run_dir: Path, scores: Sequence[EpochScores]) -> None:
@@ -64,7 +64,7 @@ class RunFiles(Checkpoint):
         self.before: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch:  # what a run that starts afresh finds there is of no use to it
+        if trainer.current_epoch:  # a run that starts again takes nothing from it
             rows = read_metrics(self.run_dir)
             self.rows = [row for row in rows if row["epoch"] <= trainer.current_epoch]
 
@@ -76,7 +76,7 @@ class RunFiles(Checkpoint):
         if not trainer.is_global_zero:
             return
         latest = {key: value for each in self.scores for key, value in each.latest.items()}
-        # Lightning keeps a number until the next one; here it belongs to the epoch it is of.
+        # Lightning keeps a number until the next one; a row has those of its own epoch alone.
         metrics = trainer.callback_metrics.items()
         values = {key: float(each) for key, each in metrics if each is not self.before.get(key)}
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
@@ -94,10 +94,9 @@ class RunFiles(Checkpoint):
     def _log_metrics(
         self, trainer: pl.Trainer, values: dict[str, float], latest: dict[str, Any]
     ) -> None:
-        """The epoch's numbers for the loggers.
+        """Give the loggers the epoch's numbers before its checkpoint is written.
 
-        Lightning gives them what is logged at an epoch's end after its checkpoint: a run that goes
-        on from there would lack them.
+        Lightning does so afterwards: a run resumed from that checkpoint would lack them.
         """
         own = {key: values[key] for key in ("train/loss", *latest) if key in values}
         for logger in trainer.loggers:
@@ -113,7 +112,7 @@ class RunFiles(Checkpoint):
 
 
 def _place(column: str) -> int:
-    """Of a column among the others: what training is of, the losses, the scores as they come."""
+    """Rank of a column: epoch and step, the losses, then the scores in their own order."""
     return next((k for k, start in enumerate(FIRST) if column.startswith(start)), len(FIRST))
 
 

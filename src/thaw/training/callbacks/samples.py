@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 
 from thaw import runs
-from thaw.checks import check_count, check_whole
+from thaw.checks import Count, checked
 from thaw.diffusion.generation import generate
 from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.callbacks.tensorboard import writers
-from thaw.training.estimate import sampling
 from thaw.training.module import DiffusionModule
+from thaw.training.scoring_generated import sampling
 
-MAX_SAMPLES = 10_000
+When = Count | Literal["last", "every"]
 
 
 class SampleGrid(AfterEpochs):
@@ -25,31 +26,24 @@ class SampleGrid(AfterEpochs):
     Args:
         run_dir: the run directory.
         sampler: the run's sampler.
-        seed: of the starting points.
+        seed: seed for the starting points.
         at_epochs: epochs counted from 1, ``"last"`` among them, or ``"every"``.
-        num_samples: images a grid, at least 1.
-
-    Raises:
-        ValueError: at_epochs or num_samples is not of that form.
+        num_samples: images in a grid.
     """
 
+    @checked
     def __init__(
         self,
         run_dir: Path,
         sampler: Sampler,
         seed: int,
-        at_epochs: Sequence[int | str] | int | str = (1, 5, 10, 20, 40, 60, "last"),
-        num_samples: int = 16,
+        at_epochs: Sequence[When] | When = (1, 5, 10, 20, 40, 60, "last"),
+        num_samples: Count = 16,
     ) -> None:
-        check_count("callbacks.samples.num_samples", num_samples, MAX_SAMPLES)
-        epochs = list(at_epochs) if isinstance(at_epochs, list | tuple) else [at_epochs]
-        for epoch in epochs:
-            if epoch not in ("last", "every"):
-                check_whole("each entry of callbacks.samples.at_epochs (or last, every)", epoch)
         self.run_dir = run_dir
         self.sampler = sampler
         self.seed = derive_seed(seed, "samples")
-        self.at_epochs = epochs
+        self.at_epochs = [at_epochs] if isinstance(at_epochs, int | str) else list(at_epochs)
         self.num_samples = num_samples
 
     def is_due(self, epoch: int, is_last: bool) -> bool:

@@ -1,35 +1,35 @@
-"""FID, IS and their kin on freshly generated images, every few epochs."""
+"""Scores of freshly generated images, every few epochs."""
 
 import logging
 
 import pytorch_lightning as pl
-import torch
 
-from thaw.diffusion.generation import describe, generate
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
-from thaw.reporting.numbers import plus_minus
+from thaw.ranks import Portion
+from thaw.reporting.numbers import scores_in_words
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
-from thaw.training.estimate import sampling
 from thaw.training.module import DiffusionModule
+from thaw.training.scoring_generated import score_generated
 
 log = logging.getLogger(__name__)
 
 
 class Scores(EpochScores):
-    """Logs ``val/fid``, ``val/is_mean``, ... of images made from the prior.
+    """Logs ``val/fid``, ``val/is_mean``, ... of images generated from the prior.
 
-    The draws are keyed on the seed alone: every epoch starts from the same x_T, so that a curve
-    shows the model and not the draw.
+    The random numbers depend on the seed alone: every epoch starts from the same x_T, so that a
+    curve shows the model and not the draw.
 
     Args:
-        suite: the scores.
-        sampler: usually one of few steps.
-        num_samples: images an evaluation.
-        every_n_epochs: epochs between two; the last is always scored.
+        suite: what computes the scores.
+        sampler: sampler of the images, usually of few steps.
+        num_samples: images for each evaluation.
+        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
         batch_size: images sampled at once.
-        seed: of the draws.
+        seed: seed for the starting points and the noise.
     """
 
     def __init__(
@@ -49,24 +49,18 @@ class Scores(EpochScores):
         self.seed = seed
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
-        """The scores of ``num_samples`` images, those of one process, made by all together."""
-        self.suite.to(module.device)
-        self.suite.reset()
-        restorer = module.evaluated
-        place = (trainer.global_rank, trainer.world_size)
-        size = (self.num_samples, self.batch_size)
-        what = f"scores of {self.num_samples:,} images"
-        with torch.inference_mode(), sampling(what, restorer, self.sampler, *size, place):
-            for x_0 in generate(
-                restorer,
-                self.sampler,
-                module.prior,
-                *size,
-                derive_seed(self.seed, "scores", 0),
-                place=place,
-            ):
-                self.suite.update(restorer.pixel_range.to_uint8(x_0))
-            scores = self.suite.compute()
+        """The scores of ``num_samples`` images, which all processes generate together."""
+        scores = score_generated(
+            f"scores of {self.num_samples:,} images",
+            module.evaluated,
+            self.sampler,
+            module.prior,
+            self.suite,
+            self.num_samples,
+            self.batch_size,
+            derive_seed(self.seed, "scores", 0),
+            Portion(trainer.global_rank, trainer.world_size),
+        )
         if scores["num_classes"] == 1:
             log.warning("all generated images are of one class: the generator has collapsed")
         return scores
@@ -74,15 +68,15 @@ class Scores(EpochScores):
     def described(self, module: DiffusionModule) -> dict[str, str]:
         return {
             "encoder": self.suite.name,
-            "sampler": describe(module.restorer, self.sampler),
+            "sampler": self.sampler.describe(module.restorer.degradation),
             "prior": module.prior.describe(module.restorer.degradation),
         }
 
     def in_words(self) -> list[str]:
         row = self.latest
+        main = [score for score in table.GENERATED if score.is_main]
         return [
-            f"FID {row['val/fid']:.2f} (floor {row['val/fid_floor']:.2f})",
-            f"IS {plus_minus(row['val/is_mean'], row['val/is_std'], '.2f', '+-')}",
+            scores_in_words(main, row, "val/"),
             f"N {int(row['val/n'])}, {row['val/encoder']}, {row['val/sampler']}, "
             f"prior {row['val/prior']}",
             f"scores {self.seconds:.0f} s",

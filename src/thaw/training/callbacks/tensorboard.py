@@ -11,52 +11,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-# HPARAMS shows the first columns until the others are ticked.
-METRICS = (
-    "val/fid",
-    "val/is_mean",
-    "val/loss",
-    "train/loss",
-    "final/fid",
-    "final/is_mean",
-    "final/kid",
-    "final/class_kl",
-    "val/psnr_direct",
-    "val/psnr_algorithm_2",
-)
-LAYOUT = {
-    "Scores": {
-        "FID (lower is better)": ["Multiline", ["val/fid$", "val/fid_floor$"]],
-        "IS (higher is better)": ["Multiline", ["val/is_mean", "val/is_floor"]],
-        "KID (lower is better)": ["Multiline", ["val/kid", "val/kid_floor"]],
-        "Classes": ["Multiline", ["val/class_kl", "val/class_kl_floor"]],
-    },
-    # Of the degraded images and of each way back.
-    "Restoration": {
-        "PSNR in dB (higher is better)": ["Multiline", ["val/psnr_"]],
-        "SSIM (higher is better)": ["Multiline", ["val/ssim_"]],
-        "FID of restored images (lower is better)": [
-            "Multiline",
-            ["val/fid_(?!floor$)"],
-        ],
-    },
-    "Loss": {"Loss": ["Multiline", ["train/loss$", "val/loss$"]]},
-}
-# The same columns in every run, so that the HPARAMS tab sets DDPM and cold diffusion side by side.
-HYPERPARAMETERS = (
-    "degradation",
-    "prediction",
-    "objective",
-    "objective/weighting",
-    "sampler",
-    "prior",
-    "model",
-    "schedule",
-    "optimizer",
-    "ema",
-    "data",
-)
-# HPARAMS shows five columns until the others are ticked.
+from thaw.groups import HYPERPARAMETERS
+from thaw.metrics import table
+
+# Columns that HPARAMS shows before any others are ticked.
 SHOWN_FIRST = (
     "degradation",
     "model.activation",
@@ -64,7 +22,7 @@ SHOWN_FIRST = (
     "optimizer.lr",
     "seed",
 )
-# What stands where a run has no such value: of one type a column, whatever the run.
+# Values of the configuration, with what stands where a run has none; one type for each column.
 VALUES: dict[str, float | str] = {
     "schedule.timesteps": 0.0,
     "degradation.group_size": 0.0,
@@ -77,12 +35,44 @@ VALUES: dict[str, float | str] = {
 }
 
 
+def metrics() -> list[str]:
+    """The measured columns of HPARAMS, which shows the first of them."""
+    generated, restored = table.GENERATED, table.RESTORED[0].name
+    return [
+        *(f"val/{score.name}" for score in generated if score.is_main),
+        "val/loss",
+        "train/loss",
+        *(f"final/{score.name}" for score in generated),
+        f"val/{restored}_direct",
+        f"val/{restored}_algorithm_2",
+    ]
+
+
+def layout() -> dict[str, dict[str, list[Any]]]:
+    """The custom-scalars dashboard: a chart for each score, with its floor."""
+    return {
+        "Scores": {
+            score.title: [
+                "Multiline",
+                [f"val/{name}$" for name in (score.name, score.floor) if name],
+            ]
+            for score in table.GENERATED
+        },
+        # A line for the degraded images and one for each way of restoring them.
+        "Restoration": {
+            f"{score.title} of restored images": ["Multiline", [rf"val/{score.name}_(?!floor$)"]]
+            for score in table.RESTORED
+        },
+        "Loss": {"Loss": ["Multiline", ["train/loss$", "val/loss$"]]},
+    }
+
+
 class TensorBoardPages(pl.Callback):
     """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start.
 
     Args:
-        config: the resolved configuration, plain containers.
-        choices: the choice made in each configuration group.
+        config: resolved configuration, in plain containers.
+        choices: choice in each configuration group.
         encoder: name and version of the scores' encoder.
     """
 
@@ -94,12 +84,12 @@ class TensorBoardPages(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = hyperparameters(self.config, self.choices) | {"encoder": self.encoder}
-        experiment, start, self.end = hparams(values, dict.fromkeys(METRICS, 0.0))
+        experiment, start, self.end = hparams(values, dict.fromkeys(metrics(), 0.0))
         _show_first(experiment, SHOWN_FIRST)
         for writer in writers(trainer):
             for summary in (experiment, start):
                 writer._get_file_writer().add_summary(summary)
-            writer.add_custom_scalars(LAYOUT)
+            writer.add_custom_scalars(layout())
             text = yaml.safe_dump(dict(self.config), sort_keys=False)
             writer.add_text("config", "    " + text.replace("\n", "\n    "))
 

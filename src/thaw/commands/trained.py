@@ -1,4 +1,4 @@
-"""The runs that a command works on with their models, on the device that is asked for."""
+"""The trained runs that a command works on, on the device that is asked for."""
 
 import logging
 from contextlib import suppress
@@ -8,46 +8,36 @@ from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import InputError
-from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
-from thaw.training.loading import LoadedRun, fit_missing_prior, load_run
+from thaw.training.loading import LoadedRun, fit_other_prior, load_run
 from thaw.training.opening import device_in_words, say_loaded
 
 log = logging.getLogger(__name__)
 
 
-def load_all(cfg: DictConfig, to_do: str, for_use: bool = True) -> list[LoadedRun]:
+def load_selected(cfg: DictConfig, to_do: str, for_use: bool = True) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
 
     Args:
-        cfg: of the command.
-        to_do: what is said to be done with each, before a prior is fitted.
-        for_use: False finds what is wrong, at little cost, and loads no weights.
+        cfg: the command's configuration.
+        to_do: what is logged as about to be done with each, before a prior is fitted.
+        for_use: False finds errors at little cost, and loads no weights.
 
     Raises:
         InputError: none could be loaded, or there is no such device.
         ValueError: compile=true, and nothing can be compiled here.
     """
-    check_read(cfg)
     where = device(cfg.device)
     directories = selected_runs(cfg)
+    chosen = (cfg.checkpoint, cfg.sampler, cfg.trusted, cfg.data.root, cfg.weights, cfg.prior)
     loaded = []
     for directory in directories:
         try:
-            run = load_run(
-                directory,
-                cfg.checkpoint,
-                cfg.sampler,
-                cfg.trusted,
-                cfg.data.root,
-                cfg.weights,
-                cfg.prior,
-                for_use,
-            )
+            run = load_run(directory, *chosen, for_use)
             if for_use:
                 say_loaded(run, runs.read_record(directory), device_in_words(where), to_do)
-                fit_missing_prior(run)
+                fit_other_prior(run)
         except ValueError as error:
             if len(directories) == 1:
                 raise InputError(str(error)) from error

@@ -1,6 +1,7 @@
-"""A network asked about a large batch in pieces of what the device is fast at and holds."""
+"""Asking a network for answers, not for gradients: its mode, and batches in chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +11,28 @@ from torch import Tensor, nn
 MAX_ON_CPU = 64
 
 
-class Pieces:
-    """``network(*arguments)``, the same to float tolerance, in pieces where no gradient is kept.
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the module has its own mode again afterwards."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        module.train(was_training)
 
-    On a CPU they are of 64 images. Elsewhere the batch is one piece, and halves of it where the
+
+class Chunked:
+    """``network(*arguments)``, the same to float tolerance, in chunks where no gradient is kept.
+
+    On a CPU they are of 64 images. Elsewhere the batch is one chunk, and halves of it where the
     memory does not hold that; later batches then begin with as many as it held. What is drawn for
-    a batch never depends on its pieces. ``calls`` counts the batches, for whoever shows how far a
-    long computation is.
+    a batch never depends on its chunks. ``calls`` counts the batches, for progress bars.
     """
 
     def __init__(self) -> None:
-        self.held: int | None = None
+        self.largest: int | None = None
         self.calls = 0
 
     def __call__(self, network: nn.Module, *arguments: Tensor) -> Tensor:
@@ -35,23 +47,23 @@ class Pieces:
         self.calls += 1
         num_images = len(arguments[0])
         is_on_cpu = arguments[0].device.type == "cpu"
-        size = max(1, min(num_images, MAX_ON_CPU if is_on_cpu else self.held or num_images))
+        size = max(1, min(num_images, MAX_ON_CPU if is_on_cpu else self.largest or num_images))
         while True:
             try:
-                return self._whole(network, arguments, size)
+                return self._in_chunks(network, arguments, size)
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
-                size = self.held = (size + 1) // 2
+                size = self.largest = (size + 1) // 2
 
     @staticmethod
-    def _whole(network: nn.Module, arguments: Sequence[Tensor], size: int) -> Tensor:
+    def _in_chunks(network: nn.Module, arguments: Sequence[Tensor], size: int) -> Tensor:
         whole: Tensor | None = None
         for start in range(0, max(1, len(arguments[0])), size):
             # Copied at once: a CUDA graph's answer is gone when it is asked again.
-            piece = network(*(argument[start : start + size] for argument in arguments))
+            chunk = network(*(argument[start : start + size] for argument in arguments))
             if whole is None:
-                whole = piece.new_empty(len(arguments[0]), *piece.shape[1:])
-            whole[start : start + size] = piece
+                whole = chunk.new_empty(len(arguments[0]), *chunk.shape[1:])
+            whole[start : start + size] = chunk
         assert whole is not None
         return whole
