@@ -184,10 +184,6 @@ def text_keys(schema: type, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-# Folders of conf/ without choices for train.py to show: Hydra's own, and what others are built on.
-NOT_CHOSEN = ("hydra", "companions")
-
-
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
