@@ -16,7 +16,7 @@ from thaw.commands.stored import read_stored
 
 # Keys of a command and of its run's directory, which do not change what is trained.
 OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")
-# Interpolations that are allowed: other keys, the environment, the directory of the new run. Any other
+# Allowed interpolations: other keys, the environment, the directory of the new run. Any other
 # resolver could call anything.
 HARMLESS = r"\$\{ *(?:[\w.]+|(?:oc\.env|hydra) *:[^${}]*)\}"
 STORED = "stored_run"
