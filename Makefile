@@ -66,20 +66,24 @@ degradations: $(VENV)/.installed
 	  num_samples=500 num_restored=0
 	$(BIN)/python report.py runs=multirun/degradations title='Every degradation, one budget'
 
+# $(call timed,PART,COMMAND): `make check` says at its end how long each part took.
+timed = @echo '$(2)'; start=$$(date +%s); $(2) && \
+  printf '%-28s %5d s\n' '$(1)' $$(( $$(date +%s) - start )) >$(VENV)/.time-$(firstword $(1))
+
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(call timed,tests,$(BIN)/python -m pytest $(PYTEST))
 
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST) -m "slow or not slow"
 
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python docs/generate_configuration.py --check
+	$(call timed,ruff,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
+	$(call timed,mypy,$(BIN)/mypy)
+	$(call timed,imports,$(BIN)/lint-imports)
+	$(call timed,configuration reference,$(BIN)/python docs/generate_configuration.py --check)
 
 check: lint test
+	@cat $(foreach part,ruff mypy imports configuration tests,$(VENV)/.time-$(part))
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate_configuration.py

@@ -20,7 +20,7 @@ from thaw.commands import config
 from thaw.commands.app import CONF
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.training.experiment import make
+from thaw.training.nodes import create
 
 REPETITIONS, WARM_UP = 30, 3
 LIMIT = 0.02
@@ -38,10 +38,10 @@ def all_degradations(overrides: list[str], images: Tensor) -> dict[str, Degradat
     found: dict[str, Degradation] = {}
     for path in sorted((CONF / "degradation").glob("*.yaml")):
         cfg = composed([f"degradation={path.stem}", *overrides])
-        data = make(cfg.data)
+        data = create(cfg.data)
         context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
         try:
-            degradation = make(cfg.degradation, **context)
+            degradation = create(cfg.degradation, **context)
         except ValueError as refusal:
             print(f"left out: {refusal}")
             continue
@@ -52,8 +52,8 @@ def all_degradations(overrides: list[str], images: Tensor) -> dict[str, Degradat
 
 def training_step(cfg: DictConfig, x_0: Tensor) -> Callable[[], None]:
     """One of the network alone, on a batch that is degraded already."""
-    network = make(cfg.model, image_shape=x_0.shape[1:], num_steps=100).to(DEVICE)
-    optimizer = make(cfg.optimizer)(network.parameters())
+    network = create(cfg.model, image_shape=x_0.shape[1:], num_steps=100).to(DEVICE)
+    optimizer = create(cfg.optimizer)(network.parameters())
     t = torch.randint(1, 101, (len(x_0),), device=DEVICE)
 
     def step() -> None:
@@ -87,7 +87,7 @@ def main(overrides: list[str]) -> None:
     """Print milliseconds of each, their shares, and whether averaging stays within the limit."""
     config.register()
     cfg = composed(overrides)
-    data = make(cfg.data)
+    data = create(cfg.data)
     data.setup()
     degradations = all_degradations(overrides, data.train_images)
     x_0 = data.pixel_range.from_uint8(data.train_images[: data.batch_size].to(DEVICE))

@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
-from thaw.commands.train import prepare
+from thaw.commands.malloc import keep_freed_memory
 from thaw.diffusion.generation import generate
 from thaw.seeding import generator
+from thaw.training.training import Training
 
 STEPS, REPETITIONS, STEPS_AN_EPOCH = 15, 2, 468
 
@@ -30,7 +30,10 @@ def main(overrides: list[str]) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*fixed, *overrides])
     with tempfile.TemporaryDirectory() as directory:
-        experiment, _ = prepare(cfg, Path(directory), {})
+        training = Training(cfg, Path(directory))
+        training.read_data()
+        training.prepare()
+    experiment = training.experiment
     module, suite = experiment.module, experiment.suite
     assert suite is not None
     optimizer = module.optimizer(module.restorer.network.parameters())

@@ -21,7 +21,7 @@ from turns import Round, ratio, work
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
+from thaw.commands.malloc import keep_freed_memory
 from thaw.diffusion.generation import generate
 from thaw.training.experiment import Experiment, build, compile_networks
 

@@ -19,8 +19,8 @@ from hydra import compose, initialize_config_dir
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
-from thaw.commands.train import prepare
+from thaw.commands.malloc import keep_freed_memory
+from thaw.training.training import Training
 
 SETTINGS = [
     *("data=mnist_5k", "data.batch_size=8", "model.hidden=[2]", "model.kernel_size=3"),
@@ -87,10 +87,12 @@ def main(overrides: list[str]) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*SETTINGS, *overrides])
     with tempfile.TemporaryDirectory() as directory:
-        experiment, trainer = prepare(cfg, Path(directory), {})
+        training = Training(cfg, Path(directory))
+        training.read_data()
+        training.prepare()
         profile = Profile()
-        trainer.callbacks.append(profile)
-        trainer.fit(experiment.module, datamodule=experiment.data)
+        training.trainer.callbacks.append(profile)
+        training.fit()
     a_step = 1e6 * profile.seconds / profile.steps
     total = sum(profile.spent.values())
     print(f"a step takes {a_step:.0f} us ({profile.steps} steps, {profile.samples} samples)")

@@ -31,7 +31,7 @@ from turns import Round, ratio, train, work
 
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.commands.heap import keep_freed_memory
+from thaw.commands.malloc import keep_freed_memory
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.training.experiment import Experiment, build
 

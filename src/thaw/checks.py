@@ -218,14 +218,18 @@ def in_words(annotation: Any) -> str:
         return " or ".join(in_words(each) for each in arguments)
     if origin is Literal:
         one_of = "one of " if len(arguments) > 1 else ""
-        return one_of + ", ".join(map(_of_yaml, arguments))
+        return one_of + ", ".join(dict.fromkeys(map(_of_yaml, arguments)))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list{_range(bounds)}, each entry {in_words(arguments[0])}"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     if kind in (None, types.NoneType):
         return "null"
-    name = words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+    name = words.get(kind) or _with_article(getattr(kind, "__name__", str(kind)))
     return name + _range(bounds)
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 def _of_yaml(value: object) -> str:

@@ -4,8 +4,10 @@ A new group is a folder in conf/ and a row here. Classes are given by name: ``--
 table too, and must not import torch.
 """
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 class Group(NamedTuple):
@@ -148,8 +150,8 @@ The optimiser of the weights. A further argument of its class is added with a pl
         "data",
         "thaw.data.module.ImageDataModule",
         """\
-The images, and how they are split, scaled and put into batches. A choice of data brings metrics that
-fit it, and others can still be chosen: `data=fashion_mnist metrics=none`.""",
+The images, and how they are split, scaled and put into batches. A choice of data brings metrics
+that fit it, and others can still be chosen: `data=fashion_mnist metrics=none`.""",
     ),
     Group(
         "data/augment",
@@ -184,7 +186,7 @@ is added with a plus: `+trainer.reload_dataloaders_every_n_epochs=1`.""",
     Group(
         "callbacks",
         "pytorch_lightning.Callback",
-        "Figures, sample grids and the progress bar. `callbacks.forward_process=null` leaves one out.",
+        "Sample grids, figures, a progress bar. `callbacks.forward_process=null` leaves one out.",
         home="thaw.training.callbacks",
         is_hyperparameter=False,
         has_members=True,
@@ -230,6 +232,8 @@ packages of its own, such as `pip install 'thaw[joblib]'`; see [scaling](scaling
 What chooses the runs of a sweep; every combination unless this is chosen. It needs
 `pip install 'thaw[optuna]'`; see [scaling](scaling.md).""",
 }
+# Folders of conf/ that are no groups: what choices of several groups are built on.
+SHARED = ("companions",)
 ROOTS = tuple(group for group in GROUPS if group.name == group.root)
 HYPERPARAMETERS = tuple(group.name for group in GROUPS if group.is_hyperparameter)
 STATEFUL = tuple(group.place for group in GROUPS if group.is_stateful)
@@ -237,18 +241,18 @@ STATEFUL = tuple(group.place for group in GROUPS if group.is_stateful)
 OF_A_MODEL = (*(group.name for group in ROOTS if group.is_hyperparameter), "metrics", "seed")
 
 
-def kinds_at(place: str) -> Iterator[Group]:
+def rows_at(place: str) -> list[Group]:
+    """The rows whose classes belong at a key of the configuration."""
+    parent = place.rpartition(".")[0]
+    rows = (row for row in (*GROUPS, *WITHIN) if row.base)
+    return [row for row in rows if row.place == (parent if row.has_members else place)]
+
+
+def kinds_at(place: str) -> list[Group]:
     """The rows whose classes may stand at a key of the configuration.
 
     A key that is no row's takes what is part of a model, or what stands elsewhere in its group.
     """
-    rows = (*GROUPS, *WITHIN)
     root = place.split(".")[0]
-    if found := [row for row in rows if _is_at(row, place)]:
-        yield from found
-    else:
-        yield from (row for row in rows if row.base and (row.is_hyperparameter or row.root == root))
-
-
-def _is_at(row: Group, place: str) -> bool:
-    return row.place == (place.rpartition(".")[0] if row.has_members else place)
+    rows = (row for row in (*GROUPS, *WITHIN) if row.base)
+    return rows_at(place) or [row for row in rows if row.is_hyperparameter or row.root == root]

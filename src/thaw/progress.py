@@ -32,7 +32,7 @@ class Task:
         return min(1.0, self.count() / self.total)
 
     def in_words(self) -> str:
-        """``final estimate: 43 % after 40 s``."""
+        """``reading 40 runs: 43 % after 40 s``."""
         seconds = f"{time.monotonic() - self.start:.0f} s"
         if not self.total:
             return f"{self.what}: {seconds} so far"

@@ -8,7 +8,6 @@ from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 30
 DESKTOP = {"width": 1600, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
 # A telephone's window heeds the page's viewport, which a small desktop window does not.

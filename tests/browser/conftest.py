@@ -1,13 +1,12 @@
 """A headless Chromium, and what it is shown: TensorBoard and the report over a real sweep."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from browser_support import (
     DESKTOP,
     HOSTILE_FOLDER,
     HOSTILE_NAME,
-    ROOT,
     WAIT_S,
     prefer_colours,
     set_window,
@@ -23,7 +21,6 @@ from browser_support import (
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-TIMEOUT_S = 300
 LEARNING_RATES = (1e-3, 2e-4)
 SWEEP = (
     "data=mnist_5k",
@@ -36,7 +33,7 @@ SWEEP = (
     "metrics.final_num_samples=16",
     f"optimizer.lr={','.join(map(str, LEARNING_RATES))}",
 )
-ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -78,10 +75,14 @@ def browser(chromium: Chrome, tmp_path: Path) -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="session")
-def sweep(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sweep(
+    programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory, fork_command: Run
+) -> Path:
     """A finished sweep of two runs, from the command line."""
     folder = tmp_path_factory.mktemp("browser") / "sweep"
-    _python("train.py", "-m", *SWEEP, f"hydra.sweep.dir={folder}", cwd=folder.parent)
+    command = ["-m", *SWEEP, f"hydra.sweep.dir={folder}"]
+    finished = fork_command("train", *command, cwd=folder.parent)
+    assert finished.returncode == 0, finished.stderr
     return folder
 
 
@@ -120,23 +121,12 @@ def runs(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def report(runs: Path) -> Path:
+def report(runs: Path, fork_command: Run) -> Path:
     """The folder that ``report.py`` wrote of the three runs."""
     out = runs.parent / "report"
-    _python("report.py", f"runs={runs}", f"out={out}", cwd=runs.parent)
-    return out
-
-
-def _python(script: str, *arguments: str, cwd: Path) -> None:
-    finished = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        env=ENVIRONMENT,
-    )
+    finished = fork_command("report", f"runs={runs}", f"out={out}", cwd=runs.parent)
     assert finished.returncode == 0, finished.stderr
+    return out
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -24,23 +24,21 @@ def refused(finished, *words: str) -> str:
     ("argument", "word"),
     [
         ("optimizer.lr=${nowhere}", "nowhere"),
+        ("optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
         ("lr_scheduler=1", "lr_scheduler"),
         ("seed=" + "9" * 5000, "seed=9999"),
-        ("model.hidden=[65536,65536]", "model.hidden"),
-        ("trainer.devices=999999999999", "trainer.devices"),
-        ("trainer.max_epochs=0", "trainer.max_epochs"),
-        ("prior.num_images=1e400", "prior.num_images"),
+        ("model.hidden=[1000000,1000000]", "model: "),
+        ("trainer.max_epochs=0", "trainer.max_epochs must be"),
         ("name=\udcff\udcfe", "udcff"),
         ("callbacks.samples=5", "callbacks.samples"),
         ("trainer.val_check_interval=100000", "val_check_interval"),
-        ("metrics.num_samples=many", "metrics.num_samples"),
+        ("metrics.num_samples=many", "metrics.num_samples must be"),
         ("optimizer.lr={", "optimizer.lr"),
-        ("ema=[0,1]", "ema"),
         ("++model.hidden.sub=1", "no configuration can be made of this"),
     ],
-    ids=["interpolation", "group of a number", "digits", "weights", "devices", "no epochs",
-         "float for images", "no UTF-8", "number for a callback", "interval",
-         "word for a number", "no value", "list for a choice", "key of a list"],
+    ids=["interpolation", "torch's own", "group of a number", "digits", "weights", "no epochs",
+         "no UTF-8", "number for a callback", "Lightning's own", "word for a number", "no value",
+         "key of a list"],
 )  # fmt: skip
 def test_nonsense_is_one_line(argument: str, word: str, fork_command, tmp_path: Path) -> None:
     extra = [] if argument.startswith("model.") else TINY
@@ -64,15 +62,11 @@ def test_a_directory_that_cannot_be_is_refused(fork_command, tmp_path: Path) -> 
 
 
 EXPERIMENTS = {
-    "root": ("sede: 7", "sede"),
-    "group": ("optimizer:\n  lrr: 0.5", "optimizer.lrr"),
     "nested": ("objective:\n  timesteps:\n    hystory: 3", "objective.timesteps.hystory"),
-    "type": ("trainer:\n  max_epochs: many", "trainer.max_epochs"),
     "choice": ("defaults:\n  - override /model: cnnn", "cnnn"),
-    "name of a group": ("defaults:\n  - override /modle: cnn", "modle"),
     "no YAML": ("optimizer: {lr: [", "line"),
     "a list": ("- seed: 3", "mine"),
-    "interpolation": ("optimizer:\n  lr: ${optimiser.lr}", "optimizer.lr"),
+    "no text": ('name: "\udcff"', "codec can't decode byte 0xff"),
 }
 
 
@@ -80,18 +74,11 @@ EXPERIMENTS = {
 def test_a_typo_in_an_experiment_is_caught(kind: str, fork_command, tmp_path: Path) -> None:
     text, word = EXPERIMENTS[kind]
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}\n")
+    contents = f"# @package _global_\n{text}\n".encode(errors="surrogateescape")
+    (tmp_path / "experiment" / "mine.yaml").write_bytes(contents)
     search = f"hydra.searchpath=[file://{tmp_path}]"
     finished = fork_command("train", *TINY, search, "experiment=mine", cwd=tmp_path)
     refused(finished, word)
-
-
-def test_an_experiment_that_is_no_text_says_so(fork_command, tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_bytes(b'# @package _global_\nname: "\xff"\n')
-    search = f"hydra.searchpath=[file://{tmp_path}]"
-    finished = fork_command("train", *TINY, search, "experiment=mine", cwd=tmp_path)
-    refused(finished, "codec can't decode byte 0xff")
 
 
 def paint(folder: Path) -> None:

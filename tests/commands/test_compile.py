@@ -36,6 +36,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kernels")}
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_the_same_but_for_rounding(
     tmp_path: Path, environment: dict[str, str], fork_command: Any
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_compiled_run_resumes_to_the_same_bits(
     assert whole == cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "sample"])
 def test_without_a_compiler_one_line_says_so(
     command: str, tmp_path: Path, environment: dict[str, str], cold_run: Path, run_command: Any

@@ -80,7 +80,10 @@ def test_it_is_said_what_ended_it(cut: tuple[Path, list[Any]]) -> None:
     assert (found["status"], found["ended_by"]) == ("completed", end)
 
 
-@pytest.mark.parametrize("variables", [{"RANK": "1"}, {"LOCAL_RANK": "1", "WORLD_SIZE": "2"}])
+@pytest.mark.parametrize(
+    "variables",
+    [pytest.param({"RANK": "1"}, marks=pytest.mark.slow), {"LOCAL_RANK": "1", "WORLD_SIZE": "2"}],
+)
 def test_a_rank_that_somebody_left_in_the_environment_is_forgotten(
     variables: dict[str, str], tmp_path: Path, run_command: Run
 ) -> None:
@@ -91,6 +94,7 @@ def test_a_rank_that_somebody_left_in_the_environment_is_forgotten(
     assert list((tmp_path / "run").glob("events.*"))
 
 
+@pytest.mark.slow  # a hang-up in a forked process is above
 def test_a_run_whose_terminal_is_closed_saves_and_says_so(tmp_path: Path) -> None:
     """A terminal of its own: writing to one that is gone is an error."""
     run_dir = tmp_path / "run"

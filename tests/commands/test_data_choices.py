@@ -29,7 +29,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["cnn", pytest.param("unet", marks=pytest.mark.slow)])
 def test_a_folder_of_colour_images_is_trained_on_and_sampled_from(
     network: str, pictures: Path, fork_command, tmp_path: Path
 ) -> None:

@@ -89,7 +89,7 @@ def test_the_average_is_kept_resumed_scored_and_sampled(
     assert not np.array_equal(*images)
 
     line = command("train", f"resume={parts}", "ema=none", "trainer.max_epochs=3", code=2)
-    assert "holds an average of the weights" in line
+    assert "of another model: ema" in line
 
 
 @pytest.mark.parametrize(

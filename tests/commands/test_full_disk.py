@@ -32,6 +32,7 @@ FILES = {
         "last.ckpt could not be written (the one before is whole): File too large (the tr",
     ),
 }
+QUICK = ("metrics.csv", "the checkpoint")
 
 
 def train(fork_command: Run, run_dir: Path, *more: str) -> Any:
@@ -68,7 +69,10 @@ def assert_ended_well(finished: Any, run_dir: Path, expected: str) -> None:
     assert len((run_dir / "metrics.csv").read_text().splitlines()) in (2, 3)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FILES],
+)
 def test_a_file_that_cannot_be_written_ends_the_run_and_loses_nothing(
     name: str, whole: Path, tmp_path: Path, fork_command: Run
 ) -> None:
@@ -95,6 +99,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_without_a_byte_left_is_named_and_the_run_goes_on_with_room(
     small_disk: Path, whole: Path, tmp_path: Path, fork_command: Run
 ) -> None:

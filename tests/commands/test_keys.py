@@ -57,29 +57,25 @@ UNREAD = [
 
 @pytest.mark.parametrize(("command", "override", "words"), UNREAD)
 def test_a_key_that_nothing_reads_is_refused(command: str, override: str, words: str) -> None:
-    check_read(composed(command))
     with pytest.raises(ValueError, match="unknown key") as error:
         check_read(composed(command, override))
     assert words in str(error.value)
     assert "+" not in str(error.value)
+    # Hydra would advise to add it by a plus.
+    with pytest.raises(ConfigCompositionException) as hydras:
+        composed(command, override.lstrip("+"))
+    code, line = outcome(hydras.value, [override], command)
+    assert (code, words.split(";")[0] in line, "+" in line) == (2, True, False), line
 
 
 def test_a_key_that_the_configuration_refers_to_is_read() -> None:
     check_read(composed("train", "+width=4", "model.hidden=[${width},${width}]"))
     check_read(composed("train", "+mine.place=here", "hydra.run.dir=out/${mine.place}"))
+    for command in config.SCHEMAS:
+        check_read(composed(command))
     check_read(composed("train", "metrics=mnist", "metrics.suite=null"))
     with pytest.raises(ValueError, match="unknown key width"):
         check_read(composed("train", "+width=4"))
-
-
-@pytest.mark.parametrize(("command", "override", "words"), UNREAD)
-def test_without_a_plus_it_is_not_advised(command: str, override: str, words: str) -> None:
-    with pytest.raises(ConfigCompositionException) as error:
-        composed(command, override.lstrip("+"))
-    code, line = outcome(error.value, [override], command)
-    assert code == 2
-    assert words.split(";")[0] in line
-    assert "+" not in line
 
 
 @pytest.mark.parametrize(
@@ -124,14 +120,23 @@ def test_a_key_within_an_experiment_is_refused_too(text: str, words: str, tmp_pa
     assert words in outcome(error.value)[1]
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "sample", "report", "train_encoder"])
+@pytest.mark.parametrize(
+    ("command", "argument", "line"),
+    [
+        ("train", "+nonsense.key=1", "unknown key nonsense.key; allowed: "),
+        ("evaluate", "num_samples=1", "num_samples must be a whole number of at least 2, got 1"),
+        ("sample", "split=all", "split must be one of test, val, train, got 'all'"),
+        ("report", "num_shown=0", "num_shown must be a whole number of at least 1, got 0"),
+        ("train_encoder", "+nonsense.key=1", "unknown key nonsense.key; allowed: "),
+    ],
+)
 def test_every_command_refuses_it_before_any_work(
-    command: str, fork_command: Any, tmp_path: Path
+    command: str, argument: str, line: str, fork_command: Any, tmp_path: Path
 ) -> None:
     few = [*LEAST, "hydra.run.dir=run"] if command == "train" else []
-    finished = fork_command(command, *few, "+nonsense.key=1", cwd=tmp_path)
+    finished = fork_command(command, *few, argument, cwd=tmp_path)
     assert finished.returncode == 2
-    assert finished.stderr.startswith("thaw: unknown key nonsense.key; allowed: ")
+    assert finished.stderr.startswith(f"thaw: {line}")
     assert finished.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("*.ckpt"))
     if command == "train":

@@ -1,6 +1,5 @@
 """Directory names, claimed directories and the arguments handed to Hydra."""
 
-import hashlib
 import multiprocessing
 from pathlib import Path
 
@@ -61,15 +60,6 @@ def test_in_a_sweep_what_varies_comes_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert job_name(3, "a=1__seed=2", None, None) == "3_seed=2__a=1"
     # A named sweep's jobs are called by their overrides alone, whatever else is in the sweep.
     assert job_name(3, "a=1__seed=2", None, "mine") == "a=1__seed=2"
-
-
-def test_a_named_sweep_s_job_of_an_earlier_version_is_found(tmp_path: Path) -> None:
-    overrides = LONG.format("gelu", 12)
-    digest = hashlib.blake2b(overrides.encode(), digest_size=4).hexdigest()
-    former = f"{overrides[:MAX_NAME]}~{digest}"
-    assert job_name(0, overrides, None, "mine", str(tmp_path)) == run_name(overrides) != former
-    (tmp_path / former).mkdir()
-    assert job_name(0, overrides, None, "mine", str(tmp_path)) == former
 
 
 def test_a_directory_is_claimed_by_one_process_only(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_its_weights_are_loaded_and_scored_without_rounding(
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.slow
 def test_it_resumes_bit_for_bit(tmp_path: Path, fork_command: Run) -> None:
     arguments = [*LEAST, *DOUBLE]
     for name, epochs in (("whole", 2), ("parts", 1), ("parts", 2)):

@@ -17,9 +17,9 @@ from hydra import compose, initialize_config_dir
 from thaw.commands import config
 from thaw.commands.app import prepare_arguments
 from thaw.commands.errors import InputError
-from thaw.commands.provenance import requirements
 from thaw.commands.replay import compose_from, replayed
-from thaw.training.experiment import make
+from thaw.provenance import requirements
+from thaw.training.nodes import create
 
 Run = Callable[..., Any]
 CONF = ROOT / "conf"
@@ -150,7 +150,7 @@ def test_a_stored_configuration_calls_nothing_that_is_not_trusted(
     refused = fork_command("train", f"replay={stored}", cwd=tmp_path)
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
-    assert "os.mkdir at callbacks.evil._target_, which is none of thaw's own parts" in line
+    assert "os.mkdir at callbacks.evil._target_, which is not a thaw or torch class" in line
     assert not (tmp_path / "made").exists()
 
 
@@ -261,11 +261,11 @@ def test_deterministic_is_lightning_s(monkeypatch: pytest.MonkeyPatch) -> None:
             for value in ("true", "false")
         ]
     try:
-        make(chosen[0].trainer)
+        create(chosen[0].trainer)
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-        make(chosen[1].trainer)
+        create(chosen[1].trainer)
         assert not torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)

@@ -58,7 +58,7 @@ def test_a_report_of_a_sweep_s_runs_says_where_it_is_and_holds_their_scores(
     found = results(sweep / "report")
     cold, hot, real = found
     assert (cold, hot) == ("degradation=column_random trainer.max_epochs=2", "trainer.max_epochs=1")
-    assert real == "real test images"
+    assert real == "floor: real test images"
     for title, name in ((cold, "0_cold"), (hot, "1_hot")):
         scores = record(sweep / name)["final_scores"]
         assert float(found[title]["FID"]) == scores["final/fid"]
@@ -98,26 +98,17 @@ def test_again_the_report_itself_is_not_taken_for_a_run(tmp_path: Path, fork_com
         assert set(results(tmp_path / "multirun" / "report")) == {"x=a", "x=b"}
 
 
-def test_patterns_and_folders_of_a_list_are_joined_and_no_run_counts_twice(
+def test_relative_and_absolute_patterns_are_joined_and_no_run_counts_twice(
     tmp_path: Path, fork_command
 ) -> None:
     for name in ("m/a", "m/b", "n/c", "n/d"):
         bare_run(tmp_path / name)
-    said(fork_command("report", "runs=[m,'n/c*',m/a]", cwd=tmp_path))
+    said(fork_command("report", f"runs=[m,'{tmp_path}/n/c*',m/a]", cwd=tmp_path))
     # The folder that holds them all.
     assert set(results(tmp_path / "report")) == {"x=a", "x=b", "x=c"}
 
 
-def test_relative_and_absolute_paths_go_together(tmp_path: Path, fork_command) -> None:
-    for name in ("m/a", "m/b"):
-        bare_run(tmp_path / name)
-    said(fork_command("report", f"runs=[m/a,{tmp_path}/m/b]", cwd=tmp_path))
-    assert set(results(tmp_path / "m" / "report")) == {"x=a", "x=b"}
-
-
-@pytest.mark.parametrize(
-    "title", ["Diffusion on MNIST, hot and cold", 'it\'s "q" & <b>', "a=b", "Column or row?"]
-)
+@pytest.mark.parametrize("title", ["Diffusion on MNIST, hot and cold", 'it\'s "q" & <b>, a=b?'])
 def test_a_title_is_taken_as_it_is(title: str, tmp_path: Path, fork_command) -> None:
     run_dir = bare_run(tmp_path / "run")
     said(fork_command("report", f"run={run_dir}", "out=out", f"title={title}", cwd=tmp_path))
@@ -135,11 +126,9 @@ def test_the_makefile_s_title_is_one_that_is_tested() -> None:
     ("arguments", "expected"),
     [
         (["runs=no_such/*"], "runs=no_such/*: no run directory there"),
-        (["runs=[no_such,neither]"], "no run directory there"),
-        (["runs=empty"], "no run directory there"),
+        (["runs=[empty,neither]"], "no run directory there"),
         (["run=no_such"], "run=no_such: no such directory"),
         ([], "give either run=DIR or runs='GLOB'"),
-        (["run=empty", "runs=empty"], "give either run=DIR or runs='GLOB'"),
         (["run=empty", "nonsense=1"], "nonsense"),
         (["run=run", "num_shown=0"], "num_shown must be a whole number of at least 1"),
         (

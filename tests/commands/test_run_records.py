@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from thaw import runs
-from thaw.commands import recording, train
+from thaw.commands import recording
 from thaw.commands.errors import InputError
 from thaw.commands.sweeps import (
     add_statistics_over_seeds,
@@ -22,6 +22,7 @@ from thaw.commands.sweeps import (
     write_summary,
 )
 from thaw.stopping import Stopped
+from thaw.training.training import NothingTrainedError, Training
 
 
 def test_an_update_keeps_what_was_there_and_writes_strict_json(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_a_signal_when_a_file_is_in_place_is_that_signal(
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(0, InputError), (1, RuntimeError)])
+@pytest.mark.parametrize(("steps", "expected"), [(0, NothingTrainedError), (1, RuntimeError)])
 def test_what_fails_before_a_step_of_its_own_has_trained_nothing(
     steps: int, expected: type[Exception], tmp_path: Path
 ) -> None:
@@ -226,10 +227,12 @@ def test_what_fails_before_a_step_of_its_own_has_trained_nothing(
 
     progress = SimpleNamespace(total=SimpleNamespace(completed=7 + steps, ready=8 + steps))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
-    trainer = SimpleNamespace(fit=fit, global_step=7 + steps, fit_loop=loop)
-    experiment = SimpleNamespace(module=None, data=None)
+    training: Any = Training.__new__(Training)
+    training.run_dir, training.checkpoint = tmp_path, path
+    training.experiment = SimpleNamespace(module=None, data=None)
+    training.trainer = SimpleNamespace(fit=fit, global_step=7 + steps, fit_loop=loop)
     with pytest.raises(expected):
-        train.fit(experiment, trainer, path)  # type: ignore[arg-type]
+        training.fit()
 
 
 ROWS = [

@@ -165,6 +165,7 @@ def test_a_refused_sweep_is_one_line_and_leaves_nothing(tmp_path: Path, fork_com
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_named_sweep_over_what_names_leave_out_trains_each_job_in_its_order(
     tmp_path: Path, fork_command: Run
 ) -> None:
@@ -182,26 +183,6 @@ def test_a_named_sweep_over_what_names_leave_out_trains_each_job_in_its_order(
     assert again.stdout.count("finished already, not run again") == 2
 
 
-def test_jobs_of_sample_that_would_write_into_one_folder_are_refused(
-    cold_run: Path, tmp_path: Path, fork_command: Run
-) -> None:
-    arguments = [
-        "-m",
-        f"run={cold_run}",
-        "sampler.num_steps=2,3",
-        "num_samples=2",
-        "animation=null",
-    ]
-    refused = fork_command("sample", *arguments, "out=X", cwd=tmp_path)
-    assert refused.returncode == 2
-    (line,) = refused.stderr.splitlines()
-    assert "would both write into X" in line
-    assert not (tmp_path / "X").exists()
-    own = fork_command("sample", *arguments, "out=X/${hydra:job.num}", cwd=tmp_path)
-    assert own.returncode == 0, own.stderr
-    assert len(list(tmp_path.glob("X/[01]/samples.npz"))) == 2
-
-
 @pytest.mark.parametrize(
     ("command", "arguments", "reason"),
     [
@@ -209,6 +190,7 @@ def test_jobs_of_sample_that_would_write_into_one_folder_are_refused(
         ("evaluate", ["run={cold}", "sampler=cold,ddim"], "sampler=cold"),
         ("evaluate", ["run={cold}", "num_samples=4,1"], "num_samples"),
         ("sample", ["run={cold}", "seed=1,2", "digit=3"], "digit=3 needs"),
+        ("sample", ["run={cold}", "seed=1,2", "out=X"], "would both write into X"),
         ("report", ["run={cold}", "title=a,b"], "would both write into"),
         ("train_encoder", ["data=mnist_5k", "seed=1,2"], "would both write into encoders/mnist_5k"),
     ],

@@ -43,11 +43,11 @@ def statuses(table: Path) -> dict[str, str]:
         return {row["seed"]: row["status"] for row in csv.DictReader(file)}
 
 
-# The signals differ in their numbers alone.
-SLOW = [pytest.param(how, marks=pytest.mark.slow) for how in ("preemption", "hang-up")]
+# The signals differ in their numbers alone; a kill of a single run is in test_exact_resume.py.
+SLOW = [pytest.param(how, marks=pytest.mark.slow) for how in ENDS if how != "ctrl-c"]
 
 
-@pytest.fixture(scope="module", params=["ctrl-c", *SLOW, "kill"])
+@pytest.fixture(scope="module", params=["ctrl-c", *SLOW])
 def story(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fork_command: Run
 ) -> Story:

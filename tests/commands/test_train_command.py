@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from commands_support import ROOT, TINY, record
+from commands_support import LEAST, ROOT, TINY, record
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -137,13 +138,13 @@ def test_hparams_columns_are_the_same_for_both_families(cold_run: Path, hot_run:
 
 
 def test_resume_continues_where_the_run_stopped_and_equals_an_undisturbed_one(
-    cold_run: Path, tmp_path: Path, run_command, fork_command
+    cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
     run_dir = tmp_path / "resumed"
     base = [*TINY, "degradation=column_random", f"hydra.run.dir={run_dir}"]
     first = fork_command("train", *base, "trainer.max_epochs=1", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    second = run_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
+    second = fork_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "continuing from" in second.stdout
     assert rows(run_dir) == rows(cold_run)
@@ -182,9 +183,9 @@ def test_scores_and_grids_do_not_disturb_training(
 
 
 def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
-    tmp_path: Path, run_command
+    tmp_path: Path, fork_command
 ) -> None:
-    finished = run_command(
+    finished = fork_command(
         "train",
         "-m",
         *TINY,
@@ -257,29 +258,26 @@ def test_a_bad_override_in_a_real_process(tmp_path: Path, run_command) -> None:
     assert record(run_json.parent)["status"] == "failed"
 
 
-def test_a_missing_data_set_is_one_line_with_the_ways_out(tmp_path: Path, run_command) -> None:
+def test_a_missing_data_set_is_one_line_with_the_ways_out(tmp_path: Path, fork_command) -> None:
     start = time.monotonic()
     nobody = "http://127.0.0.1:9"  # stands for the network, also where there is one
     environment = {"THAW_DATA": "", "http_proxy": nobody, "https_proxy": nobody}
-    finished = run_command("train", "data.root=nowhere", cwd=tmp_path, **environment)
+    finished = fork_command("train", "data.root=nowhere", cwd=tmp_path, **environment)
     assert finished.returncode == 2, finished.stderr
     assert time.monotonic() - start < 60  # 20 s on an idle machine, imports included
     for way_out in ("THAW_DATA", "nowhere", "data=mnist_5k"):
         assert way_out in finished.stderr
 
 
-def test_two_runs_started_at_once_get_two_directories(tmp_path: Path) -> None:
-    tiny = [*TINY, "metrics.num_samples=0", "metrics.final_num_samples=0"]
-    command = [sys.executable, str(ROOT / "train.py"), *tiny, "trainer.max_epochs=1"]
-    processes = [subprocess.Popen(command, cwd=tmp_path) for _ in range(2)]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+def test_two_runs_started_at_once_get_two_directories(tmp_path: Path, fork_command) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        started = [pool.submit(fork_command, "train", *LEAST, cwd=tmp_path) for _ in range(2)]
+    assert [each.result().returncode for each in started] == [0, 0]
     assert len(list(tmp_path.glob("outputs/*/*/run.json"))) == 2
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
-)
+@pytest.mark.slow  # test_exact_resume.py has the same in a forked process
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_marks_the_run_interrupted(number: int, code: int, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1000"]
@@ -314,7 +312,7 @@ def test_help_and_cfg_need_neither_torch_nor_lightning(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_help_explains_groups_and_shows_examples(tmp_path: Path, run_command) -> None:
-    text = run_command("train", "--help", cwd=tmp_path).stdout
+def test_help_explains_groups_and_shows_examples(tmp_path: Path, fork_command) -> None:
+    text = fork_command("train", "--help", cwd=tmp_path).stdout
     for words in ("python train.py -m model.activation=gelu,selu", "column_random", "THAW_DATA"):
         assert words in text

@@ -18,16 +18,14 @@ from hostile_files import (
     checkpoint,
     everything_in,
     write,
-    zipped,
 )
 
 from thaw.commands.app import prepare_arguments
 from thaw.commands.errors import InputError
-from thaw.commands.stored_overrides import stored_overrides
+from thaw.commands.stored import stored_overrides
 
 Run = Callable[..., Any]
 OVERRIDES = [*SMALL, "degradation=column_random", "trainer.max_epochs=1"]
-FEW = ["num_samples=2", "num_restored=0"]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +98,6 @@ HOSTILE = {
     "class in a value": "+callbacks.x={_target_: os.mkdir, path: created}",
     "nested class": "model={_target_: thaw.networks.cnn.CNN}",
     "own writer": "+callbacks.x._target_=thaw.runs.write_text_atomically",
-    "lambda": "data.augment._target_=torchvision.transforms.v2.Lambda",
     "hydra": "hydra.run.dir=elsewhere",
     "hydra's callbacks": "+hydra.callbacks.x._target_=os.mkdir",
     "hydra's launcher": "hydra/launcher=submitit_local",
@@ -167,16 +164,15 @@ def test_a_class_of_a_trusted_package_is_taken(run_dir: Path) -> None:
         "- {",
         "[" * 5000,
         "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]",
-        "- seed=1\n" * 20_000,
     ],
-    ids=["object", "entry", "mapping", "list", "number", "cut", "deep", "alias", "long"],
+    ids=["object", "entry", "mapping", "list", "number", "cut", "deep", "alias"],
 )
 def test_damaged_overrides_are_refused(
     text: str, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (run_dir / ".hydra" / "overrides.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"overrides\.yaml is damaged"):
+    with pytest.raises(InputError, match=r"overrides\.yaml (is damaged|holds)"):
         stored_overrides(run_dir)
     assert not (tmp_path / "executed").exists()
 
@@ -193,44 +189,22 @@ def test_resuming_a_hostile_directory_makes_nothing(
     assert dict(everything_in(tmp_path)) == before
 
 
-def test_a_stored_configuration_that_would_write_is_refused(
+def test_what_is_wrong_with_a_stored_run_is_one_line(
     run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
 ) -> None:
-    writer = {
-        "_target_": "thaw.runs.write_text_atomically",
-        "path": str(tmp_path / "created"),
-        "text": "x",
-    }
+    writer = {"_target_": "thaw.runs.write_text_atomically", "path": "created", "text": "x"}
     write(run_dir, changed(contents, sampler=writer))
-    for command in ("sample", "evaluate"):
-        line = refusal(fork_command(command, f"run={run_dir}", *FEW[:1], cwd=tmp_path))
-        assert "thaw.runs.write_text_atomically" in line
+    line = refusal(fork_command("sample", f"run={run_dir}", cwd=tmp_path))
+    assert "names thaw.runs.write_text_atomically at sampler._target_" in line
     assert not (tmp_path / "created").exists()
-
-
-def test_another_architecture_is_named_by_each_command(
-    run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
-) -> None:
+    model = contents["thaw"]["config"]["model"] | {"hidden": [4, 6]}
+    write(run_dir, changed(contents, model=model))
+    line = refusal(fork_command("evaluate", f"run={run_dir}", cwd=tmp_path))
+    assert "last.ckpt does not fit its own configuration: restorer.network." in line
+    write(run_dir, contents)
     line = refusal(fork_command("train", f"resume={run_dir}", "model.hidden=[4,6]", cwd=tmp_path))
     assert "last.ckpt is of another model: model.hidden ([4, 4] there, [4, 6] here); " in line
     assert record(run_dir)["status"] == "failed"
-    model = contents["thaw"]["config"]["model"] | {"hidden": [4, 6]}
-    write(run_dir, changed(contents, model=model))
-    for command in ("sample", "evaluate"):
-        line = refusal(fork_command(command, f"run={run_dir}", cwd=tmp_path))
-        assert "last.ckpt does not fit its own configuration: restorer.network." in line
-
-
-def test_a_newer_format_is_named_by_each_command(
-    run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
-) -> None:
-    newer = contents | {"thaw": {**contents["thaw"], "format": 9, "versions": {"thaw": "9.1"}}}
-    newer["thaw"].pop("checksum", None)
-    for name in ("last", "previous"):
-        (run_dir / "checkpoints" / f"{name}.ckpt").write_bytes(zipped(newer))
-    for command, key in (("train", "resume"), ("sample", "run")):
-        line = refusal(fork_command(command, f"{key}={run_dir}", cwd=tmp_path))
-        assert "is of format 9, written by thaw 9.1; this is thaw 0." in line
 
 
 def test_a_folder_in_the_checkpoint_s_place_is_not_trained_over(
@@ -243,16 +217,10 @@ def test_a_folder_in_the_checkpoint_s_place_is_not_trained_over(
     assert f"{last} is a folder, where a checkpoint should be: move it away" in line
 
 
-LINKS = {
-    "sample": ["generated", "generated/seed_0", "generated/seed_0/grid.png"],
-    "evaluate": ["evaluations"],
-    "report": ["report", "report/index.html"],
-}
+LINKS = {"sample": "generated/seed_0/grid.png", "evaluate": "evaluations", "report": "report"}
 
 
-@pytest.mark.parametrize(
-    ("command", "link"), [(command, link) for command in LINKS for link in LINKS[command]]
-)
+@pytest.mark.parametrize(("command", "link"), LINKS.items())
 def test_a_link_in_a_run_leads_no_command_elsewhere(
     command: str, link: str, run_dir: Path, tmp_path: Path, fork_command: Run
 ) -> None:

@@ -9,10 +9,10 @@ import pytest
 from commands_support import ROOT
 from omegaconf import OmegaConf
 
+from thaw import runs
 from thaw.commands.errors import LOGGED, InputError, outcome
-from thaw.commands.replay import stored_config
 from thaw.commands.selection import selected_runs
-from thaw.commands.stored_overrides import stored_overrides
+from thaw.commands.stored import read_stored, stored_overrides
 from thaw.commands.trained import device
 from thaw.training.loading import checkpoint_path
 
@@ -52,7 +52,9 @@ def test_a_sweep_s_configuration_can_be_shown(fork_command: Any, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], pytest.param(["--cfg", "job"], marks=pytest.mark.slow)]
+)
 def test_where_nobody_reads_a_command_ends_quietly(arguments: list[str], tmp_path: Path) -> None:
     """A real process: its end is the point."""
     process = subprocess.Popen(
@@ -112,7 +114,7 @@ def test_a_path_within_a_run_or_above_it_says_what_is_meant(run_dir: Path) -> No
     assert f"it holds runs, such as {run_dir}, and runs={run_dir.parent} means all of them" in line
     assert refusal(run_dir.parent / "nothing").endswith("nothing: no such directory")
     assert selected_runs(OmegaConf.create({"run": str(run_dir), "runs": None})) == [run_dir]
-    for read in (stored_overrides, stored_config):
+    for read in (stored_overrides, lambda path: read_stored("replay", path, runs.CONFIG, dict)):
         with pytest.raises(InputError, match=f"; the run's directory is {run_dir}$"):
             read(file)
         with pytest.raises(InputError, match=f"; it holds runs, such as {run_dir}$"):

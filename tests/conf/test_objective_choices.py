@@ -6,15 +6,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.utils.data import DataLoader, TensorDataset
 
 from thaw.commands import config
-from thaw.commands.errors import InputError, as_input_errors
-from thaw.diffusion.objectives import MSE
-from thaw.diffusion.timesteps import UniformTimesteps
-from thaw.diffusion.weightings import Unweighted
-from thaw.training.experiment import Experiment, build, make
+from thaw.training.experiment import Experiment, build
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
@@ -57,12 +53,6 @@ def test_choices_compose_with_a_degradations_own(overrides: str, expected: tuple
     assert classes(composed(*overrides.split())) == expected
 
 
-def test_values_are_set_beside_the_choice() -> None:
-    cfg = composed("objective/weighting=min_snr", "objective.weighting.gamma=2")
-    objective = make(cfg.objective)
-    assert objective.weighting.gamma == 2
-
-
 def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(
@@ -76,37 +66,6 @@ def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
     cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
     assert classes(cfg) == ("Huber", "MinSNR", "UniformTimesteps")
     assert cfg.objective.weighting.gamma == 3
-
-
-def test_a_configuration_from_before_the_choices_still_builds() -> None:
-    """Checkpoints carry theirs: ``objective`` was a target and nothing else."""
-    objective = make(OmegaConf.create({"_target_": "thaw.diffusion.objectives.MSE"}))
-    assert isinstance(objective, MSE)
-    assert isinstance(objective.weighting, Unweighted)
-    assert isinstance(objective.timesteps, UniformTimesteps)
-    assert objective.state_dict() == {}
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ("degradation=column_random objective/weighting=min_snr", "objective/weighting=uniform"),
-        ("degradation=row_random objective/weighting=p2", "objective/weighting=uniform"),
-        ("degradation=column_random prediction=velocity", "use prediction=clean"),
-        ("schedule.zero_terminal_snr=true", "prediction: .* predict the velocity or the clean"),
-        (
-            "schedule.rescale=true schedule.timesteps=20",
-            "^schedule.rescale=true .* use timesteps=21 or more",
-        ),
-        ("objective=huber objective.delta=0", "objective.delta must be a number"),
-        ("+objective.weighting.mistyped=3", "unknown key objective.weighting.mistyped"),
-        ("objective/timesteps=importance objective.timesteps.history=0", "a whole number of at"),
-    ],
-)
-def test_what_does_not_fit_is_refused_with_what_would(overrides: str, message: str) -> None:
-    with pytest.raises(InputError, match=message) as error, as_input_errors():
-        built(*overrides.split())
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "quadratic", "sigmoid", "cosine"])

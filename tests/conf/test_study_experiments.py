@@ -16,7 +16,7 @@ from thaw.commands import config
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.training.experiment import make
+from thaw.training.nodes import create
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -68,7 +68,7 @@ def experiment(name: str, *overrides: str) -> DictConfig:
 
 
 def degradation(cfg: DictConfig) -> Degradation:
-    found = make(cfg.degradation, image_shape=IMAGE_SHAPE, pixel_range=None)
+    found = create(cfg.degradation, image_shape=IMAGE_SHAPE, pixel_range=None)
     assert isinstance(found, Degradation)
     return found
 

@@ -107,17 +107,6 @@ def test_the_bank_is_its_seeds_and_repeats_where_there_are_too_few() -> None:
     assert sorted(bank(1, 100)) == sorted([*range(40), *range(40), *bank(1, 100)[:20]])
 
 
-def test_nothing_is_read_before_it_is_fitted(x_0: Tensor) -> None:
-    class Nowhere(Numbered):
-        def load(self) -> tuple[Images, Images]:
-            raise FileNotFoundError("no partners here")
-
-    degradation = animorph(partners=Nowhere())
-    assert torch.equal(degradation.draw_noise(x_0, seeded(1)), torch.full_like(x_0, -0.5))
-    with pytest.raises(FileNotFoundError, match="no partners here"):
-        degradation.fit(torch.zeros(1, *SHAPE, dtype=torch.uint8))
-
-
 def coloured(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, generator=seeded(0), dtype=torch.uint8)
 

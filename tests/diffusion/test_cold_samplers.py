@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.degradations.line_average import LineAverage
+from thaw.diffusion.degradations.line_average import Axis, LineAverage, Order
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
@@ -38,8 +39,8 @@ every_average = pytest.mark.parametrize(
     "degradation",
     [
         pytest.param(LineAverage(SHAPE, axis, order, size), id=f"{axis}-{order}-{size}")
-        for axis in ("column", "row")
-        for order in ("random", "outside_in", "inside_out")
+        for axis in get_args(Axis)
+        for order in get_args(Order)
         for size in (1, 3)
     ],
 )

@@ -20,22 +20,6 @@ def seeded() -> Generator:
 
 
 @pytest.mark.parametrize("axis", ["column", "row"])
-@pytest.mark.parametrize("order", ["inside_out", "shuffled"])
-@pytest.mark.parametrize("group_size", [1, 2])
-def test_the_mask_is_where_the_image_has_changed(
-    axis: str, order: str, group_size: int, random_images: Images
-) -> None:
-    degradation = LineAverage(SHAPE, axis, order, group_size, condition="mask")
-    last = degradation.num_steps
-    x_0, t = random_images(4, *SHAPE), torch.tensor([0, 1, last - 1, last])
-    noise = degradation.draw_noise(x_0, seeded())
-    x_t = degradation(x_0, t, noise)
-    mask = degradation.mask(x_t, t, noise)
-    assert mask.dtype == x_t.dtype
-    assert torch.equal(mask.expand(-1, 2, -1, -1), (x_t != x_0).to(x_0.dtype))
-
-
-@pytest.mark.parametrize("axis", ["column", "row"])
 def test_shuffled_is_a_fixed_order_of_each_images_own(axis: str, random_images: Images) -> None:
     shuffled = LineAverage(SHAPE, axis, "shuffled")
     last = shuffled.num_steps

@@ -21,7 +21,7 @@ from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
 from thaw.diffusion.priors.kernel_density import KernelDensity
 from thaw.diffusion.schedules import linear
 from thaw.pixels import PixelRange
-from thaw.training.experiment import make
+from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "degradation"
 RANGE = PixelRange(-0.5, 0.5)
@@ -222,9 +222,9 @@ def test_a_fit_is_its_seeds(kind: str, correlated: Tensor) -> None:
 def configured(name: str) -> DictConfig:
     """conf/degradation/NAME.yaml on what it is built on; composing by Hydra takes long."""
     cfg = OmegaConf.load(CONF / f"{name}.yaml")
-    entries = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
-    parents = [configured(entry) for entry in entries if entry[0] not in "_/"]
-    merged = OmegaConf.merge(*parents, cfg)
+    names = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
+    parents = [name for name in names if name != "_self_" and not name.startswith("/")]
+    merged = OmegaConf.merge(*map(configured, parents), cfg)
     assert isinstance(merged, DictConfig)
     return merged
 
@@ -232,7 +232,7 @@ def configured(name: str) -> DictConfig:
 def degradation_of(name: str) -> Degradation:
     schedule = {"_target_": "thaw.diffusion.schedules.linear", "timesteps": 20}
     cfg = OmegaConf.create({"seed": 0, "schedule": schedule, "degradation": configured(name)})
-    degradation: Degradation = make(cfg.degradation, image_shape=(3, 28, 28), pixel_range=RANGE)
+    degradation: Degradation = create(cfg.degradation, image_shape=(3, 28, 28), pixel_range=RANGE)
     return degradation
 
 

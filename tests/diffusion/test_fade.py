@@ -1,34 +1,53 @@
-"""Fading to the mean: how contrast falls, what is left, what is refused."""
+"""Fading to the mean of a channel or of all channels: the recursion, the contrast, what is left."""
 
+import pytest
 import torch
 from torch import Generator, Tensor
 
+from thaw.diffusion.degradations.decolour import Decolour
 from thaw.diffusion.degradations.fade import Fade
 
+SHAPE = (3, 5, 6)
+BOTH = [(Fade(4), (2, 3)), (Decolour(SHAPE, 4), (1,))]
 
-def images(num_images: int) -> Tensor:
+
+def images(dtype: torch.dtype = torch.float64) -> Tensor:
     draws = Generator().manual_seed(0)
-    return torch.rand(num_images, 3, 5, 6, generator=draws, dtype=torch.float64) - 0.5
+    return (torch.rand(5, *SHAPE, generator=draws, dtype=torch.float64) - 0.5).to(dtype)
 
 
-def test_the_mean_of_each_channel_stays_and_the_contrast_falls_evenly() -> None:
-    degradation, x_0 = Fade(num_steps=4), images(5)
-    t = torch.arange(5)
+@pytest.mark.parametrize("num_steps", [1, 7, 20])
+def test_decolouring_is_the_published_recursion(num_steps: int) -> None:
+    """Each step mixes the channels so that 1 / T less of the colour is left, the last one none."""
+    x_0 = images()
+    degradation = Decolour(SHAPE, num_steps)
+    x_t, left = x_0, 1.0
+    for t in range(1, num_steps + 1):
+        kept = 1 - 1 / num_steps / left if t < num_steps else 0.0
+        mixing = kept * torch.eye(3) + (1 - kept) * torch.full((3, 3), 1 / 3)
+        x_t = torch.einsum("dc,bchw->bdhw", mixing.double(), x_t)
+        left *= kept
+        found = degradation(x_0, torch.full((5,), t), degradation.draw_noise(x_0))
+        torch.testing.assert_close(found, x_t, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize(("degradation", "dims"), BOTH)
+def test_the_mean_stays_and_what_differs_from_it_falls_evenly(
+    degradation: Fade, dims: tuple[int, ...]
+) -> None:
+    x_0, t = images(), torch.arange(5)
+    mean = x_0.mean(dims, keepdim=True)
     x_t = degradation(x_0, t, degradation.draw_noise(x_0))
-    torch.testing.assert_close(x_t.mean((2, 3)), x_0.mean((2, 3)))
-    contrast = (1 - t.double() / 4)[:, None] * x_0.std((2, 3))
-    torch.testing.assert_close(x_t.std((2, 3)), contrast, rtol=1e-12, atol=1e-15)
-    assert torch.equal(x_t[4], x_t[4, :, :1, :1].expand_as(x_t[4]))
+    left = (1 - t.double() / 4).view(-1, 1, 1, 1) * (x_0 - mean)
+    torch.testing.assert_close(x_t - mean, left, rtol=1e-12, atol=1e-15)
 
 
-def test_half_way_is_the_average_of_image_and_mean() -> None:
-    degradation, x_0 = Fade(num_steps=20), images(2)
-    x_t = degradation(x_0, torch.tensor([10, 10]), degradation.draw_noise(x_0))
-    torch.testing.assert_close(x_t, (x_0 + x_0.mean((2, 3), keepdim=True)) / 2)
-
-
-def test_a_drawn_remainder_becomes_one_value_a_channel() -> None:
-    degradation, drawn = Fade(), images(2)
-    x_T = degradation.complete(drawn, degradation.draw_noise(drawn))
-    torch.testing.assert_close(x_T, drawn.mean((2, 3), keepdim=True).expand_as(drawn))
-    torch.testing.assert_close(degradation.remainder(x_T), x_T)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(("degradation", "dims"), BOTH)
+def test_the_mean_is_left_to_the_bit_of_an_image_and_of_a_drawn_remainder(
+    degradation: Fade, dims: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    x_0 = images(dtype)
+    expected = x_0.mean(dims, keepdim=True).expand_as(x_0)
+    assert torch.equal(degradation.remainder(x_0), expected)
+    assert torch.equal(degradation.complete(x_0, degradation.draw_noise(x_0)), expected)

@@ -63,3 +63,10 @@ def test_noise_is_standard_normal_and_the_generators() -> None:
     # 100,000 draws: four standard errors of the mean and of the variance.
     assert abs(first.mean().item()) < 4 / math.sqrt(1e5)
     assert abs(first.var().item() - 1) < 4 * math.sqrt(2 / 1e5)
+
+
+def test_x_T_counts_as_noise_also_where_the_schedule_ends_early() -> None:  # noqa: N802
+    early = Gaussian(linear(30))
+    assert early.leaves_nothing
+    assert not early.ends_in_noise
+    assert Gaussian(linear(1000)).ends_in_noise

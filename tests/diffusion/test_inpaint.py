@@ -4,11 +4,9 @@ import math
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.inpaint import Inpaint, kept_shares
-from thaw.diffusion.predictions import Clean
-from thaw.diffusion.restorer import Restorer
 from thaw.pixels import PixelRange
 
 SHAPE = (2, 7, 10)
@@ -85,24 +83,3 @@ def test_a_centre_that_moves_takes_the_mask_with_it() -> None:
     x, t = images(2), torch.tensor([17, 17])
     masks = degradation.mask(x, t, torch.tensor([[2, 3], [3, 5]]))
     assert torch.equal(masks[0, :, :-1, :-2], masks[1, :, 1:, 2:])
-
-
-class Recorder(nn.Module):
-    """A network that keeps what it was told."""
-
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        self.seen = x_t
-        return x_t[:, :2]
-
-
-def test_the_network_is_told_how_far_each_pixel_is_masked() -> None:
-    degradation = Inpaint(SHAPE, RANGE, centre="random", condition="mask")
-    network = Recorder()
-    x_0, t = images(3), torch.tensor([0, 10, 50])
-    noise = degradation.draw_noise(x_0, Generator().manual_seed(0))
-    x_t = degradation(x_0, t, noise)
-    Restorer(network, degradation, Clean(), RANGE)(x_t, t, noise)
-    told = network.seen[:, 2:]
-    assert told.shape == (3, 1, 7, 10)
-    # What the mask says is what was done: x_t = x_0 + mask (low - x_0).
-    torch.testing.assert_close(network.seen[:, :2], x_0 + told * (RANGE.low - x_0))

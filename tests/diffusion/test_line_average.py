@@ -11,7 +11,6 @@ from torch import Tensor
 from thaw.diffusion.degradations.line_average import LineAverage, Order, line_order
 
 EVERY_KIND = [(axis, order) for axis in ("column", "row") for order in get_args(Order)]
-every_kind = pytest.mark.parametrize(("axis", "order"), EVERY_KIND)
 few = settings(max_examples=25, deadline=None, derandomize=True)
 
 
@@ -129,11 +128,3 @@ def test_it_is_a_nested_projection_that_keeps_means(
     torch.testing.assert_close(
         degrade(degradation, x_s, last), degrade(degradation, x_0, last), **close
     )
-
-
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-    ),
-]

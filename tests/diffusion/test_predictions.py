@@ -88,13 +88,6 @@ def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(
     torch.testing.assert_close((x_0_hat - x_0) ** 2, expected, rtol=1e-9, atol=1e-13)
 
 
-def test_targets_are_what_their_names_say() -> None:
-    degradation = Gaussian(linear(10))
-    x_0, noise, t = torch.rand(3, *SHAPE), torch.randn(3, *SHAPE), torch.tensor([1, 5, 10])
-    assert torch.equal(Clean().target(x_0, noise, t, degradation), x_0)
-    assert torch.equal(Noise().target(x_0, noise, t, degradation), noise)
-
-
 def test_the_restorer_decodes_what_its_network_says(
     restorer_of: Callable[..., Restorer], random_images: Callable[..., Tensor]
 ) -> None:

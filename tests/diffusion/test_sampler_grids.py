@@ -21,7 +21,8 @@ from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
 from thaw.diffusion.schedules import linear
-from thaw.training.experiment import build, make
+from thaw.training.experiment import build
+from thaw.training.nodes import create
 
 RestorerOf = Callable[..., Restorer]
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -150,13 +151,13 @@ def test_a_grid_is_chosen_by_its_group(name: str) -> None:
     assert experiment.sampler.grid.name == name
     assert experiment.score_sampler.grid.name == name
     later = composed("evaluate", "sampler=ddim", f"sampler/grid={name}")
-    assert make(later.sampler).grid.name == name
+    assert create(later.sampler).grid.name == name
     # Without a sampler of its own, a change to the stored one.
     change = composed("evaluate", f"+sampler/grid={name}").sampler
-    assert make(OmegaConf.merge(cfg.sampler, change)).grid.name == name
+    assert create(OmegaConf.merge(cfg.sampler, change)).grid.name == name
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("sampler/*.yaml")), ids=lambda path: path.stem)
 def test_the_grid_of_every_sampler_is_trailing_unless_chosen(path: Path) -> None:
     cfg = composed("train", *QUICK, f"sampler={path.stem}")
-    assert isinstance(make(cfg.sampler).grid, Trailing)
+    assert isinstance(create(cfg.sampler).grid, Trailing)

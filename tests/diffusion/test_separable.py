@@ -44,14 +44,6 @@ def test_half_precision_is_rounded_once_at_the_end(dtype: torch.dtype) -> None:
     assert torch.equal(degrade(x_0, [4] * 6), degrade(x_0.float(), [4] * 6).to(dtype))
 
 
-def test_autocast_changes_nothing() -> None:
-    x_0 = images()
-    expected = degrade(x_0, [4] * 6)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(degrade(x_0, [4] * 6), expected)
-        assert (x_0[0] @ x_0[0].mT).dtype == torch.bfloat16  # which it does elsewhere
-
-
 def test_the_operators_follow_from_the_arguments_so_no_checkpoint_holds_them() -> None:
     degradation = Separable(*tables())
     assert not degradation.state_dict()

@@ -28,6 +28,9 @@ from thaw.training.experiment import Experiment, build
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEGRADATIONS = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
+# Others are of the same classes, with other values.
+SHORT = {"animorph", "blur", "column_noise", "column_random", "column_shuffled", "decolour", "fade",
+         "gaussian", "inpaint", "inpaint_random", "pixelate", "snow", "zoom"}  # fmt: skip
 NOISING = ["gaussian", "column_noise", "row_noise"]
 SMALL = ["data=mnist_5k", "logger=none", "schedule.timesteps=30"]
 GPU = "cuda"
@@ -37,6 +40,12 @@ SAMPLERS: list[tuple[str, Sampler]] = [
     *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral)),
     *(("gaussian", sampler(3)) for sampler in (DPMSolver, Heun)),
 ]
+
+
+def params(name: str, *values: object) -> Any:
+    marks = () if name in SHORT else (pytest.mark.slow,)
+    ids = [type(value).__name__ for value in values]
+    return pytest.param(name, *values, marks=marks, id="-".join([name, *ids]))
 
 
 class FakeGPU(FakeTensorMode):
@@ -112,7 +121,7 @@ def assert_trains(experiment: Experiment) -> None:
         module.ema.update(module.restorer)
 
 
-@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("name", map(params, DEGRADATIONS))
 def test_a_loss_does_not_wait(name: str) -> None:
     experiment = with_degradation(name)
     with FakeGPU():
@@ -138,9 +147,7 @@ def test_no_choice_makes_it_wait(override: str) -> None:
         assert_trains(experiment)
 
 
-@pytest.mark.parametrize(
-    ("name", "sampler"), SAMPLERS, ids=[f"{name}-{type(each).__name__}" for name, each in SAMPLERS]
-)
+@pytest.mark.parametrize(("name", "sampler"), [params(*each) for each in SAMPLERS])
 def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
     experiment = with_degradation(name)
     with FakeGPU(), torch.inference_mode():

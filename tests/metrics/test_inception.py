@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from thaw.metrics import inception
 from thaw.metrics.inception import FILE, InceptionEncoder
 
 
@@ -18,7 +17,7 @@ def test_offline_it_names_the_option_and_the_file(
     def offline(*args: object, **kwargs: object) -> None:
         raise URLError("no route to\nhost")
 
-    monkeypatch.setattr(inception, "urlopen", offline)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"metrics\.weights_path") as caught:
         InceptionEncoder()

@@ -44,10 +44,6 @@ def test_mnist_builds_a_suite_that_is_ready() -> None:
     assert suite.reference is not None
 
 
-def test_none_builds_nothing() -> None:
-    assert load("none").suite is None
-
-
 def test_keys_of_the_group_reach_the_encoder() -> None:
     with pytest.raises(InstantiationException, match=r"no encoder file elsewhere\.safetensors"):
         instantiate(load("mnist", encoder="elsewhere.safetensors").suite)

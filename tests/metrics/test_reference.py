@@ -46,11 +46,7 @@ def test_floor_is_exact_for_a_bias_of_one_over_n(n: int) -> None:
 def test_floor_beyond_the_largest_size_is_what_was_measured_there(n: int, row: int) -> None:
     table = torch.tensor([[9.0] * 6, [1.0] * 6], dtype=torch.float64)
     assert set(reference([10, 500], table).floor(n).values()) == {float(table[row, 0])}
-
-
-def test_one_size_serves_every_n() -> None:
-    table = torch.full((1, 6), 3.0, dtype=torch.float64)
-    assert [reference([7], table).floor(n)["fid"] for n in (7, 50)] == [3, 3]
+    assert reference([7], table[:1]).floor(n)["fid"] == 9
 
 
 def test_fewer_images_than_were_measured_have_no_floor() -> None:

@@ -98,11 +98,6 @@ def test_fewer_classes_are_worse(suite: ScoreSuite, digits: Tensor) -> None:
     assert levels[-1]["precision"] > 0.8
 
 
-def test_does_not_depend_on_batches(suite: ScoreSuite, digits: Tensor) -> None:
-    whole, parts = scored(suite, digits[:300], 300), scored(suite, digits[:300], 41)
-    assert parts == pytest.approx(whole, rel=1e-3, abs=1e-5)
-
-
 def test_features_go_to_fid_and_logits_to_the_inception_score(
     suite: ScoreSuite, encoder: ClassifierEncoder, digits: Tensor
 ) -> None:
@@ -128,8 +123,10 @@ def test_the_global_generator_is_neither_used_nor_disturbed(
     assert results[0] == results[1]
 
 
-def test_reset_forgets_and_update_goes_on_after_compute(suite: ScoreSuite, digits: Tensor) -> None:
+def test_batches_do_not_matter_and_reset_forgets(suite: ScoreSuite, digits: Tensor) -> None:
     first = scored(suite, digits[:200])
+    assert scored(suite, digits[:200], 41) == pytest.approx(first, rel=1e-3, abs=1e-5)
+    assert scored(suite, digits[:200]) == first
     suite.update(digits[200:300])
     assert suite.compute()["n"] == 300
     assert scored(suite, digits[:200]) == first
@@ -148,28 +145,21 @@ def test_works_in_and_out_of_inference_mode_and_under_autocast(
     assert not any(parameter.requires_grad for parameter in suite.parameters())
 
 
-@pytest.mark.parametrize("num", [2, 5, 30])
-def test_few_images_give_finite_scores(suite: ScoreSuite, digits: Tensor, num: int) -> None:
-    values = torch.tensor(list(scored(suite, digits[:num]).values()))
-    assert values.isfinite().all()
-
-
-def test_black_images_give_finite_scores(suite: ScoreSuite) -> None:
+def test_few_or_black_images_give_finite_scores(suite: ScoreSuite, digits: Tensor) -> None:
+    for num in (2, 5, 30):
+        assert torch.tensor(list(scored(suite, digits[:num]).values())).isfinite().all()
     scores = scored(suite, torch.zeros(50, 1, 28, 28, dtype=torch.uint8))
     assert torch.tensor(list(scores.values())).isfinite().all()
     assert scores["is_mean"] == pytest.approx(1)
     assert (scores["num_classes"], scores["recall"]) == (1, 0)
 
 
-def test_less_than_two_images_are_refused(suite: ScoreSuite, digits: Tensor) -> None:
+def test_less_than_two_images_and_floats_are_refused(suite: ScoreSuite, digits: Tensor) -> None:
     suite.update(digits[:1])
     with pytest.raises(ValueError, match="at least 2 images, not 1"):
         suite.compute()
-
-
-@pytest.mark.parametrize("name", ["mnist", "mnist_5k"])
-def test_its_own_data_is_welcome(suite: ScoreSuite, name: str) -> None:
-    suite.check(name, (1, 28, 28))
+    with pytest.raises(ValueError, match="uint8"):  # rather than truncated
+        suite.update(digits[:4].float() / 255)
 
 
 @pytest.mark.parametrize(
@@ -179,16 +169,13 @@ def test_its_own_data_is_welcome(suite: ScoreSuite, name: str) -> None:
 def test_other_data_is_refused_with_the_ways_out(
     suite: ScoreSuite, name: str, shape: tuple[int, int, int]
 ) -> None:
+    for own in ("mnist", "mnist_5k"):
+        suite.check(own, (1, 28, 28))
     with pytest.raises(ValueError, match="mnist-cnn-v1") as caught:
         suite.check(name, shape)
     for way_out in ("metrics=inception", f"train_encoder.py data={name}", "metrics=none"):
         assert way_out in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_floats_are_refused_rather_than_truncated(suite: ScoreSuite, digits: Tensor) -> None:
-    with pytest.raises(ValueError, match="uint8"):
-        suite.update(digits[:4].float() / 255)
 
 
 def test_without_a_reference_it_says_so(digits: Tensor) -> None:

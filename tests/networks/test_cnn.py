@@ -125,23 +125,3 @@ def test_time_enters_after_the_first_block_and_nowhere_else() -> None:
     torch.testing.assert_close(added, added[:, :, :1].expand_as(added), rtol=0, atol=1e-12)
     assert (added[0] - added[1]).abs().min() > 1e-3
     assert (output[0] - output[1]).abs().max() > 1e-3
-
-
-def test_batched_equals_one_by_one() -> None:
-    network = exact(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
-    x_t, t = normal(4, 1, 6, 5), torch.tensor([10, 1, 5, 5])
-    alone = [network(x_t[k : k + 1], t[k : k + 1]) for k in range(4)]
-    torch.testing.assert_close(network(x_t, t), torch.cat(alone), rtol=0, atol=1e-10)
-
-
-def test_every_parameter_learns() -> None:
-    network = CNN((1, 6, 5), num_steps=10, hidden=[3, 4])
-    network(torch.randn(8, 1, 6, 5), torch.arange(1, 9)).square().sum().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
-
-
-def test_the_state_holds_parameters_only() -> None:
-    network = CNN(MNIST_SHAPE, num_steps=10)
-    assert set(network.state_dict()) == {name for name, _ in network.named_parameters()}

@@ -62,16 +62,6 @@ def test_attention_is_softmax_attention_over_all_positions() -> None:
             torch.testing.assert_close(mixed[b].flatten(1)[:, number], old + out)
 
 
-def test_a_block_with_attention_is_a_block_and_then_attention() -> None:
-    h, e = torch.randn(2, 8, 5, 5), torch.randn(2, 16)
-    both = randomised(ResidualBlock(8, 16, 16, dropout=0.0, activation="silu", attention=True))
-    alone = ResidualBlock(8, 16, 16, dropout=0.0, activation="silu")
-    alone.load_state_dict(both.state_dict(), strict=False)
-    attention = both.attention
-    assert attention is not None
-    torch.testing.assert_close(both(h, e), attention(alone(h, e), e))
-
-
 def test_resolutions_halve_to_the_attention_and_come_back() -> None:
     network = UNet((1, 28, 28), num_steps=10)
     sizes: list[tuple[int, ...]] = []
@@ -120,11 +110,3 @@ def test_every_parameter_learns(num_blocks: int, attention_size: int) -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
-
-
-def test_dropout_is_for_training_only() -> None:
-    network = randomised(small(dropout=0.5))
-    x_t, t = torch.randn(1, 1, 12, 12), torch.tensor([3])
-    assert not torch.equal(network(x_t, t), network(x_t, t))
-    network.eval()
-    assert torch.equal(network(x_t, t), network(x_t, t))

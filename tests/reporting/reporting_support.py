@@ -22,8 +22,8 @@ from thaw.diffusion.schedules import betas_of, linear
 STEPS_AN_EPOCH = 4
 TIMESTEPS = 50
 STAGES = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
-# Of a Gaussian run, and of any run of the first versions.
-OLD_STAGES = ("original", "degraded", "direct", "sampled")
+# Stages of a Gaussian run.
+HOT_STAGES = ("original", "degraded", "direct", "sampled")
 # What a user may write into a name or an override, and what breaks HTML, LaTeX or mathtext.
 HOSTILE = """<script>alert("1")</script> & $\\alpha_ % # {x} ~ ^ 'q' </td>"""
 # The same for figures: at most 30 characters, which no figure cuts off.
@@ -108,7 +108,7 @@ def rows(seed: int, num_epochs: int = 3) -> list[dict[str, Any]]:
 
 
 def final_scores(fid: float) -> dict[str, Any]:
-    """The robust estimate."""
+    """Final scores."""
     scores: dict[str, Any] = {
         "fid": fid, "is_mean": 7.25, "kid": 0.012, "class_kl": 0.034, "num_classes": 10,
         "precision": 0.81, "recall": 0.62, "n": 1000,
@@ -130,15 +130,6 @@ def restoration() -> dict[str, Any]:
     return scores | measured | {"images": "test images, ...", "epoch": 3}
 
 
-def old_restoration() -> dict[str, Any]:
-    """Restoration scores as the first versions kept them."""
-    scores: dict[str, Any] = {
-        stage: {"psnr": 10.0 + k, "ssim": 0.5 + k / 10, "rmse": 0.3 - k / 10}
-        for k, stage in enumerate(OLD_STAGES[1:])
-    }
-    return scores | {"n": 1000, "sampler": "Cold, 28 steps", "epoch": 3}
-
-
 def write_run(run_dir: Path, family: str, seed: int = 0, **changes: Any) -> Path:
     """A completed run's directory with every file; ``changes`` go into run.json."""
     run_dir.mkdir(parents=True)
@@ -149,7 +140,7 @@ def write_run(run_dir: Path, family: str, seed: int = 0, **changes: Any) -> Path
     for epoch in (1, 2, 3):
         image = Image.fromarray(draws.integers(0, 256, (32, 32), dtype=np.uint8))
         image.save(run_dir / "samples" / f"epoch_{epoch:04d}.png")
-    names = STAGES if family == "cold" else OLD_STAGES
+    names = STAGES if family == "cold" else HOT_STAGES
     images = draws.integers(0, 256, (len(names), 2, 1, 28, 28), dtype=np.uint8)
     write_restoration(run_dir, images, names)
     if family == "hot":

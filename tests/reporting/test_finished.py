@@ -1,7 +1,5 @@
 """Run directories are read as plain data, and what is broken in one is said in one line."""
 
-import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from report_runs import Touch
 from reporting_support import (
-    OLD_STAGES,
+    HOT_STAGES,
     STAGES,
     alpha_bar,
     event_file,
@@ -27,6 +26,7 @@ from reporting_support import (
 )
 
 from thaw.reporting.finished import (
+    has_schedule,
     read_alpha_bar,
     read_image,
     read_restoration,
@@ -51,23 +51,13 @@ def test_a_whole_run_is_read_as_it_was_written(run_dir: Path) -> None:
     assert run.epochs == numeric
     assert run.column("val/fid") == ([1, 2, 3], [103.0, 53.0, 100 / 3 + 3])
     assert run.column("val/no_such") == ([], [])
+    write_metrics(run_dir, [rows(1)[0], {"epoch": 2, "step": 8, "train/loss": 0.25}])
+    assert read_run(run_dir).column("val/fid")[0] == [1]  # no value is not zero
+    assert read_run(run_dir).column("train/loss")[0] == [1, 2]
     steps, losses = run.step_losses
     assert steps.tolist() == list(range(1, 13))
     np.testing.assert_allclose(losses, step_losses(1), rtol=1e-6)
-    table = read_alpha_bar(run)
-    assert table is not None
-    torch.testing.assert_close(table, alpha_bar())
-
-
-def test_an_epoch_without_scores_has_no_value_rather_than_zero(run_dir: Path) -> None:
-    table = rows(1)
-    for column in [column for column in table[1] if column.startswith("val/")]:
-        del table[1][column]
-    write_metrics(run_dir, table)
-    run = read_run(run_dir)
-    assert run.problems == []
-    assert run.column("val/fid")[0] == [1, 3]
-    assert run.column("train/loss")[0] == [1, 2, 3]
+    torch.testing.assert_close(read_alpha_bar(run), alpha_bar())
 
 
 def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:
@@ -83,13 +73,9 @@ def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:
         (write("run.json", "[1, 2]"), "not a JSON object"),
         (lambda run_dir: (run_dir / "metrics.csv").unlink(), "no metrics.csv"),
         (write("metrics.csv", ""), "metrics.csv is damaged: it has no rows"),
-        (write("metrics.csv", HEADER), "metrics.csv is damaged: it has no rows"),
         (write("metrics.csv", HEADER + "1,4,0.5\n2,8"), "a row is cut off"),
         (write("metrics.csv", HEADER + "1,4,0.5\n2,8,0.2"), "its last row is cut off"),
-        (write("metrics.csv", HEADER + "1,4,0.5,7\n"), "a row is cut off or too long"),
         (write("metrics.csv", HEADER + ",4,0.5\n"), "a row has no epoch"),
-        (write("metrics.csv", b"epoch,step\n\xff\xfe,1\n"), "metrics.csv is damaged"),
-        (write("metrics.csv", "epoch\n" + "9" * 200_000), "metrics.csv is damaged"),
         (write("metrics.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256))), "metrics.csv is"),
     ],
 )
@@ -123,7 +109,7 @@ def test_a_run_that_did_not_end_well_says_so(
 
 
 def test_restored_images_come_back_byte_for_byte(tmp_path: Path) -> None:
-    for names in (STAGES, OLD_STAGES):
+    for names in (STAGES, HOT_STAGES):
         shape = (len(names), 3, 1, 5, 7)
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         write_restoration(tmp_path, images, names)
@@ -142,8 +128,9 @@ def test_a_restoration_of_other_stages_is_refused(names: tuple[str, ...], tmp_pa
 
 def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None:
     run = read_run(tmp_path)
-    assert read_restoration(run) == {}
-    assert read_alpha_bar(run) is None
+    with pytest.raises(ValueError, match="no restored test images"):
+        read_restoration(run)
+    assert not has_schedule(run)
     assert sample_grids(run) == {}
     assert [len(part) for part in run.step_losses] == [0, 0]
 
@@ -151,60 +138,23 @@ def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None
 def test_a_restoration_cut_off_anywhere_is_refused(run_dir: Path) -> None:
     path = run_dir / "figures" / "restoration.npz"
     run, whole = read_run(run_dir), path.read_bytes()
-    for length in [*range(0, len(whole), 101), len(whole) - 1]:
+    for length in [*range(0, len(whole), 301), len(whole) - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="restoration.npz cannot be read"):
             read_restoration(run)
 
 
-def test_a_restoration_with_wrong_bytes_is_refused_or_the_same(run_dir: Path) -> None:
-    path = run_dir / "figures" / "restoration.npz"
-    run, whole = read_run(run_dir), path.read_bytes()
-    expected = read_restoration(run)
-    draws = np.random.default_rng(0)
-    refused = 0
-    for position in [*range(0, 100), *draws.integers(0, len(whole), 100), *range(-60, 0)]:
-        broken = bytearray(whole)
-        broken[position] ^= 1 << int(draws.integers(8))
-        path.write_bytes(broken)
-        try:
-            found = read_restoration(run)
-        except ValueError:
-            refused += 1
-            continue
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert refused > 100
-
-
-class Payload:
-    """What runs when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.path),)
-
-
 def test_an_object_pickled_into_a_restoration_is_refused_and_not_run(tmp_path: Path) -> None:
     marker = tmp_path / "executed"
-    np.load(io.BytesIO(pickled(Payload(marker))), allow_pickle=True)["original"].item()
+    array = np.empty((), dtype=object)
+    array[()] = Touch(marker)
+    write_restoration(tmp_path, [array] * len(STAGES))
+    np.load(tmp_path / "figures" / "restoration.npz", allow_pickle=True)["original"].item()
     assert marker.is_dir()  # the payload works where it is let in
     marker.rmdir()
-    run_dir = tmp_path / "run"
-    (run_dir / "figures").mkdir(parents=True)
-    (run_dir / "figures" / "restoration.npz").write_bytes(pickled(Payload(marker)))
     with pytest.raises(ValueError, match="restoration.npz cannot be read"):
-        read_restoration(read_run(run_dir))
+        read_restoration(read_run(tmp_path))
     assert not marker.exists()
-
-
-def pickled(payload: Payload) -> bytes:
-    contents = io.BytesIO()
-    array = np.empty((), dtype=object)
-    array[()] = payload
-    np.savez(contents, **dict.fromkeys(STAGES, array))
-    return contents.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -229,13 +179,10 @@ def test_arrays_that_are_no_images_are_refused(images: Any, tmp_path: Path) -> N
     "text",
     [
         "",
-        "t,beta_t,alpha_t\n",
         "t,beta_t,alpha_t\n0,0,1\n",
         "t,beta_t,alpha_t\n0,0,1\n1,0.1",
-        "t,beta_t,alpha_t\n0,0,1\n1,0.1,nan\n",
         "t,beta_t,alpha_t\n0,0,1\n1,0.1,7\n",
         "t,beta_t\n0,0\n1,0.1\n",
-        '"' + "9" * 200_000,
     ],
 )
 def test_a_damaged_schedule_is_refused(text: str, run_dir: Path) -> None:
@@ -251,7 +198,7 @@ def test_a_png_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     assert np.array_equal(read_image(path), pixels)
     whole = path.read_bytes()
     # Without its last 20 bytes (a checksum and the end mark) all pixels are there.
-    for length in range(len(whole) - 20):
+    for length in range(0, len(whole) - 20, 3):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="epoch_0001.png cannot be read"):
             read_image(path)
@@ -288,9 +235,8 @@ def test_of_an_event_file_cut_off_in_the_middle_the_first_steps_are_read(run_dir
     np.testing.assert_allclose(losses, step_losses(1)[: len(steps)], rtol=1e-6)
 
 
-@pytest.mark.parametrize("contents", [b"", b"garbage" * 100])
-def test_an_event_file_that_is_none_holds_no_losses(contents: bytes, run_dir: Path) -> None:
-    event_file(run_dir).write_bytes(contents)
+def test_an_event_file_that_is_none_holds_no_losses(run_dir: Path) -> None:
+    event_file(run_dir).write_bytes(b"garbage" * 100)
     assert [len(part) for part in read_run(run_dir).step_losses] == [0, 0]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from reporting_support import OLD_STAGES, STAGES, TITLE, written
+from reporting_support import HOT_STAGES, STAGES
 from torch import Tensor
 
 from thaw.reporting.panels import forward_strip, restoration_figure, samples_figure
@@ -32,7 +32,7 @@ def tile(block: np.ndarray, row: int, column: int) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_stage_of_a_restoration_is_the_row_that_its_label_names(channels: int) -> None:
     stages = {name: random_images(channels) for name in reversed(STAGES)}
-    other = {name: random_images() for name in OLD_STAGES}
+    other = {name: random_images() for name in HOT_STAGES}
     figure = restoration_figure([("a", stages), ("b", other)])
     axes = figure.axes[0]
     names = [[text.get_text() for text in each.get_yticklabels()] for each in figure.axes]
@@ -73,10 +73,3 @@ def test_the_forward_strip_has_a_column_a_step() -> None:
     for k, axes in enumerate(figure.axes):
         expected = columns[k % 2][k // 2, 0]
         assert np.array_equal(np.asarray(axes.images[0].get_array()), expected)
-
-
-def test_titles_are_drawn_as_they_are_written() -> None:
-    stages = {name: random_images() for name in STAGES}
-    grids = {1: np.zeros((4, 4), np.uint8)}
-    assert TITLE in written(restoration_figure([(TITLE, stages)]))
-    assert TITLE in written(samples_figure({TITLE: grids}, [1]))

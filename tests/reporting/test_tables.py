@@ -16,7 +16,6 @@ from reporting_support import (
     HOSTILE,
     STAGES,
     final_scores,
-    old_restoration,
     record,
     restoration,
     rows,
@@ -24,9 +23,9 @@ from reporting_support import (
 
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
-from thaw.reporting.results import best, estimates, evaluations, restorations, results
+from thaw.reporting.results import FLOOR, best, estimates, evaluations, restorations, results
 from thaw.reporting.settings import environment, hyperparameters
-from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
+from thaw.reporting.tables import MISSING, Cell, Number, Table
 
 FIDS = (12.34567890123456, 15.1, 11.0000000000001)
 # Everything that pandas may write for one character of a cell.
@@ -95,12 +94,6 @@ def test_mean_and_deviation_over_seeds_are_numpys() -> None:
     assert str(cell) == f"{np.mean(FIDS):.2f} ± {np.std(FIDS, ddof=1):.2g}"
 
 
-def test_the_status_stands_in_the_results() -> None:
-    table = results([seeds(), group("stopped", run(status="interrupted"))])
-    assert line(table, "columns")["status"] == "completed"
-    assert line(table, "stopped")["status"] == "interrupted"
-
-
 def test_minutes_are_minutes_and_their_deviation_too() -> None:
     cell = line(results([seeds()]), "columns")["time (min)"]
     assert isinstance(cell, Number)
@@ -121,11 +114,6 @@ def test_minutes_are_minutes_and_their_deviation_too() -> None:
 )
 def test_a_number_shows_its_mean_and_deviation(number: Number, text: str) -> None:
     assert str(number) == text
-
-
-def test_a_single_seed_has_no_deviation() -> None:
-    cell = line(results([group("one")]), "one")["FID"]
-    assert cell == Number(20.0, None, 1, ".2f")
 
 
 def test_of_seeds_of_which_some_failed_those_that_have_a_score_count() -> None:
@@ -171,31 +159,31 @@ def test_a_column_without_any_value_is_left_out() -> None:
 
 
 def test_the_floors_stand_under_the_scores_that_they_belong_to() -> None:
-    row = line(results([seeds()]), "real test images")
+    row = line(results([seeds()]), FLOOR)
     shown = {column: str(cell) for column, cell in row.items() if cell != MISSING}
     assert shown == {
-        "run": "real test images", "FID": "1.50", "IS": "9.75", "KID": "0.001",
-        "class KL": "0.002", "N": "1000",
+        "run": FLOOR, "FID": "1.50", "IS": "9.75", "KID": "0.0010",
+        "class KL": "0.0020", "N": "1000",
     }  # fmt: skip
 
 
 def test_each_number_of_images_has_floors_of_its_own() -> None:
     few = final_scores(30) | {"final/n": 100, "final/fid_floor": 15.0}
     table = results([group("a"), group("b", run(final_scores=few)), group("c")])
-    floors = [row for row in table.rows if row[0] == "real test images"]
+    floors = [row for row in table.rows if row[0] == FLOOR]
     columns = [list(table.columns).index(name) for name in ("N", "FID")]
     shown = sorted(tuple(str(row[k]) for k in columns) for row in floors)
     assert shown == [("100", "15.00"), ("1000", "1.50")]
 
 
-def test_the_last_epoch_and_the_robust_estimate_stand_side_by_side() -> None:
+def test_the_last_epoch_s_and_the_final_scores_stand_side_by_side() -> None:
     table = estimates([group("x"), group("none", run(final_scores=None, last_epoch=None))])
-    last, robust = line(table, "x", "last epoch"), line(table, "x", "robust")
+    last, final = line(table, "x", "last epoch"), line(table, "x", "final")
     assert (str(last["FID"]), str(last["FID floor"]), str(last["N"])) == ("33.33", "4.00", "250")
-    assert (str(robust["FID"]), str(robust["FID floor"]), str(robust["N"])) == (
+    assert (str(final["FID"]), str(final["FID floor"]), str(final["N"])) == (
         "20.00", "1.50", "1000",
     )  # fmt: skip
-    assert (last["sampler"], robust["sampler"]) == ("DDIM, 25 steps", "Ancestral, 1000 steps")
+    assert (last["sampler"], final["sampler"]) == ("DDIM, 25 steps", "Ancestral, 1000 steps")
     assert last["precision"] == MISSING
     assert "none" not in [row[0] for row in table.rows]
 
@@ -221,23 +209,7 @@ def test_later_evaluations_have_a_row_each_with_prior_and_sampler() -> None:
     assert row["run"] == "columns"
     assert (row["images"], row["sampler"]) == ("from gmm", "Cold")
     assert (row["FID"], row["N"], row["classes"]) == ("21.46", "500", "9")
-    assert row["precision"] == MISSING
-
-
-def test_a_run_of_an_earlier_version_shows_the_stages_that_it_has() -> None:
-    old = group("old", run(restoration=old_restoration()))
-    table = restorations([old])
-    assert [row[1] for row in table.rows] == ["degraded", "direct prediction", "sampled"]
-    assert not {"FID", "FID floor"} & set(table.columns)
-    assert str(line(table, "old", "sampled")["PSNR (dB)"]) == "12.00"
-    found = line(results([old, group("new")]), "old")
-    assert str(found["PSNR sampled (dB)"]) == "12.00"
-    assert found["PSNR Algorithm 2 (dB)"] == MISSING
-    found = line(results([old, group("new")]), "new")
-    assert (str(found["PSNR Algorithm 1 (dB)"]), str(found["PSNR Algorithm 2 (dB)"])) == (
-        "12.00", "13.00",
-    )  # fmt: skip
-    assert found["PSNR sampled (dB)"] == MISSING
+    assert "precision" not in row  # nowhere
 
 
 def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:
@@ -251,6 +223,7 @@ def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:
     assert float(other["loss"]) == rows(0)[-1]["train/loss"]
 
 
+CAPTION = "50 % of R&D_1 {x} #2 $"
 SPECIAL = "degradation='a & b' % $x$ #1 _y {z} ~ ^2 \\alpha"
 
 
@@ -276,19 +249,13 @@ def test_latex_prints_column_titles_and_settings_as_they_are(tmp_path: Path) -> 
 @given(st.text(st.sampled_from("&%$#_{}~^\\ ab1<>\"'-"), min_size=1))
 def test_latex_of_any_text_prints_it(text: str) -> None:
     text = f"x{text}x"  # spaces at the ends of a cell are nobody's
-    table = Table(
-        "t", "A caption.", ["run", "x", text], [[text, "a", Number(1.0)], ["b", text, text]]
-    )
+    table = Table("t", CAPTION, ["run", "x", text], [[text, "a", Number(1.0)], ["b", text, text]])
     with tempfile.TemporaryDirectory() as folder:
         table.write(Path(folder))
-        found = read_latex((Path(folder) / "t.tex").read_text())
+        written = (Path(folder) / "t.tex").read_text()
+    found = read_latex(written)
+    assert r"\caption{50 \% of R\&D\_1 \{x\} \#2 \$}" in written
     assert found == [["run", "x", text], [text, "a", "1"], ["b", text, text]]
-
-
-def test_what_the_captions_say_is_escaped_too(tmp_path: Path) -> None:
-    table = Table("t", "50 % of R&D_1 {x} #2 $", ["run", "x"], [["a", "b"]])
-    table.write(tmp_path)
-    assert r"\caption{50 \% of R\&D\_1 \{x\} \#2 \$}" in (tmp_path / "t.tex").read_text()
 
 
 def settings(table: Table) -> dict[str, Sequence[str]]:
@@ -333,12 +300,12 @@ def test_many_runs_have_a_row_each_so_that_the_table_fits_a_page() -> None:
 
 
 def test_the_best_are_those_of_the_lowest_fid_in_their_order() -> None:
-    """The robust estimate's where there is one, else the last epoch's, else none at all."""
-    robust = {k: group(f"{k}", run(final_scores=final_scores(k))) for k in (30.0, 10.0, 40.0)}
+    """By the final scores where there are any, else the last epoch's, else not at all."""
+    final = {k: group(f"{k}", run(final_scores=final_scores(k))) for k in (30.0, 10.0, 40.0)}
     early = group("early", run(final_scores=None, last_epoch={"val/fid": 20.0}))
     unscored = group("unscored", run(final_scores=None, last_epoch={}))
     diverged = group("diverged", run(final_scores={"final/fid": math.nan}, last_epoch={}))
-    groups = [unscored, robust[30.0], early, diverged, robust[10.0], robust[40.0]]
+    groups = [unscored, final[30.0], early, diverged, final[10.0], final[40.0]]
     titles = [[each.title for each in best(groups, count)] for count in (1, 3, 5, 9)]
     assert titles == [
         ["10.0"],
@@ -348,13 +315,7 @@ def test_the_best_are_those_of_the_lowest_fid_in_their_order() -> None:
     ]
     seeds_of_20 = group("seeds", *(run(seed=s, final_scores=final_scores(f)) for s, f in
                                    enumerate((5.0, 35.0))))  # fmt: skip
-    assert best([seeds_of_20, robust[10.0]], 1) == [robust[10.0]]
-
-
-def test_of_one_run_everything_is_shared() -> None:
-    different, shared = hyperparameters([group("hot", run("hot"))])
-    assert not different.rows
-    assert settings(shared)["schedule.timesteps"] == ["50"]
+    assert best([seeds_of_20, final[10.0]], 1) == [final[10.0]]
 
 
 def test_a_run_without_configuration_does_not_make_everything_differ() -> None:
@@ -391,9 +352,3 @@ def test_the_environment_says_once_what_is_the_same_and_whose_what_differs() -> 
     assert found["data"] == "name mnist_5k, checksum 0123"
     assert found["git"] == "commit abc123, dirty False"
     assert (found["torch"], found["num threads"]) == ("2.15.0", "2")
-
-
-def test_over_seeds_scales_before_it_averages() -> None:
-    cell = over_seeds(seeds(), lambda run: run.record["wall_time_s"], ".1f", 1 / 60)
-    assert isinstance(cell, Number)
-    assert cell.mean == pytest.approx(np.mean([90, 150, 210]) / 60)

@@ -1,15 +1,10 @@
 """What the tests of several processes share: a run of seconds, and what is left of it."""
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-
-# A fault, and how a command is run, are those of the commands' tests.
-COMMANDS = Path(__file__).parents[1] / "commands"
-sys.path.append(str(COMMANDS))
 
 # Three epochs of six steps; the validation's last batch has one image, fewer than processes.
 COLD = {

@@ -50,9 +50,9 @@ def test_a_search_whose_trials_are_all_refused_says_why(train: Train, tmp_path: 
     )  # fmt: skip
     assert ended.returncode == 2, ended.stderr
     line = ended.stderr.splitlines()[-1]
-    assert re.match(r"thaw: optimizer\.lr must be a number .*, got -[12] \(the first of 2 ", line)
+    assert re.match(r"thaw: optimizer: Invalid learning rate: -[12] \(the first of 2 ", line)
     assert "Traceback" not in ended.stderr
-    assert ended.stdout.count("  failed  optimizer.lr must be") == 2
+    assert ended.stdout.count("  failed  optimizer: Invalid learning rate") == 2
 
 
 def test_a_search_for_nothing_is_refused_before_training(train: Train, tmp_path: Path) -> None:

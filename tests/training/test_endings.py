@@ -177,7 +177,7 @@ def test_losses_of_steps_count_the_steps_of_the_optimiser(
 
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             assert isinstance(pl_module, DiffusionModule)
-            self.losses += [float(loss) for loss in pl_module.step_losses]
+            self.losses += pl_module.epoch_losses.read().tolist()
             self.steps.append(trainer.global_step)
 
     writer, kept = Scalars(), Kept()

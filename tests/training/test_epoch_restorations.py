@@ -1,5 +1,6 @@
 """Restoration scores in the course of training: of which images, when, and what they disturb."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ def suite() -> ScoreSuite:
 
 
 def callback(images: Tensor, suite: ScoreSuite | None, every: int = 1) -> Restorations:
-    return Restorations(images, Cold(num_steps=3), suite, every, BATCH_SIZE, SEED)
+    data: Any = SimpleNamespace(val_images=images)
+    return Restorations(data, len(images), Cold(num_steps=3), suite, every, BATCH_SIZE, SEED)
 
 
 class Kept(pl.Callback):
@@ -57,7 +59,8 @@ class Kept(pl.Callback):
         self.latest.append(dict(self.scores.latest))
         restoration = Restoration(pl_module.evaluated, self.scores.sampler)
         seed = derive_seed(SEED, "val_restored", 0)
-        found = score_restored(restoration, self.scores.images, BATCH_SIZE, seed, self.scores.suite)
+        images = self.scores.data.val_images
+        found = score_restored(restoration, images, BATCH_SIZE, seed, self.scores.suite)
         self.expected.append(found)
 
 

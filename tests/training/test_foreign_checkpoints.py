@@ -93,13 +93,7 @@ WRONG_PLACES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "pipe": (lambda path: os.mkfifo(path), "is no file, where a checkpoint should be: move it"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "is not there"),
     "empty": (lambda path: path.touch(), "is no readable checkpoint: it is empty"),
-    "text": (lambda path: path.write_text("weights"), "is no readable checkpoint"),
     "other": (lambda path: path.write_bytes(zipped({"x": 1})), "is not a checkpoint of thaw"),
-    "list": (lambda path: path.write_bytes(zipped([1])), "is not a checkpoint of thaw"),
-    "weights": (
-        lambda path: path.write_bytes(zipped(torch.nn.Linear(2, 2).state_dict())),
-        "is not a checkpoint of thaw",
-    ),
 }
 
 
@@ -120,24 +114,13 @@ def test_what_is_no_checkpoint_is_named_and_the_one_before_it_offered(
             load_run(run_dir)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"thaw": [1]},
-        {"thaw": None},
-        {"state_dict": [1]},
-        {"state_dict": {"a": 1}},
-        {"epoch": "3"},
-        {"epoch": None},
-    ],
-    ids=repr,
-)
-def test_other_types_than_ours_are_refused(
-    change: dict[str, Any], tmp_path: Path, contents: dict[str, Any]
-) -> None:
-    (tmp_path / "last.ckpt").write_bytes(zipped(contents | change))
-    with pytest.raises(ValueError, match=r"last\.ckpt is not a checkpoint of thaw"):
-        read_checkpoint(tmp_path / "last.ckpt")
+def test_other_types_than_ours_are_refused(tmp_path: Path, contents: dict[str, Any]) -> None:
+    path = tmp_path / "last.ckpt"
+    changes = ({"thaw": [1]}, {"state_dict": [1]}, {"state_dict": {"a": 1}}, {"epoch": "3"})
+    for other in [[1], *(contents | change for change in changes)]:
+        path.write_bytes(zipped(other))
+        with pytest.raises(ValueError, match=r"last\.ckpt is not a checkpoint of thaw"):
+            read_checkpoint(path)
 
 
 def test_any_byte_altered_is_refused_or_makes_no_difference(

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from training_helpers import fit, make_module, make_restorer
 
-from thaw.training.experiment import make
 from thaw.training.module import DiffusionModule
+from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "optimizer"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -20,7 +20,7 @@ NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 def trained(name: str, **changes: Any) -> DiffusionModule:
     """Fifteen steps with ``optimizer=name`` and ``optimizer.KEY=VALUE``."""
     node = OmegaConf.merge(OmegaConf.load(CONF / f"{name}.yaml"), changes)
-    module = make_module(optimizer=make(node))
+    module = make_module(optimizer=create(node))
     fit(module, max_epochs=3)
     return module
 
@@ -97,7 +97,7 @@ def test_clipping_by_value_limits_each_entry() -> None:
 def test_clipping_goes_with_each_optimiser_and_with_fused_ones(name: str) -> None:
     for fused in (None, True):
         node = OmegaConf.merge(OmegaConf.load(CONF / f"{name}.yaml"), {"fused": fused})
-        module = make_module(optimizer=make(node))
+        module = make_module(optimizer=create(node))
         start = weights(module)
         fit(module, max_epochs=1, gradient_clip_val=1e-3)
         moved = (weights(module) - start).norm()

@@ -1,4 +1,4 @@
-"""What a stored configuration may name: all that conf/ names, and nothing that does anything."""
+"""What a stored configuration may name: what conf/ names, at its place, and nothing else."""
 
 import re
 import sys
@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from thaw.training.stored_targets import check_target, check_training, stored_config
+from thaw.groups import GROUPS, OF_A_MODEL, PRESETS, ROOTS, STATEFUL, WITHIN
+from thaw.training.stored_targets import check_stored, check_target, stored_config
 
 CONF = Path(__file__).parents[2] / "conf"
-TARGETS = sorted(
-    {
-        (path.relative_to(CONF).parts[0], target)
-        for path in CONF.rglob("*.yaml")
-        for target in re.findall(r"^\s*_target_: (\S+)$", path.read_text(), re.MULTILINE)
-    }
-)
-OF_TRAINING = ("callbacks", "logger", "trainer", "train.yaml")
+FILES = [
+    (path.parent.relative_to(CONF).as_posix(), yaml.safe_load(path.read_text()))
+    for row in ROOTS
+    for path in sorted((CONF / row.name).rglob("*.yaml"))
+]
 ATTACKS = [
     "os.system",
     "os",
@@ -39,14 +38,10 @@ ATTACKS = [
     "torch.nn.Module",
     "torch.optim.Adam.__init__",
     "torch.optim.optimizer.torch.hub.load",
-    "torch.optim.optimizer.Optimizer",
     "torch.optim.swa_utils.AveragedModel",
     "torch.optim.lr_scheduler.LambdaLR",
     "torch.optim.os",
-    "torchvision.transforms.v2.Lambda",
     "torchvision.transforms.v2.functional.torch.load",
-    "pytorch_lightning.Trainer",
-    "pytorch_lightning.loggers.TensorBoardLogger",
     "pytorch_lightning.trainer.trainer.os.system",
     "thaw",
     "thaw.runs.write_text_atomically",
@@ -91,30 +86,64 @@ ATTACKS = [
 ]
 
 
-@pytest.mark.parametrize(("group", "target"), TARGETS, ids=lambda text: text)
-def test_all_that_conf_names_is_allowed_where_it_belongs(group: str, target: str) -> None:
-    if target.startswith("thaw.commands.") or group == "hydra":  # of the command, stored nowhere
-        return
-    is_part = group not in OF_TRAINING and not target.startswith("torchvision.")
-    check_training({group: {"_target_": target}})
-    if is_part:
-        check_target(target)
-    else:
-        with pytest.raises(ValueError, match="none of thaw's own parts"):
-            check_target(target)
+def at(place: str, value: Any) -> Any:
+    """A configuration with a value at a key."""
+    for key in reversed(re.split("[./]", place)):
+        value = {key: value}
+    return value
 
 
-def test_conf_names_enough_for_that_test_to_mean_something() -> None:
-    assert len(TARGETS) > 50
+def without_interpolations(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_interpolations(entry) for key, entry in value.items()}
+    return 0 if isinstance(value, str) and "${" in value else value
 
 
-@pytest.mark.parametrize("target", ATTACKS)
-def test_nothing_else_is_allowed(target: str) -> None:
-    with pytest.raises(ValueError, match="its configuration names"):
-        check_target(target)
-    if not target.startswith("pytorch_lightning.Trainer") and "TensorBoardLogger" not in target:
+def test_all_that_conf_names_is_allowed_where_it_stands() -> None:
+    assert len(FILES) > 50
+    for group, contents in FILES:
+        check_stored(at(group, without_interpolations(contents)))
+
+
+def test_a_new_group_is_a_folder_and_a_row() -> None:
+    folders = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir()}
+    ours = {folder for folder in folders if not folder.startswith("hydra")}
+    assert ours == {row.name for row in GROUPS} | set(PRESETS)
+    assert "objective.timesteps" in STATEFUL
+    assert {"model", "metrics", "seed"} < set(OF_A_MODEL)
+    assert not {"trainer", "callbacks", "logger"} & set(OF_A_MODEL)
+
+
+PLACES_OF_ATTACKS = ["model", "callbacks.x", "data.augment", "trainer.strategy", "model.hidden.x"]
+
+
+@pytest.mark.parametrize("place", PLACES_OF_ATTACKS)
+def test_nothing_else_is_allowed_anywhere(place: str) -> None:
+    for target in ATTACKS:
         with pytest.raises(ValueError, match="its configuration names"):
-            check_training({"model": {"_target_": target}})
+            check_target(target, place)
+    for row in (*GROUPS, *WITHIN):
+        with pytest.raises(ValueError, match="its configuration names"):
+            check_target("thaw.runs.write_text_atomically", row.place)
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("model", "thaw.diffusion.predictions.Clean"),
+        ("prediction", "thaw.networks.cnn.CNN"),
+        ("schedule", "thaw.networks.cnn.CNN"),
+        ("sampler.grid", "thaw.diffusion.samplers.cold.Cold"),
+        ("optimizer", "thaw.training.lr_schedules.cosine"),
+        ("model.hidden", "pytorch_lightning.Trainer"),
+        ("data.source", "pytorch_lightning.loggers.TensorBoardLogger"),
+        ("model", "thaw.training.callbacks.samples.SampleGrid"),
+        ("logger.x", "pytorch_lightning.loggers.CSVLogger"),
+    ],
+)
+def test_each_place_takes_its_kind_alone(place: str, target: str) -> None:
+    with pytest.raises(ValueError, match=f"names {target} at {place}._target_"):
+        check_target(target, place)
 
 
 @pytest.mark.parametrize("target", [None, 3, ["os.system"], {"_target_": "os.system"}, True, 1.5])
@@ -171,7 +200,7 @@ def nested(depth: int) -> dict[str, Any]:
         (None, "holds no configuration"),
         (["model"], "holds no configuration"),
         ("model: {}", "holds no configuration"),
-        ({"model": nested(900)}, "nested more than 40 deep"),
+        ({"model": nested(900)}, "nested too deep"),
         ({"model": {b"_target_": "os.mkdir"}}, "a key of type bytes"),
         ({"model": {"x": object()}}, "a object at model.x"),
         ({"model": {"x": (1, 2)}}, "a tuple at model.x"),
@@ -215,15 +244,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_package_is_imported_only_once_it_is_trusted(package: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"add its package by trusted=\[PACKAGE\]"):
-        check_target(f"{package}.Network")
+        check_target(f"{package}.Network", "model")
     assert not (tmp_path / "imported").exists()
     for name in ("Network", "make"):
-        check_target(f"{package}.{name}", [package])
+        check_target(f"{package}.{name}", "model", [package])
     assert (tmp_path / "imported").exists()
     for name in ("system", "MODULE.system", "os.mkdir", "Network.__init__", "pathlib.Path"):
         with pytest.raises(ValueError, match="its configuration names"):
-            check_target(f"{package}.{name}", [package])
+            check_target(f"{package}.{name}", "model", [package])
     with pytest.raises(ValueError, match="which is not there"):
-        check_target(f"{package}.Nothing", [package])
+        check_target(f"{package}.Nothing", "model", [package])
     with pytest.raises(ValueError, match="its configuration names"):
-        check_target(f"{package}_2.Network", [package])
+        check_target(f"{package}_2.Network", "model", [package])

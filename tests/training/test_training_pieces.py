@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -16,6 +17,7 @@ from training_helpers import RANGE, SHAPE, Network, batches, fit, make_module, m
 
 from thaw import progress
 from thaw.data.module import ImageDataModule
+from thaw.diffusion.degradations.animorph import Animorph
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
@@ -95,6 +97,19 @@ def test_figures_that_fail_do_not_end_a_training(
     said = [message for message in caplog.messages if "drawn" in message]
     assert said == [line.format(name) for name in names]
     assert (tmp_path / "restoration.npz").is_file()
+
+
+def test_a_schedule_is_kept_of_every_degradation_that_has_one(tmp_path: Path) -> None:
+    """Of animorphosis too: the report says where the one that is due is missing."""
+    partners: Any = SimpleNamespace(load=tuple)
+    animorph = Animorph(SHAPE, RANGE, linear(3), partners, num_partners=3)
+    data: Any = SimpleNamespace(train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
+    for degradation in (Gaussian(linear(3)), animorph, LineAverage(SHAPE, "row", "random")):
+        module = make_module(Restorer(Network(), degradation, Clean(), RANGE))
+        folder = tmp_path / type(degradation).__name__
+        fit(module, max_steps=1, callbacks=[ForwardProcess(folder, data)])
+        is_written = (folder / "figures" / "schedule.csv").is_file()
+        assert is_written == (degradation.schedule is not None)
 
 
 @pytest.mark.parametrize("at_epochs", [[0], ["first"], "sometimes"])

@@ -75,14 +75,6 @@ def test_without_warm_up_it_is_that_of_torch() -> None:
         assert torch.equal(ours, other)
 
 
-def test_the_first_step_leaves_nothing_of_the_random_weights() -> None:
-    restorer = make_restorer()
-    ema = EMA(restorer)
-    first = [weights.float() for weights in walk(restorer, 1)[0]]
-    for average, weights in zip(averaged(ema, restorer, [first]), first, strict=True):
-        assert torch.equal(average, weights)
-
-
 def test_buffers_are_the_latest_and_never_averaged() -> None:
     network = nn.Sequential(nn.BatchNorm2d(1))
     network.register_buffer("table", torch.zeros(3, dtype=torch.int64))

@@ -76,7 +76,7 @@ def _run_hydra(command: str) -> None:
 
 @contextmanager
 def _written() -> Iterator[None]:
-    """Have all that was printed read; where nobody reads it, as after ``| head``, end quietly."""
+    """Flush what was printed; where nobody reads it, as after ``| head``, end without an error."""
     try:
         try:
             yield

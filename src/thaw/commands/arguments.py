@@ -1,4 +1,4 @@
-"""The arguments of a command as Hydra takes them: options first, text as it was typed."""
+"""Prepares the arguments of a command for Hydra: options first, text quoted as it was typed."""
 
 import argparse
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import yaml
-from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Sweep
@@ -17,9 +16,10 @@ from hydra.errors import HydraException
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import InputError
-from thaw.commands.stored_overrides import stored_overrides
+from thaw.commands.stored import stored_overrides
+from thaw.privates.hydra import argument_parser, options_of
 
-# Keys of groups that hold a path or a name; those of a command are in its schema.
+# Keys of groups that hold a path or a name; the schema of a command has its own.
 TEXT_IN_GROUPS = (
     "data.root",
     "data.folder",
@@ -42,9 +42,9 @@ VALUE = re.compile(
 
 
 def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
-    """Open ``resume=DIR``, and quote what Hydra's grammar would trip over or take for no text.
+    """Replace ``resume=DIR`` by the run's overrides, and quote text that Hydra would misread.
 
-    What only shows something shows the first job of a sweep.
+    Options that only show something, such as --cfg, show the first job of a sweep.
 
     Raises:
         InputError: the directory to resume holds no run, another is to be replayed, or an argument
@@ -104,7 +104,7 @@ def text_keys(command: str) -> set[str]:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = get_args_parser()
+    parser = argument_parser()
 
     def refuse(message: str) -> NoReturn:
         raise InputError(message)
@@ -122,9 +122,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _options(given: argparse.Namespace) -> Iterator[str]:
     """The options that were given, each in one word with its value."""
-    for action in get_args_parser()._actions:
+    for action in options_of(argument_parser()):
         value = getattr(given, action.dest, action.default)
-        if action.option_strings and value != action.default:
+        if value != action.default:
             name = action.option_strings[0]
             yield name if value is True else f"{name}={value}"
 
@@ -148,7 +148,7 @@ def _added_where_absent(override: str) -> str:
 
 
 def _readable(override: str, texts: Collection[str], is_sweep: bool = False) -> str:
-    """An override that Hydra reads as it is meant: text as it was typed, one a value of a sweep.
+    """An override with its text quoted, each value of a sweep for itself.
 
     Raises:
         InputError: no quotes help.

@@ -1,4 +1,4 @@
-"""The classes that sample.py is given by digit= (or label=)."""
+"""The classes that digit= (or label=) chooses in sample.py."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def chosen(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
 
     Raises:
         InputError: the model is unconditional, or saw no image of such a class.
-        ValueError: not a class of this model.
+        ValueError: the model has no such class.
     """
     restorer = run.experiment.restorer
     if restorer.num_classes is None:
@@ -25,21 +25,20 @@ def chosen(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
             f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} has none; "
             "train.py trains one with, for ten classes, model.num_classes=10"
         )
-    classes = _as_list(cfg)
+    classes = _classes(cfg)
+    allowed = Annotated[int, Interval(ge=0, le=restorer.num_classes - 1)]
     for label in classes:
-        check(
-            "digit (or label)", label, Annotated[int, Interval(ge=0, le=restorer.num_classes - 1)]
-        )
+        check("digit (or label)", label, allowed)
         if not restorer.class_frequencies[label]:
             raise InputError(f"digit={label}: {run.run_dir} was trained on no image of that class")
     return torch.tensor(classes)[torch.arange(num_images) % len(classes)]
 
 
 def folder(cfg: DictConfig) -> str:
-    """The beginning of a folder's name, such as ``digit_7_``; empty without ``digit``."""
-    return "" if cfg.digit is None else f"digit_{'-'.join(map(str, _as_list(cfg)))}_"
+    """What the name of a folder begins with, such as ``digit_7_``; empty without ``digit``."""
+    return "" if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_"
 
 
-def _as_list(cfg: DictConfig) -> list[int]:
+def _classes(cfg: DictConfig) -> list[int]:
     several = isinstance(cfg.digit, ListConfig) and len(cfg.digit) > 0
     return list(cfg.digit) if several else [cfg.digit]

@@ -1,4 +1,4 @@
-"""What has changed since a run that is left as it is, or trained again: versions, code and data."""
+"""What has changed since a finished run: versions, code and data."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ from thaw.commands.replay import changes_since
 from thaw.data.identity import changes, class_changes
 from thaw.data.module import ImageDataModule
 from thaw.training.experiment import resolved
-from thaw.training.nodes import made
+from thaw.training.nodes import create_a
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ def check_same(cfg: DictConfig, run_dir: Path) -> None:
 
 @functools.cache
 def _identity(config: str) -> dict[str, Any]:
-    """Of the data that a configuration in JSON names."""
-    data: ImageDataModule = made(ImageDataModule, OmegaConf.create(json.loads(config)))
+    """The identity of the data that a configuration in JSON describes."""
+    data: ImageDataModule = create_a(ImageDataModule, OmegaConf.create(json.loads(config)))
     data.source.may_fetch = False
     data.setup()
     return data.identity

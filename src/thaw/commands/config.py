@@ -16,12 +16,12 @@ from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
 from thaw.checks import Count, Seed
-from thaw.groups import ROOTS
+from thaw.groups import CONF as CONF
+from thaw.groups import GROUPS, PRESETS, ROOTS
 
 # One image has no scores.
 NumScored = Literal[0] | Annotated[int, Ge(2)]
 NotNegativeInt = Annotated[int, Ge(0)]
-CONF = Path(__file__).parents[3] / "conf"
 MAX_NAME = 180
 # Between the overrides in a name, as in conf/train.yaml.
 ITEM_SEP = "__"
@@ -191,14 +191,10 @@ NOT_CHOSEN = ("hydra", "companions")
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
-        folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-        own = sorted(folders.difference(NOT_CHOSEN))
-    else:
-        defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
-        names = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
-        own = sorted(name for name in names if (CONF / name).is_dir())
-    found = [path for name in own for path in (CONF / name, *sorted((CONF / name).rglob("*")))]
-    return [path.relative_to(CONF).as_posix() for path in found if path.is_dir()]
+        return sorted([*(group.name for group in GROUPS), *PRESETS])
+    defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
+    roots = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
+    return sorted(group.name for group in GROUPS if group.root in roots)
 
 
 def choices(*names: str) -> str:
@@ -243,17 +239,14 @@ def run_name(override_dirname: str, name: str | None = None) -> str:
         tries = [list(map(short, parts)) for short in (_without_group, _initials)]
         tries.append(sorted(tries[-1], key=lambda part: not part.startswith("seed=")))
         brief = [_safe(ITEM_SEP.join(each)) for each in tries]
-        safe = _cut(next((each for each in brief if len(each) <= MAX_NAME), brief[-1]), text)
+        kept = next((each for each in brief if len(each) <= MAX_NAME), brief[-1])
+        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        safe = f"{kept[:MAX_NAME]}~{digest}"
     return safe
 
 
 def _safe(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
-
-
-def _cut(safe: str, text: str) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return f"{safe[:MAX_NAME]}~{digest}"
 
 
 def _without_group(override: str) -> str:
@@ -290,22 +283,10 @@ def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
     return f"{parent}/{run_name(sweep_name)}" if sweep_name else claim_directory(f"{parent}/{time}")
 
 
-def job_name(
-    number: int,
-    override_dirname: str,
-    name: str | None,
-    sweep_name: str | None,
-    sweep_dir: str = "",
-) -> str:
-    """Of a job's directory; in a named sweep its overrides alone, whatever its number.
-
-    Where a version before has made one in ``sweep_dir``, by another shortening of a long name, it
-    is that one.
-    """
+def job_name(number: int, override_dirname: str, name: str | None, sweep_name: str | None) -> str:
+    """A job's directory; in a named sweep its overrides alone, whatever its number."""
     if sweep_name:
-        former = _cut(_safe(override_dirname), override_dirname)
-        has_former = sweep_dir and Path(sweep_dir, former).is_dir()
-        return former if has_former else run_name(override_dirname)
+        return run_name(override_dirname)
     return f"{number}_{run_name(_varying_first(override_dirname), name)}"
 
 

@@ -1,7 +1,6 @@
-"""What can go wrong, and how it is said in one line."""
+"""Errors of the commands, and their messages in one line."""
 
 import signal
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,6 +8,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from thaw.commands.keys import in_place_of_hydras
+from thaw.privates.hydra import is_before_a_job
 from thaw.runs import GoneError, WriteError
 from thaw.stopping import Stopped
 
@@ -16,7 +16,7 @@ MAX_GIVEN = 500
 # A note on an error.
 LOGGED = "the traceback is in the run's log"
 NOT_LOGGED = "HYDRA_FULL_ERROR=1 shows the traceback"
-# What Hydra ends with over an argument that it did not reckon with, in Python's words.
+# The errors of Python that Hydra raises for an argument it does not expect.
 NONSENSE = (TypeError, AttributeError, LookupError, AssertionError)
 
 
@@ -56,7 +56,7 @@ class Escaped(BaseException):
 
 @contextmanager
 def as_input_errors() -> Iterator[None]:
-    """Whatever fails before training starts is the configuration's or an input's fault."""
+    """Turn any error into an InputError: what fails before training is the input's fault."""
     try:
         yield
     except (InputError, GoneError):
@@ -80,7 +80,7 @@ def outcome(
         keys = [argument.lstrip("+~").partition("=")[0] for argument in arguments]
         is_named = any(key in line for key in keys)
         return 2, line if is_named or not keys else f"{line} {_given(arguments)}"
-    if _is_before_a_job(error):
+    if is_before_a_job(error, "thaw.commands.jobs"):
         # A text where a list has numbers is a ValueError, but so is a file's mistake, in its words.
         if isinstance(error, NONSENSE) or line.startswith("invalid literal for int()"):
             line = "no configuration can be made of this"
@@ -93,18 +93,6 @@ def outcome(
 
 def _given(arguments: Sequence[str]) -> str:
     return f"(given: {' '.join(' '.join(arguments).split())[:MAX_GIVEN]})"
-
-
-def _is_before_a_job(error: BaseException) -> bool:
-    """Whether Hydra raised it while it composed the configuration or made the run directory.
-
-    Some nonsense breaks it with a plain TypeError, and so does YAML that is none.
-    """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    functions = {frame.f_code.co_name for frame in frames}
-    is_in_job = any(frame.f_globals.get("__name__") == "thaw.commands.jobs" for frame in frames)
-    is_making_directory = "run_job" in functions and not is_in_job
-    return "load_configuration" in functions or is_making_directory
 
 
 def one_line(error: BaseException) -> str:

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from thaw import ranks, runs, stopping
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError, one_line
-from thaw.commands.heap import keep_freed_memory
+from thaw.commands.malloc import keep_freed_memory
 
 log = logging.getLogger(__name__)
-# Of Hydra's plugins that thaw has a file for in conf/hydra/, the extra that installs each.
+# The extra of thaw that installs each plugin of Hydra which conf/hydra/ has a file for.
 EXTRAS = {
     "hydra_joblib_launcher": "joblib",
     "hydra_submitit_launcher": "slurm",
@@ -64,9 +64,9 @@ class Job:
 
 
 def _where(command: str, cfg: DictConfig) -> object:
-    """The directory that a command works in or on: the first that it says.
+    """The directory that a command works in or on, for its first line.
 
-    That of a run is said in full once it is accepted; a refusal is one line, with what is wrong.
+    The whole path of a run is logged once it is accepted.
     """
     if command == "train":
         return f"in {runs.shown(Path(HydraConfig.get().runtime.output_dir).parent)}"

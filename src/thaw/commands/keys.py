@@ -1,10 +1,11 @@
-"""Keys that nothing reads: refused, with the one that was meant or those that there are."""
+"""Checks the keys of a command: unknown ones are refused with a similar or the allowed ones."""
 
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,7 @@ from thaw.commands import config
 from thaw.groups import GROUPS
 from thaw.privates.omegaconf import root_of
 
-# What it is called elsewhere; the first of these that a command has is meant.
+# Names that other programs use, and the keys of thaw for them: the first that a command has.
 MEANT = {
     "ckpt_path": ("resume", "checkpoint"),
     "checkpoint": ("resume",),
@@ -35,13 +36,14 @@ def check_read(cfg: DictConfig) -> None:
         ValueError: naming the key, and the one that was meant or what is allowed.
     """
     schema = OmegaConf.get_type(cfg)
+    assert schema is not None
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     unread = list(_not_in_schema(plain, schema))
     text = OmegaConf.to_yaml(cfg)
     if HydraConfig.initialized():
         hydra: Any = OmegaConf.to_container(HydraConfig.get(), resolve=False)
         text += OmegaConf.to_yaml(HydraConfig.get())
-        unread += _not_in_schema(hydra, OmegaConf.get_type(HydraConfig.get()), "hydra.")
+        unread += _not_in_schema(hydra, HydraConf, "hydra.")
         plain = {**plain, "hydra": hydra}
     referred = [f"{key}." for key in re.findall(r"\$\{ *([\w.]+) *\}", text)]
     for path, allowed in unread:
@@ -51,7 +53,7 @@ def check_read(cfg: DictConfig) -> None:
 
 
 def in_place_of_hydras(error: HydraException, command: str) -> str | None:
-    """What is said where Hydra knows no key or no group, and advises to add it by +; else None."""
+    """The message in place of Hydra's advice to add an unknown key or group by +; else None."""
     text, cause = str(error), error.__cause__ or error.__context__
     found = re.search(r"Could not override '([^']+)'.*\nTo append to your (\w+)", text, re.DOTALL)
     if found and found[2] == "default":
@@ -72,7 +74,7 @@ def in_place_of_hydras(error: HydraException, command: str) -> str | None:
 
 
 def unknown(path: str, root: Mapping[Any, Any], allowed: Iterable[str]) -> str:
-    """What is said of a key that nothing reads: the one that was meant, else those allowed."""
+    """The message for a key that nothing reads: with a similar key, or else with those allowed."""
     there = list(_paths(root))
     last = [path, *(each for each in there if each.startswith(f"{path}."))][-1]
     known = [
@@ -115,7 +117,7 @@ def _no_choice(group: str, command: str) -> str:
 def _not_in_schema(
     values: Mapping[Any, Any], schema: type, prefix: str = ""
 ) -> Iterator[tuple[str, list[str]]]:
-    """The keys that a schema lacks, each with those that there are beside it."""
+    """The keys that a schema lacks, each with the keys that are allowed in its place."""
     fields = {name: schema_of(kind) for name, kind in annotations(schema).items()}
     for key in values:
         path = f"{prefix}{key}"

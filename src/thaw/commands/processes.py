@@ -1,4 +1,4 @@
-"""The other processes of a run on several devices: started with it, watched, ended with it."""
+"""The other processes of a run on several devices: they start and end with the first."""
 
 import logging
 import os
@@ -17,11 +17,11 @@ import pytorch_lightning as pl
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.strategies import ParallelStrategy
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from thaw import ranks, runs
 from thaw.commands.app import CONF
 from thaw.commands.errors import ProcessEndedError
+from thaw.privates.lightning import starts_processes
 
 log = logging.getLogger(__name__)
 GRACE_S = 10.0
@@ -29,7 +29,7 @@ LAST_LINES = 20
 
 
 def check_processes(trainer: pl.Trainer, batch_size: int) -> None:
-    """Refuse what cannot be shared out.
+    """Refuse a run that the processes cannot share.
 
     Raises:
         ValueError: naming the key and what is allowed.
@@ -42,7 +42,7 @@ def check_processes(trainer: pl.Trainer, batch_size: int) -> None:
                 "run is one process: unset RANK and LOCAL_RANK, or use trainer=ddp"
             )
         return
-    if not isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+    if not starts_processes(trainer):
         raise ValueError("on several devices trainer.strategy must be that of trainer=ddp")
     if batch_size % world_size:
         nearest = max(1, round(batch_size / world_size)) * world_size
@@ -62,7 +62,7 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
     strategy = trainer.strategy
     if not isinstance(strategy, ParallelStrategy) or _are_started(strategy):
         yield
-        _part_company()
+        _leave_group()
         return
     environment = strategy.cluster_environment
     assert environment is not None
@@ -73,18 +73,18 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
         "NODE_RANK": "0",
     }
     others = [_Process(k, overrides, run_dir, shared) for k in range(1, trainer.num_devices)]
-    os.environ.update(shared | _own(0))
+    os.environ.update(shared | _rank_variables(0))
     is_over = threading.Event()
     threading.Thread(target=_watch, args=(others, run_dir, is_over), daemon=True).start()
     try:
         yield
-        _part_company()
+        _leave_group()
         for other in others:
             other.join()
     except BaseException as error:
         lost = _lost(others, error)
         for other in others:
-            other.tell()
+            other.log_end()
         if lost is None:
             raise
         raise lost.end() from None
@@ -92,16 +92,16 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
         is_over.set()
         for other in others:
             other.kill()
-        for name in (*shared, *_own(0)):
+        for name in (*shared, *_rank_variables(0)):
             os.environ.pop(name, None)
-        _part_company()
+        _leave_group()
 
 
 def _lost(others: "Sequence[_Process]", error: BaseException) -> "_Process | None":
-    """The process that has failed, where the error is that it does not answer."""
-    is_of_talking = isinstance(error, dist.DistError) or re.search("gloo|nccl", str(error), re.I)
+    """The process that has failed, where the error is one of communication between processes."""
+    is_communication = isinstance(error, dist.DistError) or re.search("gloo|nccl", str(error), re.I)
     end = time.monotonic() + GRACE_S
-    while is_of_talking and time.monotonic() < end:
+    while is_communication and time.monotonic() < end:
         for other in others:
             if other.has_failed():
                 return other
@@ -109,8 +109,8 @@ def _lost(others: "Sequence[_Process]", error: BaseException) -> "_Process | Non
     return None
 
 
-def _part_company() -> None:
-    """Leave the group, or the next job of a sweep would take this one's."""
+def _leave_group() -> None:
+    """Leave the process group, which the next job of a sweep would use otherwise."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -120,14 +120,15 @@ def _are_started(strategy: ParallelStrategy) -> bool:
     return environment is None or environment.creates_processes_externally
 
 
-def _own(rank: int) -> dict[str, str]:
+def _rank_variables(rank: int) -> dict[str, str]:
     return {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
 def same_arguments(overrides: Sequence[str], run_dir: Path) -> list[str]:
-    """Those of a command that composes for one run what this job has, wherever the job runs.
+    """The arguments of a command that composes the configuration of this job, and no sweep.
 
-    Beside its overrides: Hydra's own, and where Hydra looks for configuration (``--config-dir``).
+    These are the job's overrides, Hydra's own, and the folders that Hydra looks for configuration
+    in (``--config-dir``).
     """
     hydra = HydraConfig.get()
     folders = {source.provider: source.path for source in hydra.runtime.config_sources}
@@ -137,7 +138,7 @@ def same_arguments(overrides: Sequence[str], run_dir: Path) -> list[str]:
     ]
     if "command-line" in folders:
         options.append(f"--config-dir={folders['command-line']}")
-    # Which runs a sweep has, and where they run, has led to this one.
+    # The choice of a sweep's jobs and of where they run is no part of a single job.
     of_sweeps = re.compile(r"[+~]*hydra([./](sweep|launcher|sweeper|job_logging)|\.mode)\b")
     kept: list[str] = [
         override for override in hydra.overrides.hydra if not of_sweeps.match(override)
@@ -146,7 +147,7 @@ def same_arguments(overrides: Sequence[str], run_dir: Path) -> list[str]:
 
 
 class _Process:
-    """One of the others, with what it writes on its screen."""
+    """One of the other processes, and what it prints."""
 
     def __init__(
         self, rank: int, overrides: Sequence[str], run_dir: Path, shared: dict[str, str]
@@ -157,7 +158,7 @@ class _Process:
         self.process = subprocess.Popen(
             [sys.executable, str(CONF.parent / "train.py"), *arguments],
             cwd=HydraConfig.get().runtime.cwd,
-            env=os.environ | shared | _own(rank),
+            env=os.environ | shared | _rank_variables(rank),
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=self.output,
@@ -166,14 +167,14 @@ class _Process:
     def has_failed(self) -> bool:
         return self.process.poll() not in (None, 0)
 
-    def tell(self) -> None:
-        """Log the end of what a process wrote that failed by itself."""
+    def log_end(self) -> None:
+        """Log the last lines of a process that has failed."""
         if self.has_failed():
             text = "\n".join(self._last_lines())
             log.error("process %d ended with %d:\n%s", self.rank, self.process.returncode, text)
 
     def end(self) -> ProcessEndedError:
-        """How it failed."""
+        """The error for a process that has failed."""
         lines = self._last_lines() or [""]
         return ProcessEndedError(f"process {self.rank}", self.process.returncode, lines[-1])
 
@@ -183,7 +184,7 @@ class _Process:
         return text.splitlines()[-LAST_LINES:]
 
     def join(self) -> None:
-        """Wait for its end, a while: it has nothing left to do."""
+        """Wait for its end, for a limited time: it has nothing left to do."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE_S)
 
@@ -194,12 +195,12 @@ class _Process:
 
 
 def _watch(others: Sequence[_Process], run_dir: Path, is_over: threading.Event) -> None:
-    """End this process where another has failed and it waits for that one without an end."""
+    """End this process where another has failed and this one would wait for it for ever."""
     while not is_over.wait(1):
         failed = [other for other in others if other.has_failed()]
         if failed and not is_over.wait(GRACE_S):
             for other in failed:
-                other.tell()
+                other.log_end()
             end = failed[0].end()
             changes = {"error": str(end), runs.SIGNAL: end.signal_number}
             runs.update_record(run_dir, {"status": "failed"} | changes)
@@ -210,7 +211,7 @@ def _watch(others: Sequence[_Process], run_dir: Path, is_over: threading.Event) 
 
 
 def follow() -> None:
-    """End this process as soon as the one that started it is gone; it says nothing but errors."""
+    """End this process as soon as the one that started it is gone; it logs errors only."""
     logging.disable(logging.WARNING)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 

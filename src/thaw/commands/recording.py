@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from thaw import runs
 from thaw.commands.app import CONF
 from thaw.commands.errors import LOGGED, InputError, ProcessEndedError, as_input_errors, one_line
-from thaw.commands.provenance import git_state, requirements, versions
 from thaw.commands.replay import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
+from thaw.provenance import git_state, requirements, versions
 from thaw.stopping import Stopped
 from thaw.training.experiment import resolved
 

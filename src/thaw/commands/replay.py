@@ -5,20 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from thaw import runs
 from thaw.commands.errors import InputError
-from thaw.commands.provenance import git_state, versions
-from thaw.commands.selection import in_place_of
+from thaw.commands.stored import read_stored
+from thaw.provenance import git_state, versions
 
-# What concerns a command and where it keeps its run, not what is trained.
+# Keys of a command and of its run's directory, which do not change what is trained.
 OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")
-# What may be interpolated: another key, the environment, and where the new run is. Anything else
-# could call what it likes.
+# Interpolations that are allowed: other keys, the environment, the new run's directory. Another
+# resolver could call anything.
 HARMLESS = r"\$\{ *(?:[\w.]+|(?:oc\.env|hydra) *:[^${}]*)\}"
 STORED = "stored_run"
 
@@ -33,10 +32,9 @@ def replayed(arguments: Sequence[str]) -> Path | None:
 
 
 def compose_from(run_dir: Path, arguments: Sequence[str], conf: Path) -> str:
-    """Have Hydra start from the composed configuration of a run, whatever is in ``conf`` by now.
+    """Have Hydra start from the composed configuration of a run, whatever ``conf`` holds now.
 
-    It is taken as it was composed, not resolved, so that a changed key still reaches all that
-    refers to it.
+    Its interpolations are not resolved, so that a changed key reaches all keys that refer to it.
 
     Args:
         run_dir: the run's directory.
@@ -57,37 +55,17 @@ def compose_from(run_dir: Path, arguments: Sequence[str], conf: Path) -> str:
                 f"replay= goes with values such as trainer.max_epochs=3, not with a choice of "
                 f"another {group}: {argument}"
             )
-    stored = stored_config(run_dir)
+    stored: dict[Any, Any] = read_stored("replay", run_dir, runs.CONFIG, dict)
     for text in _texts(stored):
         if "${" in re.sub(HARMLESS, "", text):
             raise InputError(f"replay={run_dir}: its configuration may not hold {text!r}")
     node = {
-        **{key: value for key, value in stored.items() if key not in OF_THE_COMMAND},
+        **{str(key): value for key, value in stored.items() if key not in OF_THE_COMMAND},
         "defaults": ["train_schema", "_self_"],
         "hydra": OmegaConf.select(OmegaConf.load(conf / "train.yaml"), "hydra"),
     }
     ConfigStore.instance().store(STORED, OmegaConf.create(node))
     return STORED
-
-
-def stored_config(run_dir: Path) -> dict[str, Any]:
-    """The configuration that a run was composed to, as plain containers, nothing resolved.
-
-    Raises:
-        InputError: it is not there or damaged.
-    """
-    path = run_dir / runs.CONFIG
-    if not path.is_file():
-        raise InputError(
-            f"replay={run_dir}: no run there ({path} is missing){in_place_of(run_dir)}"
-        )
-    try:
-        stored = yaml.safe_load(runs.read_text(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
-    if not isinstance(stored, dict):
-        raise InputError(f"{path} is damaged: no configuration")
-    return {str(key): value for key, value in stored.items()}
 
 
 def changes_since(run_dir: Path, checkout: Path) -> Iterator[str]:

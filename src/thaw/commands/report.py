@@ -7,7 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from thaw import runs
-from thaw.checks import check_whole
+from thaw.checks import Count
+from thaw.checks import check as check_value
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
@@ -35,17 +36,17 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> list[Path]:
-    """Refuse what no report can be made of; the folder that it would be written into.
+    """Refuse a configuration that cannot give a report; returns the folder to write into.
 
     Raises:
-        ValueError: naming what is wrong.
+        ValueError: a value is not allowed, by its key.
     """
     return [_out(cfg, _selected(cfg))]
 
 
 def _selected(cfg: DictConfig) -> list[Path]:
     check_read(cfg)
-    check_whole("num_shown", cfg.num_shown)
+    check_value("num_shown", cfg.num_shown, Count)
     return selected_runs(cfg)
 
 

@@ -1,4 +1,4 @@
-"""What a search over hyperparameters makes smallest: one score of each run."""
+"""The score that a search over hyperparameters makes smallest."""
 
 import re
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from thaw import runs
 from thaw.commands.errors import InputError
 from thaw.metrics import table
-from thaw.training.nodes import nodes
+from thaw.training.nodes import members
 
 LOSSES = ("train/loss", "val/loss")
 
@@ -42,7 +42,7 @@ def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
     # What callbacks of other packages log is not known.
     others = [
         node
-        for node in nodes(cfg, "callbacks").values()
+        for node in members(cfg, "callbacks").values()
         if not str(node._target_).startswith("thaw.")
     ]
     if metric is None or metric in LOSSES or (others and metric.startswith("val/")):
@@ -97,7 +97,7 @@ def check_validated(cfg: DictConfig, trainer: pl.Trainer, num_batches: int) -> N
 
 
 def result(cfg: DictConfig, run_dir: Path) -> float | None:
-    """The run's ``sweep.metric``, at the last epoch or of the final estimate; None for none.
+    """The run's ``sweep.metric``, of the last epoch or final; None where there is none.
 
     Raises:
         InputError: the run has no such number.

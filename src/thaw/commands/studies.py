@@ -12,11 +12,12 @@ import numpy as np
 import optuna
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from optuna.trial import TrialState
 
+from thaw.privates.hydra_optuna import OptunaSweeperImpl
+
 log = logging.getLogger(__name__)
-# Of a trial, beside what Optuna keeps there: the search that is at it.
+# The key of a trial's attribute that says which search works on it.
 OWNER = "thaw"
 MAX_NAME = 512
 
@@ -24,8 +25,8 @@ MAX_NAME = 512
 class Search(OptunaSweeperImpl):
     """Hydra's sweeper for Optuna, with what it lacks where ``storage`` is given.
 
-    The same command belongs to the same study, whatever ``study_name`` is. Its sampler is seeded by
-    the number of trials there too. Trials that nobody is at any more count as failed.
+    Without ``study_name`` the same command continues the same study. The number of trials in it is
+    part of the sampler's seed. Trials that no search works on any more count as failed.
     """
 
     owner: Mapping[str, str] | None = None
@@ -82,7 +83,7 @@ def study_name(settings: Sequence[str]) -> str:
 
 
 def fail_abandoned(study: optuna.Study) -> None:
-    """Say of trials whose search has ended before them that they have failed."""
+    """Mark trials as failed whose search ended before they did."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         owner = trial.system_attrs.get(OWNER)
         if owner is None or not _is_at_work(owner):
@@ -90,7 +91,7 @@ def fail_abandoned(study: optuna.Study) -> None:
 
 
 def _is_at_work(owner: Mapping[str, str]) -> bool:
-    """Whether a search goes on; of one on another machine, whose folder is not seen, it may."""
+    """Whether a search still runs; one on another machine, whose folder is not seen, may."""
     lock = Path(owner["lock"])
     if not lock.is_file():
         return owner["host"] != socket.gethostname()

@@ -1,4 +1,4 @@
-"""Looks at all jobs of a sweep before the first runs: their mistakes, and where they write."""
+"""Checks all jobs of a sweep before the first runs: their values, and where they write."""
 
 import importlib
 import logging
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,17 +15,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.jobs import check_plugins
 from thaw.commands.search import check_search
+from thaw.privates.hydra import is_basic_sweeper, split
 from thaw.reporting.labels import differing
 
 log = logging.getLogger(__name__)
-# Of more jobs those are checked that hold a value for the first time: a job takes 0.2 s.
+# With more jobs, only those with a value that no job before had are checked: each takes 0.2 s.
 MAX_CHECKED = 100
 EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 Jobs = Sequence[Sequence[str]]
 
 
 class SweepCheck(Callback):
-    """Refuses a sweep, before its first job, that holds a mistake or two jobs in one place.
+    """Refuses a sweep with a wrong job, or with two jobs in one directory, before its first job.
 
     A command's module has ``check(cfg) -> list[Path]``: it refuses what is wrong, as far as that
     takes no data and little time, and says where the job would write.
@@ -48,21 +48,20 @@ class SweepCheck(Callback):
 
 def jobs_of(config: DictConfig) -> Jobs:
     """The overrides of each job; none of a search, which chooses them one by one."""
-    if not config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+    if not is_basic_sweeper(config.hydra.sweeper._target_):
         return []
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     assert isinstance(given, list)
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides([*params, *given])
-    (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    return jobs
+    return split(overrides)
 
 
 def name_what_varies(config: DictConfig, jobs: Jobs) -> None:
-    """Let a named sweep's directories say too what they leave out, where it varies in the sweep.
+    """Name the directories of a named sweep by keys too that they leave out unless they vary.
 
-    As an override of Hydra's own, which reaches the jobs in whatever process they run.
+    Done by an override of Hydra's own, which reaches the jobs in whatever process they run.
     """
     varying = {
         override.partition("=")[0].lstrip("+") for parts in differing(jobs) for override in parts
@@ -119,7 +118,7 @@ def chosen(jobs: Jobs) -> Iterator[int]:
 
 @contextmanager
 def composed(config: DictConfig, overrides: Sequence[str], number: int) -> Iterator[DictConfig]:
-    """A job's configuration as the job will see it, which will log itself what is logged here."""
+    """A job's configuration as the job will see it; warnings are left to the job."""
     loader, before = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
     job = loader.load_sweep_config(config, list(overrides))
     with read_write(job.hydra), open_dict(job.hydra), read_write(job.hydra.runtime):

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from thaw import runs
 from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
-from thaw.commands.provenance import tensorboard_command
 from thaw.metrics import table
+from thaw.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
 from thaw.reporting.numbers import plus_minus
 from thaw.reporting.order import in_order

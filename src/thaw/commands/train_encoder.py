@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from thaw.checks import check_whole
+from thaw.checks import Count, Seed
+from thaw.checks import check as check_value
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
-from thaw.commands.opening import data_in_words, device_in_words, num_images
 from thaw.commands.trained import device
 from thaw.data.module import ImageDataModule
 from thaw.metrics.train_encoder import train_and_write
-from thaw.training.nodes import check_keys, make
+from thaw.training.nodes import check_keys, create
+from thaw.training.opening import data_in_words, device_in_words, num_images
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +23,10 @@ def main(cfg: DictConfig) -> None:
     """Train an encoder on the data's training images and write it, its reference and its card.
 
     Raises:
-        InputError: the configuration or the data is not what it should be.
+        InputError: the configuration or the data is not valid.
     """
     with as_input_errors():
-        data, where = _made(cfg)
+        data, where = _prepare(cfg)
         data.setup()
         if data.num_classes < 2:
             raise ValueError(
@@ -62,19 +63,20 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> list[Path]:
-    """Refuse what no encoder can come of; the file that would hold it.
+    """Refuse a configuration that cannot give an encoder; returns the file that would hold it.
 
     Raises:
-        ValueError: naming what is wrong.
+        ValueError: a value is not allowed, by its key.
     """
-    data, _ = _made(cfg)
+    data, _ = _prepare(cfg)
     return [Path(cfg.out) / f"{data.source.name}.safetensors"]
 
 
-def _made(cfg: DictConfig) -> tuple[ImageDataModule, torch.device]:
+def _prepare(cfg: DictConfig) -> tuple[ImageDataModule, torch.device]:
     check_read(cfg)
-    check_whole("epochs", cfg.epochs)
+    check_value("epochs", cfg.epochs, Count)
+    check_value("seed", cfg.seed, Seed)
     check_keys(cfg)
     where = device(cfg.device)
-    data: ImageDataModule = make(cfg.data)
+    data: ImageDataModule = create(cfg.data)
     return data, where

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import InputError
-from thaw.commands.opening import device_in_words, say_loaded
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
 from thaw.training.loading import LoadedRun, fit_other_prior, load_run
+from thaw.training.opening import device_in_words, say_loaded
 
 log = logging.getLogger(__name__)
 

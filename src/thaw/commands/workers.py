@@ -1,4 +1,4 @@
-"""The processes of hydra/launcher=joblib: told when the command is to stop, and each on its own."""
+"""The processes of hydra/launcher=joblib: they stop with the command, and none ends another."""
 
 import logging
 import multiprocessing
@@ -17,7 +17,6 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides
 from hydra.types import HydraContext, TaskFunction
-from hydra_plugins.hydra_joblib_launcher._core import execute_job, process_joblib_cfg
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from omegaconf import DictConfig, open_dict
@@ -25,11 +24,12 @@ from omegaconf import DictConfig, open_dict
 from thaw import runs
 from thaw.commands.errors import ProcessEndedError
 from thaw.commands.locks import InUseError, locked
+from thaw.privates.hydra_joblib import execute_job, process_joblib_cfg
 from thaw.stopping import Stopped
 
 log = logging.getLogger(__name__)
 GRACE_S = 60.0
-# How long a process waits for a job: a search launches them batch by batch.
+# Seconds that a process waits for a job: a search launches jobs in batches.
 IDLE_S = 5
 PROCESS = "the run's process"
 
@@ -37,9 +37,9 @@ PROCESS = "the run's process"
 class Workers:
     """Runs the jobs of a sweep, several at a time.
 
-    joblib by itself has one pool, which kills all of its processes where one has died or the
-    command is interrupted. Here it shares the jobs out among threads, each with a pool of one
-    process, which goes on to the next job as long as it lives.
+    joblib's own pool kills all of its processes when one has died or the command is interrupted.
+    Here joblib distributes the jobs to threads, each with a pool of one process, which takes the
+    next job as long as it lives.
 
     Args:
         settings: those of joblib.Parallel.
@@ -71,7 +71,7 @@ class Workers:
         self.composing = threading.Lock()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """What became of each job; they are numbered from ``first``.
+        """The result of each job; they are numbered from ``first``.
 
         Raises:
             Stopped: the command is to stop; so were its jobs.
@@ -95,7 +95,7 @@ class Workers:
         return results
 
     def _run(self, number: int, overrides: Sequence[str], state: Any) -> JobReturn | None:
-        """In a thread: a job in a process, however either ends."""
+        """Run a job in a process; called in a thread."""
         executor = self.free.get() or self._start()
         try:
             if self.is_stopping:
@@ -120,7 +120,7 @@ class Workers:
         )
 
     def _stop(self) -> None:
-        """Tell the processes to stop, and let them, for a while: they save what they have."""
+        """Tell the processes to stop, and wait while they save their checkpoints."""
         self.is_stopping = True
         log.info("waiting for the runs to stop; a second signal ends them at once")
         end, told = time.monotonic() + GRACE_S, set()
@@ -140,7 +140,7 @@ class Workers:
         return not all(future.done() for future in self.at_work)
 
     def _after_its_end(self, number: int, overrides: Sequence[str], error: Exception) -> Exception:
-        """Make the record of a run true whose process has died, and say how it did."""
+        """Record the end of a run whose process has died, and log how it died."""
         code = re.search(r"\((-?\d+)\)", str(error))
         if self.is_stopping or code is None:
             return error
@@ -157,7 +157,7 @@ class Workers:
         return problem
 
     def _run_dir(self, number: int, overrides: Sequence[str]) -> Path:
-        """As the process had it."""
+        """The directory that the process of a job works in."""
         hydra_context, config, _ = self.context
         cfg = hydra_context.config_loader.load_sweep_config(config, list(overrides))
         with open_dict(cfg):
@@ -167,10 +167,10 @@ class Workers:
 
 
 def _follow(command: int) -> None:
-    """In a process, at its start: hear of Ctrl-C from the command alone, stop where it is gone.
+    """Have a process stop when the command says so or is gone; called at the process's start.
 
-    Ctrl-C reaches all processes of a terminal's group, and one that is told twice stops at once,
-    without a checkpoint.
+    Ctrl-C reaches all processes of a terminal's group, and one that gets two signals stops at once,
+    without a checkpoint: this one leaves the group.
     """
     os.setpgrp()
 

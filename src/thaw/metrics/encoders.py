@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from thaw import runs
 from thaw.checks import checked
 
 PACKAGED = ("mnist",)
@@ -62,6 +63,20 @@ class Encoder(nn.Module):
         """uint8 [N, C, H, W] -> features float32 [N, D], logits float32 [N, K]."""
         raise NotImplementedError
 
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [N, D] and logits [N, K], float32 where the encoder is, without gradients.
+
+        Args:
+            images: uint8 [N, C, H, W] on any device.
+
+        Raises:
+            ValueError: they do not fit the encoder.
+        """
+        self.check_images(images)
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            features, logits = self(images.to(self.device))
+        return features, logits
+
     @property
     def device(self) -> torch.device:
         """Where the weights are, and images are taken to."""
@@ -111,8 +126,7 @@ class ClassifierEncoder(Encoder):
         weights = {
             key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()
         }
-        # Not save_file, which makes files that nobody else may read.
-        path.write_bytes(save(weights, metadata))
+        runs.write_atomically(path, save(weights, metadata))
 
 
 def scale(images: Tensor) -> Tensor:

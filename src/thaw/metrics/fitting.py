@@ -29,20 +29,14 @@ NUM_DRAWS = 10
 def encode(encoder: Encoder, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features [N, D] and logits [N, K], float32 on the CPU, of uint8 images [N, C, H, W].
 
-    Runs where the encoder is. Raises ValueError where the images do not fit the encoder.
+    Raises ValueError where the images do not fit the encoder.
     """
-    encoder.check_images(images)
-    device = encoder.device
     parts: list[tuple[Tensor, Tensor]] = []
     batches = torch.split(images, batch_size)
     what = f"encoding {len(images):,} images with {encoder.name}"
-    with (
-        progress(what, len(batches), lambda: len(parts)),
-        torch.inference_mode(),
-        torch.autocast(device.type, enabled=False),
-    ):
+    with progress(what, len(batches), lambda: len(parts)):
         for batch in batches:
-            features, logits = encoder(batch.to(device))
+            features, logits = encoder.encode(batch)
             parts.append((features.cpu(), logits.cpu()))
     features, logits = (torch.cat(part) for part in zip(*parts, strict=True))
     return features, logits

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
-from urllib.request import urlopen
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,6 @@ log = logging.getLogger(__name__)
 DIGEST = "6726825d"
 FILE = f"weights-inception-2015-12-05-{DIGEST}.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
-TIMEOUT_SECONDS = 5
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 ROWS = 50
@@ -119,15 +117,11 @@ def _downloaded() -> Path:
     runs.make_cache(path.parent, "TORCH_HOME or HOME")
     log.info("downloading %s to %s", URL, path)
     try:
-        with urlopen(URL, timeout=TIMEOUT_SECONDS) as response:
-            weights = response.read()
-    except OSError as error:
+        torch.hub.download_url_to_file(URL, str(path), hash_prefix=DIGEST, progress=False)
+    except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"cannot download the Inception weights ({reason}): "
             f"set metrics.weights_path to a copy of {FILE}, {OTHERWISE}"
         ) from error
-    if not hashlib.sha256(weights).hexdigest().startswith(DIGEST):
-        raise ValueError(f"what {URL} sent is not {FILE}: set metrics.weights_path to a copy")
-    runs.write_atomically(path, weights)
     return path

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import torch
+import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
@@ -51,14 +51,12 @@ class Reference:
         """
         if n < self.floor_sizes[0]:
             return dict.fromkeys(self.scores, math.nan)
-        inverse = 1 / self.floor_sizes.double()
-        x = torch.tensor(1 / n, dtype=torch.float64).clamp(inverse[-1], inverse[0])
-        right = int((inverse >= x).sum().clamp(1, len(inverse) - 1)) if len(inverse) > 1 else 0
-        left = max(right - 1, 0)
-        width = inverse[left] - inverse[right]
-        weight = (inverse[left] - x) / width if width > 0 else 0.0
-        row = torch.lerp(self.floors[left], self.floors[right], weight)
-        return dict(zip(self.scores, row.tolist(), strict=True))
+        inverse = 1 / self.floor_sizes.flip(0).double()
+        columns = self.floors.flip(0).T
+        return {
+            name: float(np.interp(1 / n, inverse, column))
+            for name, column in zip(self.scores, columns, strict=True)
+        }
 
     def save(self, path: Path) -> None:
         """Write it as safetensors, in one step: nobody ever reads half a file."""

@@ -64,7 +64,7 @@ class RestorationScores(nn.Module):
         x_hat, x_0 = x_hat.float().contiguous(), x_0.float().contiguous()
         self.of_pair.update(preds=x_hat, target=x_0)
         if self.suite is not None and self.of_set is not None:
-            features, logits = self.suite.encode(self.pixel_range.to_uint8(x_hat))
+            features, logits = self.suite.encoder.encode(self.pixel_range.to_uint8(x_hat))
             self.of_set.update(features=features, logits=logits)
 
     def compute(self) -> dict[str, float]:

@@ -99,20 +99,8 @@ class ScoreSuite(nn.Module):
             ValueError: they do not fit the encoder.
         """
         scores, _ = self._ready()
-        features, logits = self.encode(images)
+        features, logits = self.encoder.encode(images)
         scores.update(features=features, logits=logits)
-
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [N, D] and logits [N, K] of images, uint8 [N, C, H, W] on any device.
-
-        Raises:
-            ValueError: they do not fit the encoder.
-        """
-        self.encoder.check_images(images)
-        device = self.encoder.device
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            features, logits = self.encoder(images.to(device))
-        return features, logits
 
     def compute(self) -> dict[str, float]:
         """Every score of the table with its standard deviation, ``n`` images, and every floor.

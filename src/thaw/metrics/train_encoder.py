@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from thaw import runs
 from thaw.metrics.encoders import ClassifierEncoder, build_body, reference_path, scale
-from thaw.metrics.fitting import fit_reference
+from thaw.metrics.fitting import encode, fit_reference
 from thaw.metrics.model_card import Training, model_card
-from thaw.metrics.reference import Reference
 from thaw.progress import progress
 
 log = logging.getLogger(__name__)
@@ -55,33 +55,20 @@ def train_and_write(
     """Train an encoder of the data called ``name`` and write its weights, reference and model card.
 
     Images are uint8 [N, C, H, W], labels int64 [N] in 0..num_classes - 1. Writes
-    ``<name>.safetensors``, ``<name>_reference.safetensors`` and ``<name>.md`` into ``out_dir``,
-    which is made where it is missing; ``load_encoder(out_dir / "<name>.safetensors")`` reads them
-    back.
+    ``<name>.safetensors``, which ``load_encoder`` reads, ``<name>_reference.safetensors`` and
+    ``<name>.md`` into the folder ``out_dir``.
     """
     encoder = train_encoder(train_images, train_labels, num_classes, name, seed, epochs, device)
-    with progress("measuring the encoder's accuracy"):
-        train_accuracy = measure_accuracy(encoder, train_images, train_labels)
-        test_accuracy = measure_accuracy(encoder, test_images, test_labels)
+    train_accuracy = measure_accuracy(encoder, train_images, train_labels)
+    test_accuracy = measure_accuracy(encoder, test_images, test_labels)
     training = Training(len(train_images), seed, epochs, train_accuracy, test_accuracy)
     reference = fit_reference(encoder, train_images, test_images, num_floor_draws)
-    return write_files(encoder, training, reference, out_dir)
-
-
-def write_files(
-    encoder: ClassifierEncoder,
-    training: Training,
-    reference: Reference,
-    out_dir: Path,
-) -> EncoderFiles:
-    """Write the weights, the reference and the model card of a trained encoder."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / f"{encoder.dataset}.safetensors"
+    path = out_dir / f"{name}.safetensors"
     card = path.with_suffix(".md")
     encoder.save(path)
     reference.save(reference_path(path))
-    card.write_text(model_card(encoder, training, reference))
-    return EncoderFiles(path, reference_path(path), card, training.test_accuracy)
+    runs.write_text_atomically(card, model_card(encoder, training, reference))
+    return EncoderFiles(path, reference_path(path), card, test_accuracy)
 
 
 def train_encoder(
@@ -171,11 +158,7 @@ def fold_batch_norm(body: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-@torch.inference_mode()
 def measure_accuracy(encoder: ClassifierEncoder, images: Tensor, labels: Tensor) -> float:
     """Share of uint8 [N, C, H, W] images whose predicted class is their label [N], in 0..1."""
-    device = encoder.device
-    predicted = torch.cat(
-        [encoder(batch.to(device))[1].argmax(1).cpu() for batch in torch.split(images, 1000)]
-    )
-    return (predicted == labels).double().mean().item()
+    _, logits = encode(encoder, images)
+    return (logits.argmax(1) == labels).double().mean().item()

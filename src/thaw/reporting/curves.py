@@ -78,18 +78,9 @@ def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def is_activation(name: str) -> bool:
-    """Whether an activation function is called that."""
-    return name in ACTIVATIONS
-
-
 @own_style()
 def activation_figure(names: Sequence[str]) -> Figure:
-    """The activation functions called ``names``, on [-4, 4].
-
-    Raises:
-        ValueError: one of them is unknown.
-    """
+    """The activation functions called ``names``, all of them known, on [-4, 4]."""
     figure, (axes,) = panels(1, 1, 3.6, 2.9)
     x = torch.linspace(-4, 4, 401)
     for name, style in zip(names, line_styles(len(names)), strict=True):
@@ -104,7 +95,7 @@ def activation_figure(names: Sequence[str]) -> Figure:
 
 @own_style()
 def loss_figure(runs: Mapping[str, Losses]) -> Figure:
-    """Per run the loss of each step, its mean of each epoch and the validation loss."""
+    """The loss of each step, its mean over each epoch and the validation loss, for each run."""
     figure, cells = panels(len(runs), 2, 4.2, 2.7)
     titles = titled(runs, 44)
     make_room(figure, titles, 2)
@@ -176,7 +167,7 @@ def _floors(runs: Iterable[Curve]) -> list[tuple[float, float | None]]:
 
 @own_style()
 def class_figure(runs: Mapping[str, Numbers], real: Numbers | None) -> Figure:
-    """Per run the share of generated images in each class; the data's shares as marks."""
+    """The share of generated images in each class for each run; the data's shares as marks."""
     figure, cells = panels(len(runs), 4, 2.6, 2.1)
     titles = titled(runs, 30, 4)
     make_room(figure, titles, 4)

@@ -51,25 +51,18 @@ class FinishedRun:
         """Whether it has come to its end, so that it may be part of a mean."""
         return bool(self.record.get("status", "completed") == "completed")
 
-    @property
-    def last_epoch(self) -> dict[str, Any]:
-        """The last row of metrics.csv as run.json has it, empty where it has none."""
-        return _mapping(self.record.get("last_epoch"))
-
-    @property
-    def final(self) -> dict[str, Any]:
-        """The final scores, empty where there are none."""
-        return _mapping(self.record.get("final_scores"))
-
-    @property
-    def restoration(self) -> dict[str, Any]:
-        """The scores of restored test images, empty where there are none."""
-        return _mapping(self.record.get("restoration"))
+    def get(self, *keys: str) -> Any:
+        """What run.json holds under these keys, one inside the other; None for nothing."""
+        value: Any = self.record
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration, empty where run.json has none."""
-        return _mapping(self.record.get("config"))
+        config = self.record.get("config")
+        return config if isinstance(config, dict) else {}
 
     @cached_property
     def step_losses(self) -> tuple[Array, Array]:
@@ -150,14 +143,14 @@ def read_image(path: Path) -> Array:
 
 
 def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
-    """The restored test images, uint8 ``[N, C, H, W]`` for each stage, empty where there are none.
+    """The restored test images, uint8 ``[N, C, H, W]`` for each stage.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: there are none, or the file is damaged.
     """
     path = run.directory / runs.RESTORATION
     if not path.is_file():
-        return {}
+        raise ValueError("no restored test images")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if unknown := set(arrays.files) - set(STAGES):
@@ -177,21 +170,21 @@ def _are_images(stage: Tensor) -> bool:
     return is_batch and stage.shape[1] in (1, 3)
 
 
-def lacks_schedule(run: FinishedRun) -> bool:
-    """Whether the table of a schedule is missing beside its figure."""
-    table = run.directory / runs.SCHEDULE
-    return table.with_suffix(".png").is_file() and not table.is_file()
+def has_schedule(run: FinishedRun) -> bool:
+    """Whether the run has the table of a schedule, or its figure, beside which one belongs."""
+    path = run.directory / runs.SCHEDULE
+    return path.is_file() or path.with_suffix(".png").is_file()
 
 
-def read_alpha_bar(run: FinishedRun) -> Tensor | None:
-    """The schedule alpha_bar ``[T + 1]`` of a run, None where it has none.
+def read_alpha_bar(run: FinishedRun) -> Tensor:
+    """The schedule alpha_bar ``[T + 1]`` of a run.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: there is none, or the file is damaged.
     """
     path = run.directory / runs.SCHEDULE
     if not path.is_file():
-        return None
+        raise ValueError(f"no {path.name}")
     try:
         values = [float(row["alpha_t"]) for row in runs.read_rows(path)]
     except (ValueError, KeyError) as error:
@@ -225,7 +218,3 @@ def printable(value: Any) -> Any:
     if isinstance(value, int) and abs(value) >= 2**63:
         return str(value)
     return UNPRINTABLE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -25,7 +25,7 @@ class Group:
         """The title of what shows the first run alone."""
         if len(self.members) == 1:
             return self.title
-        return f"{self.title} (seed {self.first.record.get('seed')})"
+        return f"{self.title} (seed {self.first.get('seed')})"
 
 
 def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
@@ -37,7 +37,7 @@ def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
     members: dict[frozenset[str], list[FinishedRun]] = {}
     first: list[Sequence[str]] = []
     for run in found:
-        overrides = run.record.get("overrides")
+        overrides = run.get("overrides")
         # Runs whose overrides are unknown are not known to repeat each other.
         own = [str(run.directory)]
         if isinstance(overrides, list):
@@ -60,9 +60,9 @@ def _comparable(group: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     parts: dict[object, list[FinishedRun]] = defaultdict(list)
     times: Counter[str] = Counter()
     for number, run in enumerate(group):
-        sizes = (run.last_epoch.get("val/n"), run.final.get("final/n"))
-        alike = repr((run.record.get("epochs"), run.record.get("encoder"), *sizes))
-        repeat = f"{alike} {run.record.get('seed')}"
+        sizes = (run.get("last_epoch", "val/n"), run.get("final_scores", "final/n"))
+        alike = repr((run.get("epochs"), run.get("encoder"), *sizes))
+        repeat = f"{alike} {run.get('seed')}"
         parts[(alike, times[repeat]) if run.is_done else number].append(run)
         times[repeat] += run.is_done and "seed" in run.record
     return sorted(parts.values(), key=lambda part: (not part[0].is_done, -len(part)))
@@ -71,6 +71,6 @@ def _comparable(group: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
 def _apart(part: Sequence[FinishedRun]) -> str:
     """What tells a part of a group from its first."""
     run = part[0]
-    seeds = ", ".join(str(each.record.get("seed")) for each in part)
-    state = f"{run.record.get('epochs')} epochs" if run.is_done else run.status
+    seeds = ", ".join(str(each.get("seed")) for each in part)
+    state = f"{run.get('epochs')} epochs" if run.is_done else run.status
     return f"seed {seeds}, {state}"

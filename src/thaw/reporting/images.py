@@ -34,7 +34,7 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def save_png(image: Tensor, path: Path) -> None:
-    """Write uint8 ``[C, H, W]``, making the folder where it is missing."""
+    """Write uint8 ``[C, H, W]``; the folder is created."""
     runs.make_folder(path.parent)
     with runs.writing(path):
         to_pil(image).save(path)

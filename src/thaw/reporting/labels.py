@@ -1,15 +1,15 @@
-"""What tells runs apart: short labels from their overrides, and groups that differ by seed only."""
+"""What tells runs apart: short labels from their overrides."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-# What does not change the model that is trained.
+# Beginnings of overrides that do not change the model that is trained.
 ASIDE = ("metrics", "callbacks", "logger", "sweep.", "data.root", "trainer.accelerator")
 
 
 def differing(overrides: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Of each run's overrides those that not every run has; all of them where it is alone."""
+    """The overrides of each run that not every run has; all of them where it is alone."""
     if len(overrides) == 1:
         return [list(overrides[0])]
     shared = set.intersection(*map(set, overrides)) if overrides else set()
@@ -22,10 +22,10 @@ def without_seed(overrides: Sequence[str]) -> list[str]:
 
 
 def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> list[str]:
-    """A label a run: its name where it was given one, else what it overrides and others do not.
+    """A label for each run: its name where it has one, else the overrides that others lack.
 
-    How a run is scored and shown is left out where the rest tells the runs apart; an experiment
-    goes by its name alone. No two labels are the same.
+    Overrides of how a run is scored and shown are left out where the rest tells the runs apart; an
+    experiment is called by its name alone. No two labels are the same.
     """
     differences = differing([_last_of_each_key(parts) for parts in overrides])
     brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in differences]
@@ -47,8 +47,8 @@ def distinct(texts: Sequence[str]) -> list[str]:
 def fitted(titles: Sequence[str], length: int) -> list[str]:
     """Titles of about ``length`` characters at most, as different from each other as they were.
 
-    Of a longer one those parts go first that most of the others have too, ``…`` in their place;
-    what is still too long is cut in the middle, and numbered where another is cut to the same.
+    A longer one first loses the parts that most of the others have too, ``…`` in their place; what
+    is still too long is cut in the middle, and numbered where another is cut to the same.
     """
     shared = Counter(part for title in titles for part in set(title.split(" ")))
     found = [_without_common(title, shared, length) for title in titles]

@@ -15,7 +15,7 @@ def in_order(records: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
     of their directories, which begin with a number or a time. Numbers sort as numbers.
 
     Args:
-        records: of each directory its run.json, without overrides where it cannot be read.
+        records: run.json by directory, without overrides where it cannot be read.
     """
     begun = [record.get("job_number") for record in records.values() if "overrides" in record]
     numbers = {number for number in begun if isinstance(number, int)}

@@ -27,10 +27,10 @@ def forward_strip(columns: Sequence[Tensor], times: Sequence[int]) -> Figure:
 
 @own_style()
 def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figure:
-    """Per run a block of rows, one for each stage (original, degraded, ...) of the same images.
+    """A block of rows for each run, a row for each stage (original, degraded, ...) of its images.
 
     Args:
-        runs: a title, and uint8 ``[N, C, H, W]`` for each of those ``STAGES`` that there are.
+        runs: titles, and images uint8 ``[N, C, H, W]`` by stage; not all ``STAGES`` need be there.
     """
     columns = min(2, len(runs))
     rows = -(-len(runs) // columns)
@@ -69,11 +69,11 @@ def stage_title(name: str) -> str:
 
 @own_style()
 def samples_figure(runs: Mapping[str, Mapping[int, np.ndarray]], epochs: Sequence[int]) -> Figure:
-    """Grids of samples, a row a run and a column an epoch; what is missing stays empty.
+    """Grids of samples, a row for each run and a column for each epoch; some may be missing.
 
     Args:
         runs: by title, the grid uint8 ``[H, W]`` or ``[H, W, 3]`` of each epoch.
-        epochs: the columns.
+        epochs: epochs of the columns.
     """
     figure = Figure(figsize=(2.1 * len(epochs) + 0.5, 2.2 * len(runs) + 0.2), layout="compressed")
     cells = figure.subplots(len(runs), len(epochs), squeeze=False)

@@ -15,7 +15,7 @@ from thaw.progress import progress
 from thaw.reporting.finished import FinishedRun, read_run
 from thaw.reporting.groups import group_by_seed
 from thaw.reporting.results import badness, best
-from thaw.reporting.sections import Section, sections, slug
+from thaw.reporting.sections import Section, sections
 from thaw.reporting.style import save_figure
 
 PAGE = "index.html"
@@ -51,17 +51,18 @@ def write_report(
             read.append(read_run(directory))
     groups = group_by_seed(read)
     drawn = best(groups, num_shown)
-    rendered: list[dict[str, object]] = []
-    with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(rendered)):
+    written: list[Section] = []
+    with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(written)):
         for section in sections(groups, drawn):
-            rendered.append(_render(section, out))
+            _write(section, out)
+            written.append(section)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
     environment.trim_blocks = environment.lstrip_blocks = True
     page = environment.get_template("report.html").render(
         title=title,
-        sections=rendered,
+        sections=[section for section in written if not section.is_empty],
         num_runs=len(run_dirs),
         num_groups=len(groups),
         num_drawn=len(drawn),
@@ -91,32 +92,15 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"out={out}: not a folder")
 
 
-def _render(section: Section, out: Path) -> dict[str, object]:
-    """Write a section's files; returns what the template needs of them."""
-    figures = []
+def _write(section: Section, out: Path) -> None:
+    """Write a section's figures and tables; its drawings get the ``source`` of their images."""
     for drawing in section.drawings:
         path = out / "figures" / drawing.name
-        save_figure(
-            drawing.figure, *(path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
-        )
+        files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+        save_figure(drawing.figure, *files)
         # Lines stay sharp as SVG; images would only grow.
-        kind, suffix = ("svg+xml", ".svg") if drawing.is_chart else ("png", ".png")
-        data = base64.b64encode(path.with_name(path.name + suffix).read_bytes()).decode()
-        figures.append(
-            {
-                "name": drawing.name,
-                "caption": drawing.caption,
-                "source": f"data:image/{kind};base64,{data}",
-                "is_chart": drawing.is_chart,
-            }
-        )
+        kind, file = ("svg+xml", files[1]) if drawing.is_chart else ("png", files[0])
+        data = base64.b64encode(file.read_bytes()).decode()
+        drawing.source = f"data:image/{kind};base64,{data}"
     for each in section.tables:
         each.write(out / "tables")
-    return {
-        "title": section.title,
-        "anchor": (section.anchor or slug(section.title)).lower(),
-        "figures": figures,
-        "tables": section.tables,
-        "notes": section.notes,
-        "folded": section.folded,
-    }

@@ -17,24 +17,16 @@ Value = Callable[[FinishedRun], Any]
 FLOOR = "floor: real test images"
 
 
+def _at(*keys: str) -> Value:
+    return lambda run: run.get(*keys)
+
+
 def _last(name: str) -> Value:
-    return lambda run: run.last_epoch.get(f"val/{name}")
+    return _at("last_epoch", f"val/{name}")
 
 
 def _final(name: str) -> Value:
-    return lambda run: run.final.get(f"final/{name}")
-
-
-def _restored(stage: str, name: str) -> Value:
-    def value(run: FinishedRun) -> Any:
-        scores = run.restoration.get(stage)
-        return scores.get(name) if isinstance(scores, dict) else None
-
-    return value
-
-
-def _of_all(name: str) -> Value:
-    return lambda run: run.restoration.get(name)
+    return _at("final_scores", f"final/{name}")
 
 
 def _of_evaluation(scores: dict[str, Any]) -> Callable[[str], Value]:
@@ -77,19 +69,18 @@ def badness(group: Group) -> float:
 
 def results(groups: Sequence[Group]) -> Table:
     """A row for each group: final loss, final scores, restoration, time and size; then floors."""
+    several = any(len(group.members) > 1 for group in groups)
     rows = [
         {
             "run": group.title,
-            "epochs": over_seeds(group, lambda run: run.record.get("epochs"), ".0f"),
-            "seeds": _seeds(group),
-            "loss": over_seeds(group, lambda run: run.last_epoch.get("train/loss"), ".4f"),
+            "epochs": over_seeds(group, _at("epochs"), ".0f"),
+            "seeds": Number(len(group.members), places=".0f") if several else MISSING,
+            "loss": over_seeds(group, _at("last_epoch", "train/loss"), ".4f"),
             "val. loss": over_seeds(group, _last("loss"), ".4f"),
             **_score_cells(group, _final, floors=False),
             **_main_restored(group),
-            "time (min)": over_seeds(
-                group, lambda run: run.record.get("wall_time_s"), ".1f", 1 / 60
-            ),
-            "parameters": over_seeds(group, lambda run: run.record.get("num_parameters"), ",.0f"),
+            "time (min)": over_seeds(group, _at("wall_time_s"), ".1f", 1 / 60),
+            "parameters": over_seeds(group, _at("num_parameters"), ",.0f"),
             "status": _text(group, lambda run: run.status),
         }
         for group in groups
@@ -108,21 +99,17 @@ def results(groups: Sequence[Group]) -> Table:
     )
 
 
-def _seeds(group: Group) -> Cell:
-    return Number(len(group.members), places=".0f") if len(group.members) > 1 else MISSING
-
-
 def _main_restored(group: Group) -> dict[str, Cell]:
     score = table.RESTORED[0]
     return {
         f"{score.label} {stage_title(stage).removesuffix(' prediction')} ({score.unit})":
-            over_seeds(group, _restored(stage, score.name), score.format)
+            over_seeds(group, _at("restoration", stage, score.name), score.format)
         for stage in ("direct", "algorithm_1", "algorithm_2", "sampled")
     }  # fmt: skip
 
 
 def _one_for_each_n(groups: Sequence[Group]) -> list[Group]:
-    numbered = [(group.first.final.get("final/n"), group) for group in reversed(groups)]
+    numbered = [(group.first.get("final_scores", "final/n"), group) for group in reversed(groups)]
     sizes = {n: group for n, group in numbered if isinstance(n, int | float)}
     return [group for _, group in sorted(sizes.items(), key=str)]
 
@@ -190,20 +177,22 @@ def restorations(groups: Sequence[Group]) -> Table:
             "images": stage_title(stage),
             **{
                 f"{score.label} ({score.unit})" if score.unit else score.label: over_seeds(
-                    group, _restored(stage, score.name), score.format
+                    group, _at("restoration", stage, score.name), score.format
                 )
                 for score in table.RESTORED
             },
             **{
-                f"{score.label} floor": over_seeds(group, _of_all(score.floor), score.format)
+                f"{score.label} floor": over_seeds(
+                    group, _at("restoration", score.floor), score.format
+                )
                 for score in table.RESTORED
             },
-            "N": over_seeds(group, _of_all("n"), ".0f"),
-            "sampler": _text(group, _of_all("sampler")),
+            "N": over_seeds(group, _at("restoration", "n"), ".0f"),
+            "sampler": _text(group, _at("restoration", "sampler")),
         }
         for group in groups
         for stage in STAGES
-        if isinstance(group.first.restoration.get(stage), dict)
+        if isinstance(group.first.get("restoration", stage), dict)
     ]
     return Table.of(
         "restoration",

@@ -3,19 +3,20 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thaw import runs
 from thaw.metrics import table
 from thaw.metrics.table import Score
+from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting import curves, panels, results, settings
 from thaw.reporting.finished import (
-    FinishedRun,
-    lacks_schedule,
+    has_schedule,
     read_alpha_bar,
     read_image,
     read_restoration,
@@ -26,18 +27,22 @@ from thaw.reporting.tables import Table
 
 STUDY_EPOCHS = (1, 20, 40, 60, 100)
 MAX_COLUMNS = 6
-A = TypeVar("A")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Drawing:
-    """A figure of the report; ``is_chart``: lines on white, which a dark page may invert."""
+    """A figure of the report.
+
+    is_chart: whether it is lines on white, which a dark page may invert.
+    source: the address of its image on the page, once it is written.
+    """
 
     name: str
     caption: str
     figure: Figure
     is_chart: bool = True
+    source: str = ""
 
 
 @dataclass
@@ -53,7 +58,17 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded: bool = False
-    anchor: str = ""
+    number: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """The name that links to it."""
+        return f"{self.number}{slug(self.title)}".lower()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.drawings or self.tables or self.notes)
 
     def draw(self, name: str, caption: str, figure: Figure, is_chart: bool = True) -> None:
         """Add a figure."""
@@ -67,13 +82,23 @@ class Section:
         """Say what is missing of which run."""
         self.notes.append(f"{title}: {what}")
 
-    def read(self, reader: Callable[[A], T], source: A, title: str) -> T | None:
-        """What ``reader`` gives of ``source``; where a file is damaged, None and a note."""
-        try:
-            return reader(source)
-        except ValueError as error:
-            self.note(title, str(error))
-            return None
+    def collect(
+        self, groups: Sequence[Group], read: Callable[[Group], T], is_mean: bool = False
+    ) -> dict[str, T]:
+        """What ``read`` gives of each group, by title; its ``ValueError`` becomes a note.
+
+        Args:
+            groups: where to read.
+            read: reads a group's first run.
+            is_mean: whether it reads all runs of a group, so that the title names no seed.
+        """
+        found = {}
+        for group in groups:
+            try:
+                found[group.title if is_mean else group.title_of_first] = read(group)
+            except ValueError as error:
+                self.note(group.title, str(error))
+        return found
 
 
 def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Section]:
@@ -89,7 +114,7 @@ def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Sectio
     yield _setup(drawn)
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
-            yield _one(group, f"{number:02d}_{slug(group.title)}")
+            yield _one(group, f"{number:02d}_")
     section = Section("Environment")
     section.tabulate(settings.environment(groups))
     yield section
@@ -112,48 +137,42 @@ def _results(groups: Sequence[Group]) -> Section:
         results.results, results.estimates, results.evaluations, results.restorations
     ):  # fmt: skip
         section.tabulate(make_table(groups))
-    for group in groups:
-        if not group.first.final:
-            section.note(group.title, "no final scores")
+    _note_where_missing(section, groups, "final_scores", "no final scores")
     return section
 
 
 def _hyperparameters(groups: Sequence[Group]) -> Section:
     section = Section("Hyperparameters")
     section.tabulate(*settings.hyperparameters(groups))
-    for group in groups:
-        if not group.first.config:
-            section.note(group.title, "run.json holds no configuration")
+    _note_where_missing(section, groups, "config", "run.json holds no configuration")
     return section
+
+
+def _note_where_missing(section: Section, groups: Sequence[Group], key: str, what: str) -> None:
+    for group in groups:
+        if not group.first.get(key):
+            section.note(group.title, what)
 
 
 def _scores(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Scores over the epochs", prefix)
+    sizes = sorted({n for group in groups for run in group.members for n in run.column("val/n")[1]})
+    of = f", N = {', '.join(f'{n:,.0f}' for n in sizes)}" if sizes else ""
     for score in table.GENERATED:
-        if not score.is_main:
-            continue
-        shown = {}
-        for group in groups:
-            curve = _curve(group, score)
-            if len(curve.epochs):
-                shown[group.title] = curve
-            else:
-                section.note(group.title, f"no val/{score.name} in metrics.csv")
-        if shown:
-            caption = f"{score.label} of images generated after an epoch{_sizes(groups)}."
-            figure = curves.score_figure(shown, score.title, log=score.lower_is_better)
-            section.draw(score.short, caption, figure)
+        if score.is_main:
+            found = section.collect(groups, partial(_curve, score), is_mean=True)
+            if found:
+                caption = f"{score.label} of images generated after an epoch{of}."
+                figure = curves.score_figure(found, score.title, log=score.lower_is_better)
+                section.draw(score.short, caption, figure)
     return section
 
 
-def _sizes(groups: Sequence[Group]) -> str:
-    sizes = sorted({n for group in groups for run in group.members for n in run.column("val/n")[1]})
-    return f", N = {', '.join(f'{n:,.0f}' for n in sizes)}" if sizes else ""
-
-
-def _curve(group: Group, score: Score) -> curves.Curve:
+def _curve(score: Score, group: Group) -> curves.Curve:
     columns = [run.column(f"val/{score.name}") for run in group.members]
     values = pd.concat([pd.Series(values, epochs, float) for epochs, values in columns])
+    if values.empty:
+        raise ValueError(f"no val/{score.name} in metrics.csv")
     by_epoch = values.groupby(level=0)
     floor = group.first.column(f"val/{score.floor}")[1]
     sizes = group.first.column("val/n")[1]
@@ -163,27 +182,18 @@ def _curve(group: Group, score: Score) -> curves.Curve:
 
 def _losses(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Loss", prefix)
-    found = {}
     for group in groups:
-        run = group.first
-        steps, losses = run.step_losses
-        ends = {row["epoch"]: row.get("step", row["epoch"]) for row in run.epochs}
-        (train_epochs, train), (val_epochs, val) = map(run.column, ("train/loss", "val/loss"))
-        num_steps = max(ends.values(), default=0)
-        if not len(steps):
+        num_read, num_steps = len(group.first.step_losses[0]), max(_ends(group).values(), default=0)
+        if not num_read:
             section.note(group.title, "no loss of each step (no readable TensorBoard file)")
-        elif len(steps) < num_steps:
+        elif num_read < num_steps:
             section.note(
                 group.title,
-                f"the loss of {len(steps)} of {num_steps:.0f} steps (TensorBoard's file is damaged "
+                f"the loss of {num_read} of {num_steps:.0f} steps (TensorBoard's file is damaged "
                 "or cut short)",
             )
-        if len(steps) or train:
-            found[group.title_of_first] = curves.Losses(
-                steps, losses, [ends[epoch] for epoch in train_epochs], train,
-                [ends[epoch] for epoch in val_epochs], val,
-            )  # fmt: skip
-    if found:
+    known = [group for group in groups if len(group.first.step_losses[0]) or group.first.epochs]
+    if found := section.collect(known, _loss):
         caption = (
             "Training loss of each step, its mean over each epoch, and the loss on the "
             "validation images. Losses of different objectives or predictions do not compare."
@@ -192,20 +202,38 @@ def _losses(groups: Sequence[Group], prefix: str) -> Section:
     return section
 
 
+def _ends(group: Group) -> dict[float, float]:
+    """The last step of each epoch."""
+    return {row["epoch"]: row.get("step", row["epoch"]) for row in group.first.epochs}
+
+
+def _loss(group: Group) -> curves.Losses:
+    ends = _ends(group)
+    (train_epochs, train), (val_epochs, val) = map(group.first.column, ("train/loss", "val/loss"))
+    return curves.Losses(
+        *group.first.step_losses, [ends[epoch] for epoch in train_epochs], train,
+        [ends[epoch] for epoch in val_epochs], val,
+    )  # fmt: skip
+
+
 def _samples(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Samples", prefix)
-    found = {group.title_of_first: sample_grids(group.first) for group in groups}
-    epochs = chosen_epochs({epoch for grids in found.values() for epoch in grids})
-    images = {}
-    for title, grids in found.items():
-        shown = [epoch for epoch in epochs if epoch in grids]
-        read = {epoch: section.read(read_image, grids[epoch], title) for epoch in shown}
-        whole = {epoch: image for epoch, image in read.items() if image is not None}
-        if whole:
-            images[title] = whole
-        else:
-            section.note(title, "no grids of samples")
-    if images:
+    grids = section.collect(groups, lambda group: sample_grids(group.first))
+    epochs = chosen_epochs({epoch for paths in grids.values() for epoch in paths})
+
+    def read(group: Group) -> dict[int, np.ndarray]:
+        images = {}
+        for epoch, path in sample_grids(group.first).items():
+            if epoch in epochs:
+                try:
+                    images[epoch] = read_image(path)
+                except ValueError as error:
+                    section.note(group.title, str(error))
+        if not images:
+            raise ValueError("no grids of samples")
+        return images
+
+    if images := section.collect(groups, read):
         caption = "Samples after some epochs, each run from the same starting points throughout."
         section.draw("samples", caption, panels.samples_figure(images, epochs), is_chart=False)
     return section
@@ -225,45 +253,31 @@ def chosen_epochs(epochs: set[int]) -> list[int]:
 
 def _restorations(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Restoration", prefix)
-    found = []
-    for group in groups:
-        title = group.title_of_first
-        stages = section.read(read_restoration, group.first, title)
-        if stages:
-            found.append((title, stages))
-        elif stages is not None:
-            section.note(title, "no restored test images")
-    if found:
+    if found := section.collect(groups, lambda group: read_restoration(group.first)):
         caption = (
             "Test images, the same degraded all the way (t = T), and restored from there: by one "
             "prediction, by Algorithms 1 and 2 of Cold Diffusion, or by the run's own sampler."
         )
-        section.draw("restoration", caption, panels.restoration_figure(found), is_chart=False)
+        figure = panels.restoration_figure(list(found.items()))
+        section.draw("restoration", caption, figure, is_chart=False)
     return section
 
 
 def _classes(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Classes of the generated images", prefix)
-    counts, real = {}, None
-    for group in groups:
-        final = group.first.final
-        histogram = _counts(final.get("final/class_histogram"))
-        if histogram:
-            counts[group.title_of_first] = histogram
-            real = real or _counts(final.get("final/class_histogram_real"))
-        else:
-            section.note(group.title, "no histogram of classes")
-    if counts:
+    if counts := section.collect(groups, _counts):
+        real = next(iter(Section("").collect(groups, partial(_counts, end="_real")).values()), None)
         caption = "Classes of the images of the final scores, as the encoder sees them."
         section.draw("classes", caption, curves.class_figure(counts, real))
     return section
 
 
-def _counts(value: object) -> list[float] | None:
-    """A histogram; None where it is not a valid one."""
-    if isinstance(value, list) and all(isinstance(entry, int | float) for entry in value):
-        return value if 0 < sum(value) < float("inf") and min(value) >= 0 else None
-    return None
+def _counts(group: Group, end: str = "") -> list[float]:
+    value = group.first.get("final_scores", f"final/class_histogram{end}")
+    is_list = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
+    if not is_list or not 0 < sum(value) < float("inf") or min(value) < 0:
+        raise ValueError("no histogram of classes")
+    return list(value)
 
 
 SIDE_BY_SIDE = (_scores, _losses, _samples, _restorations, _classes)
@@ -272,17 +286,16 @@ SIDE_BY_SIDE = (_scores, _losses, _samples, _restorations, _classes)
 def _setup(groups: Sequence[Group]) -> Section:
     section = Section("Schedules and activation functions")
     schedules: dict[str, Tensor] = {}
-    for group in groups:
-        if lacks_schedule(group.first):
-            section.note(group.title, f"no {runs.SCHEDULE.name}")
-        alpha_bar = section.read(read_alpha_bar, group.first, group.title)
-        if alpha_bar is not None and not any(map(alpha_bar.equal, schedules.values())):
-            schedules[group.title] = alpha_bar
+    takes_one = [group for group in groups if has_schedule(group.first)]
+    for title, alpha_bar in section.collect(takes_one, _alpha_bar, is_mean=True).items():
+        if not any(map(alpha_bar.equal, schedules.values())):
+            schedules[title] = alpha_bar
     if schedules:
         caption = "The noise schedules of the runs, each once."
         section.draw("schedules", caption, curves.schedule_figure(schedules))
-    names = dict.fromkeys(filter(None, (_activation(group.first) for group in groups)))
-    known = [name for name in names if curves.is_activation(name)]
+    given = (group.first.get("config", "model", "activation") for group in groups)
+    names = dict.fromkeys(str(name) for name in given if name)
+    known = [name for name in names if name in ACTIVATIONS]
     section.notes += [f"no activation function called {name}" for name in names
                       if name not in known]  # fmt: skip
     if known:
@@ -291,16 +304,16 @@ def _setup(groups: Sequence[Group]) -> Section:
     return section
 
 
-def _activation(run: FinishedRun) -> str:
-    model = run.config.get("model")
-    return str(model.get("activation") or "") if isinstance(model, dict) else ""
+def _alpha_bar(group: Group) -> Tensor:
+    return read_alpha_bar(group.first)
 
 
-def _one(group: Group, folder: str) -> Section:
+def _one(group: Group, number: str) -> Section:
     """All figures of one run, folded away on the page."""
-    whole = Section(group.title, folded=True, anchor=folder)
+    whole = Section(group.title, folded=True, number=number)
     for side_by_side in SIDE_BY_SIDE:
-        whole.drawings += side_by_side([group], f"runs/{folder}/").drawings
+        folder = f"runs/{number}{slug(group.title)}/"
+        whole.drawings += side_by_side([group], folder).drawings
     for run in group.members:
         overrides = run.record.get("overrides") or []
         whole.note(str(run.directory), " ".join(map(str, overrides)) or "no overrides")

@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
+from thaw.groups import HYPERPARAMETERS
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
 from thaw.reporting.tables import MISSING, Table
 
-# Groups of the configuration, whose choice says more than the class it names.
-CHOICES = (
-    "degradation", "schedule", "model", "prediction", "objective", "objective/weighting",
-    "objective/timesteps", "sampler", "sampler/grid", "prior", "optimizer", "lr_scheduler", "ema",
-    "data",
-)  # fmt: skip
 MAX_COLUMNS = 12
 HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep.", "seed",
           "data.root", "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
@@ -22,27 +19,25 @@ HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep
 def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
     """What differs between the groups, and what they share; without those whose run has none."""
     groups = [group for group in groups if group.first.config]
-    flat = [_settings(group.first) for group in groups]
-    keys = list(dict.fromkeys(key for settings in flat for key in settings))
-    values = {key: [settings.get(key, MISSING) for settings in flat] for key in keys}
-    common = [key for key in keys if len(set(values[key])) == 1]
-    differing = [key for key in keys if key not in common]
-    titles = [group.title for group in groups]
-    columns, rows = ["hyperparameter", *titles], [[key, *values[key]] for key in differing]
-    if len(titles) > MAX_COLUMNS:  # a row a run, which fits a page
-        columns = ["run", *differing]
-        rows = [[title, *(values[key][k] for key in differing)] for k, title in enumerate(titles)]
+    settings = pd.DataFrame([_settings(group.first) for group in groups], dtype=object)
+    settings = settings.fillna(MISSING)
+    settings.index = pd.Index([group.title for group in groups])
+    differs = settings.nunique() > 1
+    differing, common = settings.loc[:, differs], settings.loc[:, ~differs]
+    first = "run"
+    if len(groups) <= MAX_COLUMNS:  # with more, a row for each run fits a page
+        differing, first = differing.T, "hyperparameter"
     different = Table(
         "hyperparameters",
         "Hyperparameters that differ between the runs.",
-        columns,
-        rows if differing else [],
+        [first, *differing.columns],
+        [list(row) for row in differing.itertuples()] if differs.any() else [],
     )
     shared = Table(
         "hyperparameters_shared",
         "Hyperparameters that all runs share.",
         ["hyperparameter", "value"],
-        [[key, values[key][0]] for key in common],
+        [[key, values.iloc[0]] for key, values in common.items()],
         folded=True,
     )
     return different, shared
@@ -52,7 +47,9 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     config = run.config
     choices = run.record.get("choices")
     choices = choices if isinstance(choices, dict) else {}
-    found = {group: str(choices[group]) for group in CHOICES if choices.get(group) is not None}
+    found = {
+        group: str(choices[group]) for group in HYPERPARAMETERS if choices.get(group) is not None
+    }
     degradation = config.get("degradation")
     if isinstance(degradation, dict) and "schedule" not in degradation:  # composed, unused
         config = {key: value for key, value in config.items() if key != "schedule"}
@@ -102,7 +99,7 @@ def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
             yield key.replace("_", " "), str(record[key])
     for name, entries in (("data", record.get("dataset")), ("git", record.get("git"))):
         if isinstance(entries, Mapping):
-            # Of classes there may be a thousand.
+            # There may be a thousand classes.
             shown = [(key, value) for key, value in entries.items() if key != "classes"]
             yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown)
     versions = record.get("versions")

@@ -31,9 +31,9 @@ SVG: dict[Any, Any] = {"svg.hashsalt": "thaw", "svg.fonttype": "path"}
 
 @contextmanager
 def own_style() -> Iterator[None]:
-    """Draw in thaw's own style, whatever is configured; decorates whatever makes a figure too.
+    """Draw in thaw's own style, whatever is configured; also a decorator.
 
-    matplotlib looks at its settings when a text is made as well as when it is drawn.
+    matplotlib reads its settings when a text is created as well as when it is drawn.
     """
     with rc_context():
         rcdefaults()
@@ -43,10 +43,10 @@ def own_style() -> Iterator[None]:
 
 @contextmanager
 def harmless(name: str) -> Iterator[None]:
-    """A figure that cannot be drawn is a warning, and whoever wanted it goes on.
+    """Turn the error of a figure that cannot be drawn into a warning, and go on.
 
     Raises:
-        OSError: the disk is full, which is no fault of the figure.
+        OSError: the disk is full.
     """
     try:
         yield
@@ -95,7 +95,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     longest = max(len(line) for label in labels for line in label.split("\n")) + 8
     fitting = max(1, int(15 * figure.get_figwidth() / longest))
     columns = min(fitting, len(labels))
-    # The legend of many runs would leave the lines no room: the figure grows by what it takes.
+    # The figure grows with the legend, which would leave the lines no room.
     height = max(label.count("\n") + 1 for label in labels)
     rows = height * math.ceil(len(labels) / columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
@@ -118,7 +118,7 @@ def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
 
 
 def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
-    """Make a figure higher by what the titles of its rows of axes take beyond a line each."""
+    """Make a figure higher, so that the titles of its axes may have several lines."""
     lines = [title.count("\n") for title in titles]
     rows = [max(lines[k : k + columns]) for k in range(0, len(lines), columns)]
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(rows))
@@ -143,7 +143,7 @@ def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
 @own_style()
 def save_figure(figure: Figure, *paths: Path) -> None:
     """Write a figure, each format by suffix, making the folder where it is missing."""
-    # Its layout takes as long as drawing it, and is the same for every format.
+    # The layout takes as long as drawing, and is the same for every format.
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)

@@ -9,26 +9,14 @@ from torch import Tensor
 
 from thaw import __version__
 from thaw.data.identity import changes, class_changes
+from thaw.groups import ROOTS, STATEFUL
 from thaw.training.checkpoint_files import read_checkpoint, written_by
 from thaw.training.module import DiffusionModule
 
 log = logging.getLogger(__name__)
-# Whose classes decide what a checkpoint holds beside the network's weights.
-STATEFUL = (
-    "model",
-    "degradation",
-    "objective.timesteps",
-    "prior",
-    "optimizer",
-    "lr_scheduler",
-    "ema",
-)
 # What may change between two parts of one training without a word.
 FREE = (
-    "callbacks.",
-    "logger.",
-    "trainer.",
-    "metrics.",
+    *(f"{group.name}." for group in ROOTS if not group.is_hyperparameter),
     "checkpoint.",
     "sweep.",
     "resume",

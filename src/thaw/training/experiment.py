@@ -23,7 +23,7 @@ from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
 from thaw.training.memory import check_weights
 from thaw.training.module import DiffusionModule
-from thaw.training.nodes import check_keys, check_parts, made, make, named, parameters_of
+from thaw.training.nodes import check_groups, check_keys, create, create_a, errors_at, parameters_of
 
 # More would be kept in memory than there is anywhere, their features alone.
 MAX_IMAGES = 10_000_000
@@ -52,34 +52,34 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     Raises:
         ValueError: an unknown key, a value that is not allowed, or parts that do not fit.
     """
-    check_parts(cfg)
+    check_groups(cfg)
     check_keys(cfg)
     check_seed("seed", cfg.seed)
-    data: ImageDataModule = made(ImageDataModule, cfg.data)
+    data: ImageDataModule = create_a(ImageDataModule, cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
     if cfg.get("schedule") is not None:
         # Before the degradation that it is part of, so that its errors name its own keys; also
         # where the degradation takes none.
-        make(cfg.schedule)
-    degradation: Degradation = made(Degradation, cfg.degradation, **context)
+        create(cfg.schedule)
+    degradation: Degradation = create_a(Degradation, cfg.degradation, **context)
     # A run of an earlier version may have no such key.
     channels_last = cfg.get("channels_last", False)
     network = _make_network(cfg.model, degradation, context, channels_last)
-    prediction: Prediction[Any] = made(Prediction, cfg.prediction)
-    objective: Objective = made(Objective, cfg.objective)
+    prediction: Prediction[Any] = create_a(Prediction, cfg.prediction)
+    objective: Objective = create_a(Objective, cfg.objective)
     _check_fit("prediction=clean", prediction, degradation)
     _check_fit("objective/weighting=uniform", objective.weighting, degradation)
-    with named("prediction"):
+    with errors_at("prediction"):
         restorer = Restorer(network, degradation, prediction, data.pixel_range)
-    prior: Prior = made(Prior, cfg.prior, **context)
-    with named("prior"), _or_use("prior=empirical, or prior=normal under Gaussian noise"):
+    prior: Prior = create_a(Prior, cfg.prior, **context)
+    with errors_at("prior"), _or_use("prior=empirical, or prior=normal under Gaussian noise"):
         check_needs(prior, degradation)
         prior.check(degradation)
-    sampler: Sampler = made(Sampler, cfg.sampler)
+    sampler: Sampler = create_a(Sampler, cfg.sampler)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
     score_sampler = score_sampler.at_most(degradation.num_steps)
     for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
-        with named(name):
+        with errors_at(name):
             _check_fit("sampler=cold or naive, or sampler=ddim under noise", each, degradation)
             _check_fit("sampler/grid=trailing, linspace or quadratic", each.grid, degradation)
             each.check(degradation)
@@ -89,11 +89,11 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         restorer,
         prior,
         objective,
-        make(cfg.optimizer),
-        make(cfg.lr_scheduler) if cfg.lr_scheduler else None,
+        create(cfg.optimizer),
+        create(cfg.lr_scheduler) if cfg.lr_scheduler else None,
         cfg.seed,
         provenance,
-        make(cfg.ema, restorer=restorer) if cfg.get("ema") else None,
+        create(cfg.ema, restorer=restorer) if cfg.get("ema") else None,
     )
     _try_one_step(module, data)
     return Experiment(data, module, sampler, score_sampler, suite)
@@ -154,10 +154,10 @@ def _make_network(
     known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
 
     def network_of_model() -> nn.Module:
-        network: nn.Module = made(nn.Module, model, **context | known)
+        network: nn.Module = create_a(nn.Module, model, **context | known)
         return network
 
-    with named("model"):
+    with errors_at("model"):
         check_weights(network_of_model)
     network = network_of_model()
     return network.to(memory_format=torch.channels_last) if channels_last else network
@@ -175,10 +175,10 @@ def _make_scores(
         check_whole(f"metrics.{key}", metrics.get(key, 0), 0)
     check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
     check_whole("metrics.batch_size", metrics.batch_size)
-    score_sampler = made(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
+    score_sampler = create_a(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
     if not metrics.suite:
         return None, score_sampler
-    suite: ScoreSuite = made(ScoreSuite, metrics.suite)
+    suite: ScoreSuite = create_a(ScoreSuite, metrics.suite)
     suite.check(data.source.name, data.image_shape)
     return suite, score_sampler
 
@@ -217,20 +217,20 @@ def fit_prior(experiment: Experiment) -> None:
     """
     images, degradation = experiment.data.train_images, experiment.restorer.degradation
     prior = experiment.module.prior
-    with named("prior"), progress(f"fitting the prior, {prior.describe()}"):
+    with errors_at("prior"), progress(f"fitting the prior, {prior.describe()}"):
         prior.fit(images, degradation, labels_of(experiment, "train"))
 
 
 def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:
     """Two blank images through the objective, an optimiser, a schedule: misfits fail here."""
-    with torch.no_grad(), named("model"):
+    with torch.no_grad(), errors_at("model"):
         x_0 = torch.zeros(2, *data.image_shape)
         labels = torch.zeros(2, dtype=torch.int64)
         module.objective(module.restorer, x_0, torch.Generator().manual_seed(0), labels)
-    with named("optimizer"):
+    with errors_at("optimizer"):
         optimizer = module.optimizer(module.restorer.network.parameters())
     if module.lr_scheduler is not None:
-        with named("lr_scheduler"):
+        with errors_at("lr_scheduler"):
             module.lr_scheduler(optimizer, num_steps=1)
 
 

@@ -15,30 +15,30 @@ from thaw.diffusion.restorer import Restorer
 from thaw.ranks import WHOLE, Portion
 from thaw.seeding import derive_seed, generator, seed_global
 from thaw.training.ema import EMA
+from thaw.training.epoch_losses import EpochLosses
 
-# Once the rank, in each key: now all processes draw the same, and earlier runs can be repeated.
-ALL = 0
+# Part of each key: what is drawn is the same in every process.
+EVERY_PROCESS = 0
 
 
 class DiffusionModule(pl.LightningModule):
     """Trains a restorer by an objective on batches ``(x_0, labels)``.
 
     The steps t and the noise of a batch come from a generator keyed on (seed, epoch, batch), so
-    that a resumed run draws what an undisturbed one does; validation's are the same every epoch.
-    A share of the training labels, the restorer's ``label_dropout``, is hidden by one of its own.
-    Dropout in the network knows the global generator only, which each batch seeds likewise.
+    that a resumed run draws what an undisturbed one does; validation draws the same in every epoch.
+    A second generator hides a share of the training labels (``label_dropout`` of the restorer).
+    Dropout layers use the global generator, which is seeded for each batch in the same way.
 
-    Of several processes each gets the whole batch and draws for all of it, but takes the loss of
-    its part alone: together they do what one process does. A training batch has as many images for
-    each.
+    Where several processes train together, each gets the whole batch and draws for all of it, but
+    computes the loss of its own part: together they do what one process does.
 
     Args:
         restorer: the model, trained through its network.
-        prior: kept here so that it travels in the checkpoint.
+        prior: the distribution of x_T; kept here so that it is saved in the checkpoint.
         objective: ``(restorer, x_0, generator, labels) -> loss``.
         optimizer: ``parameters -> Optimizer``.
         lr_scheduler: ``(optimizer, num_steps) -> LRScheduler``, or None for a constant rate.
-        seed: of every draw.
+        seed: seed for every draw.
         provenance: plain data stored in each checkpoint under the key ``thaw``.
         ema: an average of the restorer's weights to keep, or None.
     """
@@ -63,19 +63,19 @@ class DiffusionModule(pl.LightningModule):
         self.seed = seed
         self.provenance = provenance
         self.ema = ema
-        self.step_losses: list[Tensor] = []
+        self.epoch_losses = EpochLosses()
 
     @property
     def evaluated(self) -> Restorer:
-        """The model that all scores, grids and val/loss are of: the average where one is kept."""
+        """The model that is scored, drawn and validated: the average where one is kept."""
         return self.restorer if self.ema is None else self.ema.average
 
     def batch_seed(self, epoch: int, batch_idx: int) -> int:
-        """Of the generator that draws the steps t and the noise of a training batch."""
-        return derive_seed(self.seed, "train", epoch, batch_idx, ALL)
+        """Seed for the steps t and the noise of a training batch."""
+        return derive_seed(self.seed, "train", epoch, batch_idx, EVERY_PROCESS)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        key = (self.current_epoch, batch_idx, ALL)
+        key = (self.current_epoch, batch_idx, EVERY_PROCESS)
         x_0, labels = batch
         if self.restorer.num_classes is not None:
             draws = self._generator("labels", *key)
@@ -84,19 +84,19 @@ class DiffusionModule(pl.LightningModule):
         own_key = (self.current_epoch, batch_idx, self.global_rank)
         seed_global(derive_seed(self.seed, "network", *own_key), self.device)
         loss = self.objective(self.restorer, x_0, draws, labels, mine)
-        self.step_losses.append(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
+        self.epoch_losses.add(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        draws = self._generator("val", batch_idx, ALL)
+        draws = self._generator("val", batch_idx, EVERY_PROCESS)
         x_0, labels = batch
         mine = self._part(len(x_0))
         share = len(x_0[mine]) / len(x_0)
-        # The last batch may have fewer images than there are processes.
+        # The last batch may have fewer images than there are processes: some have no part of it.
         loss = x_0.new_zeros(())
         if share:
             loss = self.objective(self.evaluated, x_0, draws, labels, mine)
-        # Lightning's own sync_dist takes the mean of the parts' sizes, cut to an integer.
+        # Lightning's sync_dist would weight the parts by a batch size rounded to an integer.
         self.log("val/loss", self._of_whole_batch(loss, share), batch_size=len(x_0))
 
     def configure_optimizers(self) -> Any:
@@ -115,7 +115,7 @@ class DiffusionModule(pl.LightningModule):
         checkpoint["thaw"] = self.provenance
 
     def _part(self, num_images: int) -> slice:
-        """Of a batch, the images whose loss this process takes."""
+        """The images of a batch whose loss this process computes."""
         return self._portion().of(num_images)
 
     def _portion(self) -> Portion:
@@ -125,7 +125,7 @@ class DiffusionModule(pl.LightningModule):
         return Portion(self.trainer.global_rank, self.trainer.world_size)
 
     def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
-        """The loss of all processes' parts from those of each, which is a share of the batch."""
+        """The loss of the whole batch from the loss of this process's part, a share of it."""
         if self._portion().world_size == 1:
             return loss
         whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")

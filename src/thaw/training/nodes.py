@@ -1,82 +1,114 @@
-"""The nodes of a configuration: looked through, and made into the objects that they describe."""
+"""The nodes of a configuration: checked against the classes that they name, then built."""
 
 import inspect
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
-from thaw.checks import check_arguments, check_text, shown
-from thaw.training.foreign import HANDS_ON, check_values
+from thaw.checks import check, check_arguments, shown
+from thaw.groups import GROUPS, WITHIN, Group, rows_at
+from thaw.privates.omegaconf import key_of
+from thaw.training.third_party import annotations_in, check_values
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-PARTS = ("data", "model", "degradation", "prediction", "objective", "sampler", "prior", "optimizer",
-         "lr_scheduler", "ema")  # fmt: skip
-MAY_BE_NULL = ("lr_scheduler", "ema")
-NAMES_A_PARAMETER = r"[a-z]\w*( must |=)"
-NAMES_A_KEY = rf"\b({'|'.join(PARTS)}|schedule|metrics|callbacks|logger|trainer)[.=/]\w"
 
 
-def check_parts(cfg: DictConfig) -> None:
-    """Refuse a group that is missing, or has another thing in its place than a choice of it.
+def check_groups(cfg: DictConfig) -> None:
+    """Refuse a group that is missing, or holds something else than a choice; imports nothing.
 
     Raises:
         ValueError: naming the group.
     """
-    for group in PARTS:
-        node = _value(cfg, group)
-        if not (_is_node(node) or (node is None and group in MAY_BE_NULL)):
+    for row in (*GROUPS, *WITHIN):
+        if row.root not in cfg and not row.is_hyperparameter:
+            continue  # of a finished model, which is not trained
+        value = _value(cfg, row.place)
+        if row.has_members:
+            members(cfg, row.name)
+        elif not (row.base and _is_node(value)) and not _is_allowed(row, value):
+            allowed = "null or " if row.is_nullable else ""
             raise ValueError(
-                f"{group}={shown(node)}: {group} must be one of the choices of its group, which "
-                "python train.py --help lists"
+                f"{row.place} must be {allowed}one of the choices of {row.root}, which "
+                f"python train.py --help lists, got {shown(value)}"
             )
-    metrics = _value(cfg, "metrics")
-    if not isinstance(metrics, DictConfig):
-        raise ValueError(f"metrics={shown(metrics)}: use metrics=none for no scores")
-    for name in ("sampler", "suite"):
-        node = _value(metrics, name)
-        if not (node is None or _is_node(node)):
-            raise ValueError(f"metrics.{name} must be null or have a _target_, got {shown(node)}")
 
 
-def nodes(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
+def _is_allowed(row: Group, value: Any) -> bool:
+    """Whether a value that is no node may stand there; a class checks its own parameters."""
+    if not row.base:
+        return isinstance(value, Mapping)
+    is_parameter = row.place.rpartition(".")[0] not in ("", "metrics")
+    return is_parameter or (value is None and row.is_nullable)
+
+
+def members(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
     """The members of a group that has several, such as callbacks, without those that are null.
 
     Raises:
         ValueError: the group or a member of it is something else.
     """
-    members = _value(cfg, group) or {}
-    if not isinstance(members, Mapping):
-        raise ValueError(f"{group} must hold members by name, got {shown(members)}")
-    for name, node in members.items():
+    found = _value(cfg, group) or {}
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{group} must hold members by name, got {shown(found)}")
+    for name, node in found.items():
         if not (node is None or _is_node(node)):
             raise ValueError(f"{group}.{name} must be null or have a _target_, got {shown(node)}")
-    return {str(name): node for name, node in members.items() if node is not None}
+    return {str(name): node for name, node in found.items() if node is not None}
 
 
-def _value(cfg: DictConfig, key: str) -> Any:
+def _value(cfg: Any, place: str) -> Any:
     """None where nothing was chosen; a reference that leads nowhere has the key in its error."""
-    return cfg[key] if key in cfg.keys() and not OmegaConf.is_missing(cfg, key) else None  # noqa: SIM118
+    for key in place.split("."):
+        is_there = isinstance(cfg, DictConfig) and key in cfg.keys()  # noqa: SIM118
+        cfg = cfg[key] if is_there and not OmegaConf.is_missing(cfg, key) else None
+    return cfg
 
 
 def _is_node(value: Any) -> bool:
     return isinstance(value, DictConfig) and "_target_" in value
 
 
-def make(node: DictConfig, **context: Any) -> Any:
+def is_kind(found: Any, kind: type, unknown: bool = True) -> bool:
+    """Whether a class is ``kind`` or a subclass, or a function returns one.
+
+    Args:
+        found: a class or a function.
+        kind: a class.
+        unknown: the answer for a function without an annotation.
+    """
+    if not inspect.isclass(found):
+        found = get_type_hints(found).get("return") if inspect.isfunction(found) else None
+    return kind in found.__mro__ if inspect.isclass(found) else unknown
+
+
+def _found(key: str, target: Any) -> Any:
+    """The class or function of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    check(f"{key}._target_", target, str)
+    try:
+        return get_object(target)
+    except Exception as error:  # of whatever type the import raises
+        raise ValueError(f"{key}._target_={target}: {_reason(error)[1]}") from error
+
+
+def create(node: DictConfig, **context: Any) -> Any:
     """The object that a ``_target_`` node describes, given those of ``context`` it asks for.
 
     Raises:
-        ValueError: it, or a nested object, could not be made; the message names the node.
+        ValueError: it, or a nested object, could not be created; the message names the node.
     """
-    key = str(node._get_full_key(None) or node._target_)
-    with named(key):
+    key = str(key_of(node) or node._target_)
+    with errors_at(key):
         if node.get("_partial_"):
             return instantiate(node, _convert_="all")
         parameters = parameters_of(node._target_)
@@ -91,7 +123,7 @@ def make(node: DictConfig, **context: Any) -> Any:
 
 
 def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
-    """What the class or function of that name takes.
+    """The parameters of the class or function of that name.
 
     Raises:
         Exception: of many kinds, where there is none.
@@ -102,24 +134,25 @@ def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
     return {} if takes_nothing else inspect.signature(found).parameters
 
 
-def made(kind: type, node: DictConfig, **context: Any) -> Any:
-    """As :func:`make`, and of that class."""
-    made = make(node, **context)
-    if not isinstance(made, kind):
-        key = node._get_full_key(None)
+def create_a(kind: type, node: DictConfig, **context: Any) -> Any:
+    """As :func:`create`, for a node that must describe an object of that class."""
+    created = create(node, **context)
+    if not isinstance(created, kind):
+        key = key_of(node)
         raise ValueError(
-            f"{key}._target_={node._target_} makes a {type(made).__name__}; {key} must be a "
-            f"{kind.__name__}"
+            f"{key}._target_={node._target_} is not allowed: {key} must be a {kind.__name__}, "
+            f"got a {type(created).__name__}"
         )
-    return made
+    return created
 
 
 @contextmanager
-def named(key: str) -> Iterator[None]:
-    """Let what goes wrong say in which part of the configuration, where it does not.
+def errors_at(key: str) -> Iterator[None]:
+    """Put the key of a part of the configuration in front of errors that do not begin with it.
 
     Raises:
-        ValueError: naming ``key``, or another that the error itself names.
+        ValueError: ``KEY.parameter must be ...`` for a constructor's complaint about a parameter,
+            ``KEY: ...`` for any other.
         OSError: as it is; it names a file.
     """
     try:
@@ -128,9 +161,10 @@ def named(key: str) -> Iterator[None]:
         reason, message = _reason(error)
         if isinstance(reason, OSError):
             raise
-        if re.match(NAMES_A_PARAMETER, message):
+        root = key.split(".")[0]
+        if re.match(r"[a-z]\w*( must |=)", message):
             message = f"{key}.{message}"
-        elif not re.search(NAMES_A_KEY, message):
+        elif not re.match(rf"(unknown key )?{root}[.=/: ]", message):
             message = f"{key}: {message}"
         raise ValueError(message) from reason
 
@@ -139,39 +173,68 @@ def _reason(error: BaseException) -> tuple[BaseException, str]:
     """What Hydra wrapped, and its message in one line."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    return error, " ".join(str(error).split()) or repr(error)
+    message = " ".join(str(error).split()) or repr(error)
+    if allocation := re.search(r"you tried to allocate (\d+) bytes", message):
+        message = f"needs {int(allocation[1]) / 2**30:,.0f} GiB of memory, more than there is"
+        error = MemoryError(message)
+    return error, message
 
 
 def check_keys(cfg: Any, path: str = "") -> None:
-    """Refuse a key that the target of its node does not take, or a value that it should not.
+    """Refuse a node of another kind than its group's, and what its class does not take.
+
+    Nothing is constructed; classes are imported, so that a configuration from a file must have
+    passed ``check_stored`` before.
 
     Raises:
-        ValueError: naming the key and those allowed.
+        ValueError: naming the class or the key, and what is allowed.
     """
-    if isinstance(cfg, ListConfig) and not cfg._is_none():
+    if isinstance(cfg, ListConfig):
         for number, entry in enumerate(cfg):
             check_keys(entry, f"{path}{number}.")
-    if not isinstance(cfg, DictConfig) or cfg._is_none():
+    if not isinstance(cfg, DictConfig):
         return
     if "_target_" in cfg:
-        check_text(f"{path}_target_", cfg._target_)
-        try:
-            parameters = dict(parameters_of(cfg._target_))
-            handed_on = HANDS_ON.get(cfg._target_)
-            if handed_on is not None:
-                parameters |= parameters_of(handed_on)
-        except Exception as error:
-            raise ValueError(f"{path}_target_={cfg._target_}: {_reason(error)[1]}") from error
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        keys = list(map(str, cfg))
-        unknown = [key for key in keys if key not in RESERVED and key not in parameters]
-        if unknown and (handed_on is not None or not takes_any):
-            allowed = ", ".join(sorted(set(keys) & set(parameters)))
-            raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
-        values: Any = OmegaConf.to_container(cfg, resolve=True)
-        check_values(cfg._target_, path, values)
-        plain = {key: value for key, value in values.items() if not _is_node(cfg[key])}
-        check_arguments(get_object(cfg._target_), plain, path)
+        _check_node(cfg, path)
     for key in cfg:
         if not OmegaConf.is_missing(cfg, key):
             check_keys(cfg[key], f"{path}{key!s}.")
+
+
+def annotations_of(target: str) -> dict[str, Any]:
+    """What the parameters of a class or function may be; empty where that is not stated."""
+    found = get_object(target)
+    if not target.startswith("thaw."):
+        return annotations_in(found, target)
+    function = found.__init__ if inspect.isclass(found) else found
+    constraints: dict[str, Any] = getattr(function, "constraints", dict)()
+    return constraints
+
+
+def _check_node(node: DictConfig, path: str) -> None:
+    place = path.removesuffix(".")
+    found = _found(place, node._target_)
+    for base in dict.fromkeys(row.base for row in rows_at(place)):
+        if not is_kind(found, kind := get_object(base)):
+            raise ValueError(
+                f"{path}_target_={node._target_} is not allowed: {place} must be a "
+                f"{kind.__name__}, and {found.__name__} is not"
+            )
+    parameters = parameters_of(node._target_)
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    unknown = [key for key in map(str, node) if key not in RESERVED and key not in parameters]
+    if unknown and not takes_any:
+        allowed = ", ".join(sorted(set(map(str, node)) & set(parameters)))
+        raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
+    values: Any = OmegaConf.to_container(node, resolve=True)
+    plain = {key: value for key, value in values.items() if not _holds_node(value)}
+    if node._target_.startswith("thaw."):
+        check_arguments(found, plain, path)
+    else:
+        check_values(found, node._target_, plain, path)
+
+
+def _holds_node(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_holds_node, value))
+    return isinstance(value, dict) and "_target_" in value

@@ -1,5 +1,7 @@
 """Fading an image to its mean."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -17,16 +19,19 @@ class Fade(Degradation):
         num_steps: T.
     """
 
+    mean_over: ClassVar[tuple[int, ...]] = (2, 3)
+    """The dimensions of ``[B, C, H, W]`` that m is the mean over."""
+
     @checked
     def __init__(self, num_steps: Count = 20) -> None:
         super().__init__()
         self.num_steps = num_steps
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        mean = x_0.mean((2, 3), keepdim=True).expand_as(x_0)
+        mean = x_0.mean(self.mean_over, keepdim=True).expand_as(x_0)
         share = (t / self.num_steps).to(x_0.dtype).view(-1, 1, 1, 1)
         return torch.lerp(x_0, mean, share)
 
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
-        """One value a channel, also for a drawn remainder: D(x_T, T) = x_T."""
+        """The mean of a remainder, also of a drawn one: D(x_T, T) = x_T."""
         return self._at_last(remainder, noise)

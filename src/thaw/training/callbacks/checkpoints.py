@@ -1,5 +1,6 @@
 """The checkpoints of a run: the last, the one before it, the best by a score, one on a signal."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,6 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from thaw import ranks, runs, stopping
-from thaw.checks import check_whole
 from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.training import event_files
@@ -19,17 +19,14 @@ from thaw.training.checkpoint_files import replace_by_copy
 class Checkpoints(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where a score improved.
 
-    What was the last stays as ``previous.ckpt``. Each comes into place whole (see
-    :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the one before.
+    The last but one stays as ``previous.ckpt``. Files are replaced as a whole (see
+    :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the old one.
 
     Args:
         run_dir: the run directory.
-        every_n_steps: steps of the optimiser after which there is one within an epoch too, from
-            which training goes on exactly as well; None for none.
+        every_n_steps: optimiser steps between two checkpoints within an epoch, from which training
+            goes on exactly, too; None writes none there.
         monitor: the score of generated images that is to improve.
-
-    Raises:
-        ValueError: every_n_steps is not a whole number of at least 1.
     """
 
     def __init__(
@@ -38,19 +35,16 @@ class Checkpoints(Checkpoint):
         every_n_steps: int | None = None,
         monitor: Score = table.GENERATED[0],
     ) -> None:
-        if every_n_steps is not None:
-            check_whole("checkpoint.every_n_steps", every_n_steps)
         self.run_dir = run_dir
         self.every_n_steps = every_n_steps
         self.monitor = monitor
         self.best: float | None = None
         self.last_step = 0
-        # Before this process has opened one: a resumed container's process has the same number.
+        # Listed before this process opens its own: after a container restarts, PIDs repeat.
         self.earlier_events = event_files.names(run_dir)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # Else, with trainer.max_steps, Lightning takes up an epoch again that was finished, without
-        # a batch.
+        # With trainer.max_steps Lightning would repeat a finished epoch without a batch.
         loop: Any = trainer.fit_loop
         loop._iteration_based_training = lambda: False
 
@@ -62,7 +56,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         step = trainer.global_step
         is_due = self.every_n_steps is not None and step % self.every_n_steps == 0
-        # With accumulated gradients several batches end at one step; the epoch's end has its own.
+        # With accumulated gradients several batches end at the same step.
         if (
             is_due
             and step != self.last_step
@@ -82,16 +76,19 @@ class Checkpoints(Checkpoint):
 
     def _improves(self, value: float) -> bool:
         sign = 1 if self.monitor.lower_is_better else -1
-        if self.best is not None and not sign * value < sign * self.best:
+        best = sign * math.inf if self.best is None else self.best
+        if not sign * value < sign * best:  # nor does NaN
             return False
         self.best = value
         return True
 
     def save(self, trainer: pl.Trainer, is_alone: bool = False) -> None:
-        """Write ``last.ckpt``; exact between two steps of the optimiser.
+        """Write ``last.ckpt``; training goes on exactly from between two optimiser steps.
 
-        All processes do this together, unless the first alone is to stop, and the others are at
-        another place.
+        Args:
+            trainer: the trainer.
+            is_alone: whether this process writes while the others are elsewhere, as on a signal;
+                otherwise all processes call this together.
         """
         last = self.run_dir / runs.LAST_CHECKPOINT
         for writer in writers(trainer):
@@ -107,16 +104,14 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
-        # One of before they were kept says nothing of them.
-        if "events" in state_dict and ranks.rank() == 0:
+        if ranks.rank() == 0:
             event_files.cut_back(self.run_dir, self.earlier_events, state_dict["events"])
 
 
 class StepsAreOver(pl.Callback):
-    """Lets signals end the run at once as soon as an epoch's steps are over, however they ended.
+    """Lets signals end the run at once when an epoch's steps are over: scores may take minutes.
 
-    A limit of steps or of time, or a callback, ends them after any batch. The first of all
-    callbacks: scores take minutes.
+    A limit of steps or time, or a callback, may end them after any batch.
     """
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -124,14 +119,14 @@ class StepsAreOver(pl.Callback):
 
 
 class StopAfterStep(Checkpoint):
-    """Ends training on a signal after the step of the optimiser, with a checkpoint there.
+    """Ends training on a signal, after the current optimiser step and with a checkpoint there.
 
-    Outside of the steps, in validation or scores, and after an epoch's last step the signal ends
-    the run at once; the steps since the last checkpoint are done again on resume. Lightning calls
-    what is called Checkpoint after its timer, which may end training after this step.
+    Outside of the steps (validation, scores) and after an epoch's last step a signal ends the run
+    at once; the steps since the last checkpoint are repeated on resume. This is a ``Checkpoint``
+    because Lightning calls those after its timer, which may end training after the same step.
 
     Args:
-        checkpoints: writes the checkpoint.
+        checkpoints: the callback that writes the checkpoint.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -139,8 +134,8 @@ class StopAfterStep(Checkpoint):
         self.step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning has put a handler of its own before that of SIGTERM, which makes all processes
-        # talk at any moment, and stops one that a scheduler's handler would let go on.
+        # Lightning has put its own SIGTERM handler first: it makes all processes communicate at
+        # any moment, and stops a run that a scheduler's handler would let go on.
         stopping.listen_again()
 
     def on_train_batch_start(
@@ -152,7 +147,7 @@ class StopAfterStep(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        # Gradients that are still accumulating would be lost.
+        # Between two optimiser steps accumulated gradients would be lost.
         if trainer.global_step == self.step:
             return
         number = stopping.requested()
@@ -163,7 +158,7 @@ class StopAfterStep(Checkpoint):
         if is_last or number is not None:
             stopping.defer(False)
         if number is not None:
-            # After an epoch's last step Lightning would not go on exactly from here.
+            # From after an epoch's last step Lightning would not go on exactly.
             if not is_last:
                 self.checkpoints.save(trainer, is_alone=True)
             raise stopping.Stopped(number)
@@ -171,5 +166,5 @@ class StopAfterStep(Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        stopping.requested()  # what ends the run is said already
+        stopping.requested()  # a signal that came meanwhile: the exception ends the run already
         stopping.defer(False)

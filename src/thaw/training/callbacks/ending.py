@@ -1,4 +1,4 @@
-"""What is done after an epoch and after the last one, whatever ends training."""
+"""Work after epochs, and after the last one, whatever ends training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from thaw.training.module import DiffusionModule
 
 
 def is_cut(trainer: pl.Trainer) -> bool:
-    """Whether training has not come to the last batch of the latest epoch."""
+    """Whether training ended before the last batch of the latest epoch."""
     return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 def ended_by(trainer: pl.Trainer) -> str | None:
-    """What ends training at the latest step, as far as is known there; None where it goes on.
+    """What ends training at the latest step, as far as it is known yet; None where it goes on.
 
-    A key of the trainer, or the name of the callback that asked for it. Lightning's own
-    ``fit_loop.done`` counts an epoch as completed when it is asked.
+    A key such as ``trainer.max_steps``, or the name of the callback that stopped it. (Lightning's
+    own ``fit_loop.done`` has a side effect: asking it counts an epoch as completed.)
     """
     loop: Any = trainer.fit_loop
     num_epochs, max_epochs = loop.epoch_progress.current.processed, trainer.max_epochs
@@ -45,11 +45,11 @@ def _who_stopped(trainer: pl.Trainer) -> str:
 
 
 def early_end(trainer: pl.Trainer, settings: Mapping[str, Any]) -> str | None:
-    """What ended training before the last epoch's last step, and where; None where nothing did.
+    """What ended training before the last step of the last epoch, and where; None if nothing did.
 
     Args:
-        trainer: after training.
-        settings: the trainer's configuration.
+        trainer: the trainer, after training.
+        settings: its configuration.
     """
     end = ended_by(trainer)
     if end is None or end == "trainer.max_epochs":
@@ -63,10 +63,10 @@ def early_end(trainer: pl.Trainer, settings: Mapping[str, Any]) -> str | None:
 
 
 class AfterEpochs(pl.Callback, ABC):
-    """Works after some epochs, in its turn among the callbacks.
+    """A callback that works after some epochs, and perhaps after the last one.
 
-    Where one whose turn comes later ends training, :class:`AfterLast` has done what is due after
-    the last epoch alone.
+    Whether an epoch is the last is not always known at its turn: :class:`AfterLast` calls it again
+    then.
     """
 
     done_after: int | None = None
@@ -85,14 +85,14 @@ class AfterEpochs(pl.Callback, ABC):
 
     @abstractmethod
     def work(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
-        """Do it."""
+        """The work."""
 
 
 class AfterLast(Checkpoint):
-    """Has the callbacks do what is due after the last epoch, where that was not known before.
+    """Calls every :class:`AfterEpochs` again if training has turned out to end after this epoch.
 
-    Lightning gives EarlyStopping its turn after all other callbacks, and those that are called
-    Checkpoint theirs after that.
+    Lightning calls EarlyStopping after all other callbacks, and ``Checkpoint`` callbacks, which
+    this is one of, after that.
     """
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,13 +1,10 @@
-"""Stops a run whose numbers have broken, and warns of one that learns nothing."""
+"""Stops a run at a NaN or an infinite number, and warns of one that learns nothing."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from thaw import runs
 from thaw.data.module import ImageDataModule
@@ -27,15 +24,15 @@ class BrokenNumbersError(ArithmeticError):
 
 
 class Guard(pl.Callback):
-    """Looks at the losses every 50 steps, and at them and the weights before they are saved.
+    """Checks the losses every 50 steps, and losses and weights before every checkpoint.
 
-    A NaN or an infinite number ends the run with its step, how to draw that batch again, and the
-    last good checkpoint. A warning is logged, once, where after three epochs the loss is what the
-    best constant answer would have.
+    A NaN or an infinite number ends the run; the error names the step, the seed of its batch and
+    the last good checkpoint. If the loss after three epochs is no better than that of the best
+    constant answer, a warning is logged once.
 
     Args:
         run_dir: the run directory.
-        data: whose training images say what a constant answer would cost.
+        data: the data; the loss of a constant answer is measured on its training images.
     """
 
     def __init__(self, run_dir: Path, data: ImageDataModule) -> None:
@@ -58,11 +55,11 @@ class Guard(pl.Callback):
         assert isinstance(pl_module, DiffusionModule)
         if (trainer.global_step + 1) % EVERY_N_STEPS == 0:
             batches = EVERY_N_STEPS * trainer.accumulate_grad_batches
-            self._check(pl_module.step_losses[-batches:], trainer, pl_module)
+            self._check(batches, trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DiffusionModule)
-        loss = self._check(pl_module.step_losses, trainer, pl_module)
+        loss = self._check(0, trainer, pl_module)
         self._check_weights(trainer, pl_module)
         epoch = trainer.current_epoch + 1
         if epoch >= PATIENCE and loss > NEAR * self.trivial and not self.has_warned:
@@ -75,17 +72,15 @@ class Guard(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # One within an epoch, or on a signal, falls between two of the checks above.
+        # A checkpoint within an epoch, or on a signal, comes between two of the checks above.
         assert isinstance(pl_module, DiffusionModule)
-        if pl_module.step_losses:
-            self._check(pl_module.step_losses, trainer, pl_module)
+        if len(pl_module.epoch_losses):
+            self._check(0, trainer, pl_module)
         self._check_weights(trainer, pl_module)
 
-    def _check(
-        self, latest: Sequence[Tensor], trainer: pl.Trainer, module: DiffusionModule
-    ) -> float:
-        """The mean of the latest losses."""
-        losses = torch.stack(list(latest)).float().cpu()
+    def _check(self, last: int, trainer: pl.Trainer, module: DiffusionModule) -> float:
+        """The mean loss of the last batches, 0 for all of the epoch, if all are finite."""
+        losses = module.epoch_losses.read(last)
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             ago = len(losses) - 1 - int(broken[0])
@@ -102,7 +97,7 @@ class Guard(pl.Callback):
                 )
 
     def _batch(self, trainer: pl.Trainer, module: DiffusionModule, ago: int) -> str:
-        """The batch that came so many before the latest, and what to do about it."""
+        """In words: the batch ``ago`` before the latest, and what to do about it."""
         batch = trainer.fit_loop.epoch_loop.batch_idx - ago
         num = trainer.accumulate_grad_batches
         latest = trainer.global_step + trainer.fit_loop._should_accumulate()

@@ -2,32 +2,29 @@
 
 import sys
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
+from annotated_types import Ge
 from pytorch_lightning.callbacks import TQDMProgressBar
 
-from thaw.checks import check_whole
+from thaw.checks import checked
 from thaw.metrics import table
 from thaw.progress import progress
 from thaw.training.module import DiffusionModule
 
 
 class Progress(TQDMProgressBar):
-    """Lightning's bar; the loss is read from the device only when the bar is redrawn.
+    """Lightning's progress bar; the loss is read from the device only when the bar is redrawn.
 
-    Where standard error is no terminal there is none: the log has its line an epoch, and within a
-    long one a line now and then.
+    If standard error is not a terminal, the log has a line now and then instead.
 
     Args:
-        refresh_rate: steps between two refreshes; 0 shows no bar.
-
-    Raises:
-        ValueError: refresh_rate is not a whole number of at least 0.
+        refresh_rate: steps between two refreshes; 0 shows nothing.
     """
 
-    def __init__(self, refresh_rate: int = 10) -> None:
-        check_whole("callbacks.progress.refresh_rate", refresh_rate, 0)
+    @checked
+    def __init__(self, refresh_rate: Annotated[int, Ge(0)] = 10) -> None:
         is_terminal = sys.stderr.isatty()
         super().__init__(refresh_rate=refresh_rate if is_terminal else 0)
         self.has_lines = refresh_rate > 0 and not is_terminal
@@ -40,7 +37,7 @@ class Progress(TQDMProgressBar):
         title = f"{epoch}/{last}" if last else f"{epoch}"
         self.train_progress_bar.set_description(f"Epoch {title}" if last else title)
         if self.has_lines:
-            # Of all epochs: those of this one start from 0 only after this.
+            # The count over all epochs: this epoch's own is set to 0 only after this.
             batches = trainer.fit_loop.epoch_loop.batch_progress.total
             total = int(trainer.num_training_batches)
             self.epoch.enter_context(progress(f"epoch {title}", total, lambda: batches.completed))
@@ -57,8 +54,8 @@ class Progress(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, DiffusionModule)
         shown: dict[str, Any] = {}
-        if pl_module.step_losses:
-            shown["loss"] = f"{pl_module.step_losses[-1].item():.4f}"
+        if len(pl_module.epoch_losses):
+            shown["loss"] = f"{pl_module.epoch_losses.read(last=1).item():.4f}"
         for score in table.GENERATED:
             value = trainer.callback_metrics.get(f"val/{score.name}")
             if score.is_main and value is not None:

@@ -1,8 +1,8 @@
 """How well validation images are restored, every few epochs."""
 
 import pytorch_lightning as pl
-from torch import Tensor
 
+from thaw.data.module import ImageDataModule
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
@@ -23,44 +23,45 @@ class Restorations(EpochScores):
     depend on the seed alone: every epoch restores the same x_T.
 
     Args:
-        images: validation images, uint8 ``[N, C, H, W]``.
+        data: the data; its first validation images are restored.
+        num_images: how many of them.
         sampler: usually of few steps, which the two algorithms take too.
         suite: what computes FID, or None.
         every_n_epochs: epochs from one evaluation to the next; the last is always scored.
         batch_size: images restored at once.
         seed: seed for the noise.
-        labels: the images' classes, int64 ``[N]``, of a class-conditional model.
     """
 
     def __init__(
         self,
-        images: Tensor,
+        data: ImageDataModule,
+        num_images: int,
         sampler: Sampler,
         suite: ScoreSuite | None,
         every_n_epochs: int,
         batch_size: int,
         seed: int,
-        labels: Tensor | None = None,
     ) -> None:
         super().__init__(every_n_epochs)
-        self.images = images
+        self.data = data
+        self.num_images = num_images
         self.sampler = sampler
         self.suite = suite
         self.batch_size = batch_size
         self.seed = seed
-        self.labels = labels
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of each stage of all images, which the processes share."""
         restoration = Restoration(module.evaluated, self.sampler)
+        is_conditional = module.restorer.num_classes is not None
         found = score_restored(
             restoration,
-            self.images,
+            self.data.val_images[: self.num_images],
             self.batch_size,
             derive_seed(self.seed, "val_restored", 0),
             self.suite,
             Portion(trainer.global_rank, trainer.world_size),
-            self.labels,
+            self.data.val_labels[: self.num_images] if is_conditional else None,
         )
         scores = {
             f"{name}_{stage}": value

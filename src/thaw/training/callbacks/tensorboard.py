@@ -11,22 +11,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from thaw.groups import HYPERPARAMETERS
 from thaw.metrics import table
 
-# The same columns in every run, so that the HPARAMS tab sets DDPM and cold diffusion side by side.
-HYPERPARAMETERS = (
-    "degradation",
-    "prediction",
-    "objective",
-    "objective/weighting",
-    "sampler",
-    "prior",
-    "model",
-    "schedule",
-    "optimizer",
-    "ema",
-    "data",
-)
 # Columns that HPARAMS shows before any others are ticked.
 SHOWN_FIRST = (
     "degradation",
@@ -71,7 +58,7 @@ def layout() -> dict[str, dict[str, list[Any]]]:
             ]
             for score in table.GENERATED
         },
-        # Of the degraded images and after each way of restoring them.
+        # A line for the degraded images and one for each way of restoring them.
         "Restoration": {
             f"{score.title} of restored images": ["Multiline", [rf"val/{score.name}_(?!floor$)"]]
             for score in table.RESTORED

@@ -1,8 +1,9 @@
-"""The overrides that a run directory holds, checked before Hydra acts on them."""
+"""What a run directory stores for Hydra: read, and checked before Hydra acts on it."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,9 +12,8 @@ from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.selection import in_place_of
 
-MAX_BYTES = 100_000
 TEXTS = set(config.text_keys(config.TrainConfig))
-TARGET = re.compile(r"[+]{0,2}[\w.]+\._target_=([\w.]+)", re.ASCII)
+TARGET = re.compile(r"[+]{0,2}([\w.]+)\._target_=([\w.]+)", re.ASCII)
 
 
 def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
@@ -25,30 +25,40 @@ def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
     Raises:
         InputError: there are none, or one of them is of that kind.
     """
-    path = run_dir / runs.OVERRIDES
-    if not path.is_file():
-        raise InputError(
-            f"resume={run_dir}: no run there ({path} is missing){in_place_of(run_dir)}"
-        )
-    for override in (found := _read(path)):
-        reason = _objection(override, trusted)
+    found: list[str] = read_stored("resume", run_dir, runs.OVERRIDES, list)
+    for override in found:
+        is_text = isinstance(override, str)
+        reason = _objection(override, trusted) if is_text else "it is no override"
         if reason:
             raise InputError(
-                f"resume={run_dir}: {path} holds {override[:100]!r}: {reason}; if it is yours, "
-                f"give the run's own command again, with hydra.run.dir={run_dir}"
+                f"resume={run_dir}: {runs.OVERRIDES} holds {str(override)[:100]!r}: {reason}; if "
+                f"it is yours, give the run's own command again, with hydra.run.dir={run_dir}"
             )
     return found
 
 
-def _read(path: Path) -> list[str]:
+def read_stored(option: str, run_dir: Path, name: str | Path, kind: type) -> Any:
+    """What a YAML file of a run directory holds, as plain containers.
+
+    Args:
+        option: how the directory was given, such as ``resume``.
+        run_dir: the run's directory.
+        name: the file in it.
+        kind: what it must hold, list or dict.
+
+    Raises:
+        InputError: it is not there or damaged.
+    """
+    path = run_dir / name
+    if not path.is_file():
+        missing = f"no run there ({path} is missing){in_place_of(run_dir)}"
+        raise InputError(f"{option}={run_dir}: {missing}")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES:,} bytes")
-        found = yaml.safe_load(runs.read_text(path)) or []
+        found = yaml.safe_load(runs.read_text(path)) or kind()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
-        raise InputError(f"{path} is damaged: it is no list of overrides")
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(found, kind):
+        raise InputError(f"{path} is damaged: it holds no {kind.__name__}")
     return found
 
 
@@ -70,10 +80,10 @@ def _objection(override: str, trusted: Sequence[str]) -> str:
     if target is None:
         return "it names a class within a value"
     # Imported here, for it needs torch, which --help does not.
-    from thaw.training.stored_targets import check_training
+    from thaw.training.stored_targets import check_target
 
     try:
-        check_training({"_target_": target[1]}, trusted)
+        check_target(target[2], target[1], trusted)
     except ValueError as error:
         return str(error)
     return ""

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from thaw import runs
-from thaw.commands import provenance
-from thaw.commands.provenance import git_state, requirements
+from thaw import provenance, runs
+from thaw.provenance import git_state, requirements
 
 
 def git(folder: Path, *arguments: str, **options: bytes) -> str:

@@ -36,6 +36,7 @@ def pages_cleared(how: str) -> int:
     return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
 def test_the_system_is_asked_for_a_step_s_memory_once() -> None:
     # A block may be split, and be asked for once more.

@@ -3,12 +3,12 @@
 import ctypes
 import sys
 
-# Of <malloc.h>; each takes an int.
+# From <malloc.h>; each takes an int.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 NEVER = 2**31 - 1
 LARGEST_ON_HEAP = 2**30
-# Of versions before 2.35, which refuse more.
-LARGEST_OF_OLD = 2**25
+# The limit of versions before 2.35.
+LARGEST_BEFORE_2_35 = 2**25
 
 
 def keep_freed_memory() -> None:
@@ -16,11 +16,11 @@ def keep_freed_memory() -> None:
 
     A step of training frees all its activations, hundreds of MB. glibc returns them, and the next
     step has the system map and clear every page anew: the study's CNN takes 1.3 to 1.5 times as
-    long a step on a CPU. The peak is the same. Of no effect where there is another C library.
+    long a step on a CPU. The peak is the same. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, NEVER)
-        mallopt(M_MMAP_THRESHOLD, LARGEST_ON_HEAP) or mallopt(M_MMAP_THRESHOLD, LARGEST_OF_OLD)
+        mallopt(M_MMAP_THRESHOLD, LARGEST_ON_HEAP) or mallopt(M_MMAP_THRESHOLD, LARGEST_BEFORE_2_35)

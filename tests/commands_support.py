@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # A network, an epoch and scores small enough for a test, on the digits that come with thaw.
 TINY = [
     "data=mnist_5k",
@@ -65,7 +65,7 @@ def run_forked(
 ) -> None:
     """What a forked process does: run the command, its output into files.
 
-    Here and not in a conftest, of which there are several by that name, so that it can be pickled.
+    Not in a conftest, of which there are several by that name: it has to be pickled.
     """
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)

@@ -1,0 +1,58 @@
+"""Private names of Hydra."""
+
+import argparse
+import traceback
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
+
+# The functions of Hydra that are looked for in tracebacks: the first composes the
+# configuration, the second makes a directory for a job and runs it.
+COMPOSES, RUNS_A_JOB = "load_configuration", "run_job"
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Hydra's parser of the command line.
+
+    Missing: a public way to know which arguments are options and which overrides.
+    """
+    return get_args_parser()
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The options of a parser; argparse itself has no public list of them."""
+    return [action for action in parser._actions if action.option_strings]
+
+
+def is_basic_sweeper(target: str) -> bool:
+    """Whether a ``_target_`` is the sweeper that runs every combination.
+
+    Missing: a public name for it.
+    """
+    return target.endswith(f".{BasicSweeper.__name__}")
+
+
+def split(overrides: list[Override]) -> Sequence[Sequence[str]]:
+    """The overrides of each job that the basic sweeper makes of a command's.
+
+    Missing: a public way to learn the jobs before the first one starts.
+    """
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    return jobs
+
+
+def is_before_a_job(error: BaseException, job_module: str) -> bool:
+    """Whether Hydra raised an error while it composed a configuration or made a run directory.
+
+    Missing: a type of its own for these; some nonsense breaks Hydra with a plain TypeError.
+
+    Args:
+        error: with its traceback.
+        job_module: the module of what Hydra calls for a job.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    functions = {frame.f_code.co_name for frame in frames}
+    is_in_job = any(frame.f_globals.get("__name__") == job_module for frame in frames)
+    return COMPOSES in functions or (RUNS_A_JOB in functions and not is_in_job)

@@ -1,0 +1,257 @@
+"""One training, from a configuration to the last score; it needs no command line."""
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from thaw import runs
+from thaw.diffusion.restoration import Restoration
+from thaw.provenance import processor, versions
+from thaw.ranks import Portion
+from thaw.training import opening
+from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
+from thaw.training.callbacks.ending import AfterLast, early_end
+from thaw.training.callbacks.epoch_scores import EpochScores
+from thaw.training.callbacks.guard import Guard
+from thaw.training.callbacks.losses import LossLog
+from thaw.training.callbacks.restorations import Restorations
+from thaw.training.callbacks.run_files import RunFiles
+from thaw.training.callbacks.scores import Scores
+from thaw.training.callbacks.tensorboard import TensorBoardPages
+from thaw.training.checkpoint_files import CheckpointFiles, read_checkpoint
+from thaw.training.compatibility import check_fits
+from thaw.training.experiment import (
+    build,
+    check_classes,
+    compile_networks,
+    fit_prior,
+    resolved,
+)
+from thaw.training.memory import check_memory
+from thaw.training.nodes import create, members
+from thaw.training.scoring_generated import final_scores, warn_of_misfit
+from thaw.training.scoring_restored import check_restored, final_restoration
+
+log = logging.getLogger(__name__)
+
+
+class NothingTrainedError(ValueError):
+    """Training failed before the end of its very first step."""
+
+
+class Training:
+    """A run: its objects when it is made, then its data, then training, then its last scores.
+
+        training = Training(cfg, run_dir)
+        training.read_data()
+        training.prepare()
+        training.fit()
+        training.score()
+
+    Args:
+        cfg: the composed configuration, as conf/train.yaml has it.
+        run_dir: the run directory.
+        choices: the choice made in each configuration group, for TensorBoard and run.json.
+
+    Raises:
+        ValueError: an unknown key, a value that is not allowed, or parts that do not fit; no data
+            has been read and nothing written.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, run_dir: Path, choices: Mapping[str, str] | None = None
+    ) -> None:
+        pl.seed_everything(cfg.seed, verbose=False)
+        self.cfg = cfg
+        self.run_dir = run_dir
+        self.choices = dict(choices or {})
+        self.provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
+        self.experiment = build(cfg, self.provenance)
+        check_classes(self.experiment.module.restorer, self.experiment.data)
+        check_restored(cfg.metrics, self.experiment)
+        check_memory(self.experiment.module.restorer, self.experiment.data)
+        self.encoder = self.experiment.suite.name if self.experiment.suite else "none"
+        self.scores = self._make_scores()
+        self.trainer = self._make_trainer()
+        self.checkpoint: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process trains."""
+        device: torch.device = self.trainer.strategy.root_device
+        return device
+
+    @property
+    def restored_stages(self) -> tuple[str, ...]:
+        """The ways back from x_T that each epoch scores; none where x_T shows nothing of x_0."""
+        restorer = self.experiment.restorer
+        if not self.cfg.metrics.num_restored_each_epoch or restorer.degradation.leaves_nothing:
+            return ()
+        return Restoration(restorer, self.experiment.score_sampler).stages[1:]
+
+    def read_data(self) -> None:
+        """Read the images, and say in one line what is to be done.
+
+        Raises:
+            ValueError: the images cannot be read.
+        """
+        data, trainer = self.experiment.data, self.trainer
+        data.setup()
+        self.provenance["dataset"] = data.identity
+        opening.say(
+            runs.shown(self.run_dir),
+            opening.data_in_words(data, opening.num_images(data)),
+            opening.model_in_words(self.experiment.module.restorer),
+            opening.device_in_words(self.device, trainer.world_size),
+            opening.training_in_words(self.cfg),
+        )
+
+    def prepare(self, checkpoint: Path | None = None) -> None:
+        """Whatever is learnt before the first step, once the data is read.
+
+        Args:
+            checkpoint: the file to go on from; None starts at the beginning.
+
+        Raises:
+            ValueError: it fails, or the checkpoint is of another model or other classes.
+        """
+        experiment, trainer = self.experiment, self.trainer
+        module, data, suite = experiment.module, experiment.data, experiment.suite
+        self.checkpoint = checkpoint
+        if checkpoint is not None and (earlier := check_fits(checkpoint, module)):
+            self.provenance["dataset"]["earlier"] = earlier
+        module.restorer.degradation.fit(data.train_images)
+        module.restorer.fit_labels(data.train_labels)
+        fit_prior(experiment)
+        if suite is not None and suite.reference is None:
+            suite.fit_reference(data.train_images, data.test_images)
+        self.provenance["encoder"] = self.encoder
+        # Lightning would do so after loading a checkpoint, whose doubles it would round.
+        trainer.precision_plugin.convert_module(module)
+        if self.cfg.compile:
+            compile_networks(experiment, self.device, trainer.accumulate_grad_batches > 1)
+        runs.update_record(
+            self.run_dir,
+            {
+                "dataset": self.provenance["dataset"],
+                "num_images": opening.num_images(data),
+                "encoder": self.encoder,
+                "choices": self.choices,
+                "cpu": processor(),
+                "device": opening.device_in_words(self.device),
+                "num_threads": torch.get_num_threads(),
+                "num_parameters": sum(p.numel() for p in experiment.restorer.network.parameters()),
+            },
+        )
+        warn_of_misfit(experiment)
+
+    def fit(self) -> None:
+        """Train, from the checkpoint if there is one.
+
+        Raises:
+            NothingTrainedError: it failed before the end of the very first step.
+        """
+        module, data, trainer = self.experiment.module, self.experiment.data, self.trainer
+        start = time.perf_counter()
+        try:
+            with logging_redirect_tqdm(), runs.writing(self.run_dir):
+                trainer.fit(module, datamodule=data, ckpt_path=self.checkpoint, weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:
+            if self._has_trained():
+                raise
+            progress = trainer.fit_loop.epoch_loop.batch_progress.total
+            has_begun = progress.ready > progress.completed
+            is_of_step = has_begun and not isinstance(error, MisconfigurationException)
+            what = "the first step fails: " if is_of_step else ""
+            message = " ".join(str(error).split()) or repr(error)
+            raise NothingTrainedError(what + message) from error
+        module.to(self.device).eval()  # Lightning has moved it to the CPU
+        seconds = time.perf_counter() - start
+        end = early_end(trainer, self.cfg.trainer)
+        ended = f", ended by {end}" if end else ""
+        log.info("trained to epoch %d in %s%s", trainer.current_epoch, _duration(seconds), ended)
+        runs.update_record(self.run_dir, {"training_s": round(seconds, 1), "ended_by": end})
+
+    def score(self) -> None:
+        """The final scores of generated and of restored images, into run.json and the log."""
+        trainer = self.trainer
+        portion = Portion(trainer.global_rank, trainer.world_size)
+        last = (self.cfg.seed, trainer.current_epoch, portion)
+        final_scores(self.experiment, self.cfg.metrics, self.run_dir, *last)
+        final_restoration(self.experiment, self.cfg.metrics, self.run_dir, *last)
+
+    def _has_trained(self) -> bool:
+        if self.checkpoint is None:
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
+            return self.trainer.global_step > 0 or progress.completed > 0
+        # The batches of the checkpoint count as completed.
+        steps_before: int = read_checkpoint(self.checkpoint).get("global_step", 0)
+        return self.trainer.global_step > steps_before
+
+    def _make_scores(self) -> list[EpochScores]:
+        metrics, experiment = self.cfg.metrics, self.experiment
+        suite, sampler = experiment.suite, experiment.score_sampler
+        shared = (metrics.every_n_epochs, metrics.batch_size, self.cfg.seed)
+        scores: list[EpochScores] = []
+        if suite is not None and metrics.num_samples > 0:
+            scores.append(Scores(suite, sampler, metrics.num_samples, *shared))
+        if self.restored_stages:
+            restored = (experiment.data, metrics.num_restored_each_epoch)
+            scores.append(Restorations(*restored, sampler, suite, *shared))
+        return scores
+
+    def _make_trainer(self) -> pl.Trainer:
+        """Lightning's trainer, its callbacks in an order that matters.
+
+        Signals end the run at once when an epoch's steps are over; broken numbers end it before
+        they are logged; losses and scores are logged before whatever reads them (TensorBoard, the
+        chosen callbacks, early stopping); RunFiles writes what all of these have logged, and the
+        checkpoint comes last. Lightning keeps this order, but calls those that are a ``Checkpoint``
+        (AfterLast and what follows it here) after all others.
+        """
+        cfg, experiment = self.cfg, self.experiment
+        context = {
+            "run_dir": self.run_dir,
+            "sampler": experiment.sampler,
+            "data": experiment.data,
+            "seed": cfg.seed,
+        }
+        chosen = {name: create(node, **context) for name, node in members(cfg, "callbacks").items()}
+        if not cfg.trainer.get("enable_progress_bar", True):
+            chosen.pop("progress", None)
+        checkpoints = Checkpoints(self.run_dir, cfg.checkpoint.every_n_steps)
+        pages = TensorBoardPages(self.provenance["config"], self.choices, self.encoder)
+        trainer: pl.Trainer = create(
+            cfg.trainer,
+            callbacks=[
+                StepsAreOver(),
+                Guard(self.run_dir, experiment.data),
+                LossLog(),
+                *self.scores,
+                pages,
+                *chosen.values(),
+                AfterLast(),
+                RunFiles(self.run_dir, self.scores),
+                StopAfterStep(checkpoints),
+                checkpoints,
+            ],
+            plugins=[CheckpointFiles()],
+            logger=[create(node) for node in members(cfg, "logger").values()] or False,
+            default_root_dir=self.run_dir,
+        )
+        return trainer
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
