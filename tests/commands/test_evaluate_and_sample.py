@@ -101,10 +101,14 @@ def test_evaluate_bounds_the_likelihood_and_takes_another_sampler_and_grid(
         (
             "cold_run",
             "5",
-            "num_likelihood_images=5: Bound needs a degradation of the kind G",
+            "Bound needs a degradation of the kind Gaussian, got LineAverage; use num",
         ),
-        ("hot_run", "1", "num_likelihood_images=1: give 0 for none, or 2 or more"),
-        ("hot_run", "-1", "num_likelihood_images must be a whole number of at least 0, got -1"),
+        ("hot_run", "1", "num_likelihood_images must be 0 or a whole number of at least 2, got 1"),
+        (
+            "hot_run",
+            "-1",
+            "num_likelihood_images must be 0 or a whole number of at least 2, got -1",
+        ),
     ],
 )
 def test_a_likelihood_that_cannot_be_had_is_refused_before_any_work(

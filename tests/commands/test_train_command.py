@@ -96,10 +96,10 @@ def test_a_start_that_x_T_does_not_have_is_said_at_once_and_beside_the_scores(  
     hot_run: Path, cold_run: Path
 ) -> None:
     """Twenty steps of the betas that are meant for 1,000 keep most of the image."""
-    misfit = "x_T keeps 82 % of the image's variance: schedule.rescale=true, or prior=gaussian"
+    misfit = "x_T keeps 82 % of the image's variance"
     log = (hot_run / "train.log").read_text()
     (warning,) = [line for line in log.splitlines() if "WARNING prior" in line]
-    assert warning.endswith(f"prior=normal, but {misfit}")
+    assert warning.endswith(f"normal, but {misfit}: use schedule.rescale=true or prior=gaussian")
     assert log.index(warning) < log.index("epoch 1/1")
     assert log.count(misfit) == 3  # with an epoch's scores and with the final scores
     assert rows(hot_run)[0]["val/prior"] == f"normal ({misfit})"

@@ -125,7 +125,7 @@ class EvaluateConfig(RunsConfig):
 
     num_samples: Annotated[int, Ge(2)] = MISSING
     num_restored: NotNegativeInt = 1000
-    num_likelihood_images: NotNegativeInt = 0
+    num_likelihood_images: Annotated[int, NumScored] = 0
 
 
 @dataclass

@@ -42,8 +42,8 @@ def main(cfg: DictConfig) -> None:
         selected = load_selected(cfg, _to_do(cfg))
         for run in selected:
             storage.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
-            _check_likelihood(run, cfg.num_likelihood_images)
             if cfg.num_likelihood_images:
+                _check_likelihood(run)
                 run.experiment.data.setup()
     for run in selected:
         result = evaluate(run, cfg) | {"settings": _settings(cfg)}
@@ -62,7 +62,8 @@ def check(cfg: DictConfig) -> list[Path]:
     """
     check_read(cfg)
     for run in load_selected(cfg, _to_do(cfg), for_use=False):
-        _check_likelihood(run, cfg.num_likelihood_images)
+        if cfg.num_likelihood_images:
+            _check_likelihood(run)
     return []
 
 
@@ -93,16 +94,12 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     return result
 
 
-def _check_likelihood(run: LoadedRun, num_images: int) -> None:
-    """Refuse, before any work, a model that has no likelihood, or too few images for it."""
-    what = f"{run.run_dir}: num_likelihood_images={num_images}"
-    if num_images == 1:
-        raise InputError(f"{what}: give 0 for none, or 2 or more for a standard error")
-    if num_images:
-        try:
-            Bound(run.experiment.restorer)
-        except ValueError as error:
-            raise InputError(f"{what}: {error}; use num_likelihood_images=0") from error
+def _check_likelihood(run: LoadedRun) -> None:
+    """Refuse, before any work, a model that has no likelihood."""
+    try:
+        Bound(run.experiment.restorer)
+    except ValueError as error:
+        raise InputError(f"{run.run_dir}: {error}; use num_likelihood_images=0") from error
 
 
 def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:

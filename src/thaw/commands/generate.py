@@ -43,11 +43,6 @@ def to_do(cfg: DictConfig) -> str:
     return f"generate {cfg.num_samples:,} images"
 
 
-def check(run: LoadedRun, cfg: DictConfig) -> None:
-    """Refuse labels that the model does not know."""
-    prepare(run, cfg)
-
-
 def prepare(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
     """The class of each image, int64 ``[N]``: ``digit``, else drawn; None without classes.
 

@@ -63,10 +63,6 @@ def to_do(cfg: DictConfig) -> str:
     return f"restore {what}"
 
 
-def check(run: LoadedRun, cfg: DictConfig) -> None:
-    """Refuse nothing: whether images can be restored depends on the data."""
-
-
 def folder(run: LoadedRun, cfg: DictConfig) -> str:
     """The folder in a run's directory."""
     what = cfg.split if cfg.images is None else "degraded" if cfg.degraded else "images"
@@ -100,21 +96,16 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     if cfg.digit is not None:
         labels = classes.chosen(run, cfg, len(images))
         which_labels = f"with digit={cfg.digit}"
-    _check_labels(restoration, labels)
+    if restoration.needs_labels and labels is None:
+        without = "sampler.guidance=0 to restore without labels"
+        raise InputError(
+            "a class-conditional model restores images by their labels, and files have none: give "
+            "digit= (one class, or a list of classes that take turns)"
+            + (f", or {without}" if experiment.restorer.label_dropout else "")
+        )
     what = SPLITS[cfg.split] if cfg.images is None else "given images"
     suite = None if cfg.degraded else _suite(run)
     return Given(images, what, files, restoration, suite, labels, which_labels)
-
-
-def _check_labels(restoration: Restoration, labels: Tensor | None) -> None:
-    """Add to the error of a model without the labels it needs how to give them."""
-    try:
-        restoration.check_labels(labels)
-    except ValueError as error:
-        dropout = restoration.restorer.label_dropout
-        without = ", or sampler.guidance=0 to restore without labels" if dropout else ""
-        advice = f"give digit= (one class, or a list of classes that take turns){without}"
-        raise InputError(f"{error}: {advice}") from error
 
 
 def find_files(images: Any) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from types import ModuleType
 from omegaconf import DictConfig
 
 from thaw import storage
-from thaw.commands import generate, restore
+from thaw.commands import classes, generate, restore
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.selection import folders_of
@@ -17,8 +17,8 @@ from thaw.training.loading import LoadedRun
 log = logging.getLogger(__name__)
 
 
-# Each task has check_keys(cfg), to_do(cfg), check(run, cfg), prepare(run, cfg),
-# write(run, prepared, out, cfg), and folder(run, cfg), where ``out`` is null.
+# Each task has check_keys(cfg), to_do(cfg), prepare(run, cfg), write(run, prepared, out, cfg), and
+# folder(run, cfg), where ``out`` is null.
 TASKS = {"generate": generate, "restore": restore}
 
 
@@ -51,8 +51,9 @@ def check(cfg: DictConfig) -> list[Path]:
     """
     task = _checked_task(cfg)
     loaded = load_selected(cfg, task.to_do(cfg), for_use=False)
-    for run in loaded:
-        task.check(run, cfg)
+    if cfg.digit is not None:
+        for run in loaded:
+            classes.chosen(run, cfg, cfg.num_samples)
     return _outs(loaded, task, cfg)
 
 

@@ -76,16 +76,10 @@ class Restoration:
         """Which labels the model is given with the images; empty for an unconditional model."""
         return labels_in_words(self.restorer, self.sampler.guidance, labels)
 
-    def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse to restore without labels where the model is given them.
-
-        Raises:
-            ValueError: labels are missing.
-        """
-        if labels is None and self.restorer.num_classes is not None and self.sampler.guidance:
-            raise ValueError(
-                "a class-conditional model restores images by their labels, and these have none"
-            )
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the model is given the images' labels."""
+        return self.restorer.num_classes is not None and self.sampler.guidance != 0
 
     def num_evaluations(self) -> int:
         """How often the network is asked about a batch, on all ways together."""
@@ -118,7 +112,8 @@ class Restoration:
         Raises:
             ValueError: the model needs labels, and they are missing.
         """
-        self.check_labels(labels)
+        if self.needs_labels and labels is None:
+            raise ValueError("a class-conditional model restores images by their labels")
         device, degradation = self.restorer.device, self.restorer.degradation
         for number, items, kept in portion.batches(len(images), batch_size):
             draws = generator(seed, "restore", number, device=device)
