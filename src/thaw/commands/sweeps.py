@@ -14,6 +14,7 @@ from thaw import runs, storage
 from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.metrics import table
+from thaw.privates.hydra import outcome_of
 from thaw.provenance import tensorboard_command
 from thaw.reporting.labels import differing, without_seed
 from thaw.reporting.numbers import plus_minus
@@ -41,7 +42,7 @@ class SweepSummary(Callback):
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         # This may be a process of a launcher, which has seen no sweep start.
         if config.hydra.mode == RunMode.MULTIRUN:
-            outcome = job_return._return_value
+            outcome = outcome_of(job_return)
             _ends.append(outcome if isinstance(outcome, Exception) else None)
             write_summary(Path(config.hydra.sweep.dir))
 

@@ -12,7 +12,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import ranks, runs, storage
-from thaw.checks import check_seed
 from thaw.commands import search
 from thaw.commands.app import CONF
 from thaw.commands.comparison import check_same, warn_of_other_data
@@ -106,7 +105,6 @@ def _composed(cfg: DictConfig, run_dir: Path) -> Training:
     """The training of a configuration, with everything refused that can be before data is read."""
     check_read(cfg)
     check_groups(cfg)
-    check_seed("seed", cfg.seed)
     training = Training(cfg, run_dir, _choices(cfg))
     search.check_metric(cfg, training.restored_stages)
     check_processes(training.trainer, training.experiment.data.batch_size)

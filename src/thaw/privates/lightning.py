@@ -28,3 +28,20 @@ def starts_processes(trainer: pl.Trainer) -> bool:
     Missing: a public name for the launcher's class; those that fork cannot be told apart.
     """
     return isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
+
+
+def may_stop_early(trainer: pl.Trainer) -> bool:
+    """Whether ``trainer.should_stop`` ends training now: ``min_epochs`` and ``min_steps`` are over.
+
+    Missing: a public property; ``fit_loop.done`` counts an epoch as completed when it is asked.
+    """
+    return trainer.fit_loop._can_stop_early
+
+
+def count_by_epochs(trainer: pl.Trainer) -> None:
+    """On resume, do not repeat a finished epoch without a batch, as ``trainer.max_steps`` makes it.
+
+    Missing: a setting of the fit loop.
+    """
+    loop: Any = trainer.fit_loop
+    loop._iteration_based_training = lambda: False

@@ -1,7 +1,5 @@
 """From a configuration to the objects of one experiment, checked before any work starts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +7,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from thaw.checks import check_count, check_seed, check_whole
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.guidance import check_guidance
@@ -20,13 +17,13 @@ from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics.suite import ScoreSuite
+from thaw.privates import torch as privates
 from thaw.progress import progress
+from thaw.training.choices import fitting
 from thaw.training.memory import check_weights
 from thaw.training.module import DiffusionModule
 from thaw.training.nodes import check_groups, check_keys, create, create_a, errors_at, parameters_of
 
-# More would be kept in memory than there is anywhere, their features alone.
-MAX_IMAGES = 10_000_000
 MAX_COMPILED = 1000
 
 
@@ -54,7 +51,6 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     """
     check_groups(cfg)
     check_keys(cfg)
-    check_seed("seed", cfg.seed)
     data: ImageDataModule = create_a(ImageDataModule, cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
     if cfg.get("schedule") is not None:
@@ -62,29 +58,31 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         # where the degradation takes none.
         create(cfg.schedule)
     degradation: Degradation = create_a(Degradation, cfg.degradation, **context)
-    # A run of an earlier version may have no such key.
-    channels_last = cfg.get("channels_last", False)
-    network = _make_network(cfg.model, degradation, context, channels_last)
+    network = _make_network(cfg, degradation, context)
     prediction: Prediction[Any] = create_a(Prediction, cfg.prediction)
     objective: Objective = create_a(Objective, cfg.objective)
-    _check_fit("prediction=clean", prediction, degradation)
-    _check_fit("objective/weighting=uniform", objective.weighting, degradation)
-    with errors_at("prediction"):
-        restorer = Restorer(network, degradation, prediction, data.pixel_range)
     prior: Prior = create_a(Prior, cfg.prior, **context)
-    with errors_at("prior"), _or_use("prior=empirical, or prior=normal under Gaussian noise"):
-        check_needs(prior, degradation)
-        prior.check(degradation)
     sampler: Sampler = create_a(Sampler, cfg.sampler)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
     score_sampler = score_sampler.at_most(degradation.num_steps)
+    parts = {
+        "prediction": prediction,
+        "objective/weighting": objective.weighting,
+        "prior": prior,
+        "sampler": sampler,
+        "sampler/grid": sampler.grid,
+    }
+    for group, part in parts.items():
+        _check_fit(group, part, degradation)
+    _check_fit("sampler", score_sampler, degradation)
+    with errors_at("prediction"):
+        restorer = Restorer(network, degradation, prediction, data.pixel_range)
+    with errors_at("prior"):
+        prior.check(degradation)
     for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
         with errors_at(name):
-            _check_fit("sampler=cold or naive, or sampler=ddim under noise", each, degradation)
-            _check_fit("sampler/grid=trailing, linspace or quadratic", each.grid, degradation)
             each.check(degradation)
-            with _or_use("guidance=1, or a model with model.num_classes and model.label_dropout"):
-                check_guidance(restorer, each.guidance)
+            check_guidance(restorer, each.guidance)
     module = DiffusionModule(
         restorer,
         prior,
@@ -120,31 +118,24 @@ def compile_networks(
     except Exception as error:  # torch promises no type, and a missing compiler has three
         raise ValueError("compile=true, but torch.compile does not work here") from error
     # Of all the sizes and modes of all runs of a sweep; torch gives up compiling after eight.
-    torch._dynamo.config.recompile_limit = MAX_COMPILED
+    privates.set_recompile_limit(MAX_COMPILED)
     mode = "reduce-overhead" if device.type == "cuda" and not accumulates else None
     for network in {experiment.module.restorer.network, experiment.restorer.network}:
         # Kernels for any size would depend on which sizes came before: no resume would be exact.
         network.compile(mode=mode, dynamic=False)
 
 
-def _check_fit(instead: str, part: Part, degradation: Degradation) -> None:
-    """Refuse a part that needs another degradation, with a choice that fits any."""
-    with _or_use(instead):
-        check_needs(part, degradation)
-
-
-@contextmanager
-def _or_use(instead: str) -> Iterator[None]:
-    """Add what to use instead to the error of a part that does not fit."""
+def _check_fit(group: str, part: Part, degradation: Degradation) -> None:
+    """Refuse a part that needs another degradation, and name the choices that fit."""
     try:
-        yield
+        check_needs(part, degradation)
     except ValueError as error:
-        raise ValueError(f"{error}; use {instead}") from error
+        others = " or ".join(fitting(group, type(degradation)))
+        raise ValueError(f"{error}; choose {others}") from error
 
 
-def _make_network(
-    model: DictConfig, degradation: Degradation, context: dict[str, Any], channels_last: bool
-) -> nn.Module:
+def _make_network(cfg: DictConfig, degradation: Degradation, context: dict[str, Any]) -> nn.Module:
+    model = cfg.model
     extra_channels = 0 if degradation.condition is None else 1
     if extra_channels and "extra_channels" not in parameters_of(model._target_):
         raise ValueError(
@@ -153,28 +144,21 @@ def _make_network(
         )
     known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
 
-    def network_of_model() -> nn.Module:
-        network: nn.Module = create_a(nn.Module, model, **context | known)
-        return network
+    def network() -> nn.Module:
+        found: nn.Module = create_a(nn.Module, model, **context | known)
+        return found
 
     with errors_at("model"):
-        check_weights(network_of_model)
-    network = network_of_model()
-    return network.to(memory_format=torch.channels_last) if channels_last else network
+        check_weights(network)
+    # A checkpoint's configuration has the parts of a model alone.
+    is_last = cfg.get("channels_last", False)
+    memory_format = torch.channels_last if is_last else torch.contiguous_format
+    return network().to(memory_format=memory_format)
 
 
 def _make_scores(
     metrics: DictConfig, data: ImageDataModule, sampler: Sampler
 ) -> tuple[ScoreSuite | None, Sampler]:
-    for key in ("num_samples", "final_num_samples"):
-        check_count(f"metrics.{key}", metrics[key], MAX_IMAGES, 0)
-        if metrics[key] == 1:
-            raise ValueError(f"metrics.{key} must be 0 or at least 2: one image has no scores")
-    for key in ("num_restored", "num_restored_each_epoch"):
-        # A run of an earlier version may have no such key.
-        check_whole(f"metrics.{key}", metrics.get(key, 0), 0)
-    check_whole("metrics.every_n_epochs", metrics.every_n_epochs)
-    check_whole("metrics.batch_size", metrics.batch_size)
     score_sampler = create_a(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
     if not metrics.suite:
         return None, score_sampler

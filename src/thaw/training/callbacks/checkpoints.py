@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from thaw import ranks, runs, stopping, storage
 from thaw.metrics import table
 from thaw.metrics.table import Score
+from thaw.privates.lightning import checkpoint_contents, count_by_epochs
 from thaw.training import event_files
 from thaw.training.callbacks.ending import ended_by
 from thaw.training.callbacks.tensorboard import writers
@@ -44,9 +45,7 @@ class Checkpoints(Checkpoint):
         self.earlier_events = event_files.names(run_dir)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # With trainer.max_steps Lightning would repeat a finished epoch without a batch.
-        loop: Any = trainer.fit_loop
-        loop._iteration_based_training = lambda: False
+        count_by_epochs(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.last_step = trainer.global_step
@@ -94,7 +93,7 @@ class Checkpoints(Checkpoint):
         for writer in writers(trainer):
             writer.flush()
         if is_alone:
-            contents = trainer._checkpoint_connector.dump_checkpoint(False)
+            contents = checkpoint_contents(trainer)
             trainer.strategy.save_checkpoint(contents, last)
         else:
             trainer.save_checkpoint(last)

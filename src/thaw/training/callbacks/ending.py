@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
 
+from thaw.privates.lightning import may_stop_early
 from thaw.training.module import DiffusionModule
 
 
@@ -28,7 +29,7 @@ def ended_by(trainer: pl.Trainer) -> str | None:
         return "trainer.max_epochs"
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return "trainer.max_steps"
-    if trainer.should_stop and loop._can_stop_early:
+    if trainer.should_stop and may_stop_early(trainer):
         return _who_stopped(trainer)
     return "trainer.max_epochs" if are_all_done else None
 

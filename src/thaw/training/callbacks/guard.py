@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from thaw import runs
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.objectives import trivial_loss
+from thaw.privates.lightning import is_accumulating
 from thaw.seeding import generator
 from thaw.training.module import DiffusionModule
 
@@ -100,7 +101,7 @@ class Guard(pl.Callback):
         """In words: the batch ``ago`` before the latest, and what to do about it."""
         batch = trainer.fit_loop.epoch_loop.batch_idx - ago
         num = trainer.accumulate_grad_batches
-        latest = trainer.global_step + trainer.fit_loop._should_accumulate()
+        latest = trainer.global_step + is_accumulating(trainer)
         step = latest - ((batch + ago) // num - batch // num)
         path = self.run_dir / runs.LAST_CHECKPOINT
         good = f"the last good checkpoint is {path}" if path.is_file() else "no checkpoint was made"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from thaw.privates.lightning import is_accumulating
 from thaw.training.callbacks.tensorboard import writers
 from thaw.training.epoch_losses import EpochLosses
 from thaw.training.module import DiffusionModule
@@ -28,7 +29,7 @@ class LossLog(pl.Callback):
         pl_module.log("train/loss", losses.mean(), sync_dist=True, logger=False)
         of_steps = list(losses.split(trainer.accumulate_grad_batches))
         # Training may end between two steps; the gradients since the last step are lost.
-        if trainer.fit_loop._should_accumulate():
+        if is_accumulating(trainer):
             of_steps.pop()
         first = trainer.global_step + 1 - len(of_steps)
         for writer in writers(trainer):

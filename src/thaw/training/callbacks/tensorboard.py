@@ -13,6 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from thaw.groups import HYPERPARAMETERS
 from thaw.metrics import table
+from thaw.privates.torch import add_summary
 
 # Columns that HPARAMS shows before any others are ticked.
 SHOWN_FIRST = (
@@ -88,14 +89,14 @@ class TensorBoardPages(pl.Callback):
         _show_first(experiment, SHOWN_FIRST)
         for writer in writers(trainer):
             for summary in (experiment, start):
-                writer._get_file_writer().add_summary(summary)
+                add_summary(writer, summary)
             writer.add_custom_scalars(layout())
             text = yaml.safe_dump(dict(self.config), sort_keys=False)
             writer.add_text("config", "    " + text.replace("\n", "\n    "))
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for writer in writers(trainer):
-            writer._get_file_writer().add_summary(self.end)
+            add_summary(writer, self.end)
 
 
 def _show_first(experiment: Summary, columns: Container[str]) -> None:
