@@ -160,7 +160,7 @@ def test_in_training_a_resumed_run_sees_exactly_what_an_undisturbed_one_does(
         (v2.RandomCrop(6), r"must keep images uint8 \[3, 8, 8\], not make them .*\[3, 6, 6\]"),
         (v2.ToDtype(torch.float32), "not make them torch.float32"),
         (v2.RandomCrop(9), "augment must take images uint8"),
-        (5, "augment must take images uint8 .* 'int' object is not callable"),
+        (5, "augment must be "),
     ],
 )
 def test_a_transform_that_does_not_fit_is_refused_at_once(transform: Any, complaint: str) -> None:
