@@ -38,7 +38,7 @@ def test_what_is_made_may_ask_for_what_the_experiment_knows() -> None:
         (
             "thaw.networks.cnn.CNN",
             {"hidden": [], "image_shape": [1, 8, 8], "num_steps": 3},
-            r"^model\.hidden must be a list such as",
+            r"^model\.hidden must be a list",
         ),
         ("thaw.networks.cnn.CNN", {"image_shape": "ab"}, r"^model\.num_steps is missing$"),
         ("fractions.Fraction", {"numerator": "x"}, "^model: Invalid literal for Fraction: 'x'$"),
