@@ -13,7 +13,6 @@ import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
-from pytorch_lightning.loops import fit_loop
 from torch.utils.tensorboard import SummaryWriter
 
 from thaw.privates import hydra as of_hydra
@@ -39,7 +38,7 @@ NAMES: dict[str, Callable[[], Any]] = {
     "Lightning: fit_loop._can_stop_early": (
         lambda: type(pl.Trainer(logger=False).fit_loop)._can_stop_early
     ),
-    "Lightning: fit_loop._iteration_based_training": (lambda: fit_loop._iteration_based_training),
+    "Lightning: fit_loop._iteration_based_training": (lambda: pl.Trainer(logger=False).fit_loop._iteration_based_training),
     "Hydra: JobReturn._return_value": lambda: of_hydra.outcome_of(JobReturn(_return_value=1)),
     "Lightning: strategies.launchers._SubprocessScriptLauncher": (
         lambda: of_lightning._SubprocessScriptLauncher
