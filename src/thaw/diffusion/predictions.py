@@ -107,33 +107,3 @@ class Velocity(Prediction[Noising]):
 
     def error_of_clean(self, snr: Tensor) -> Tensor:
         return 1 / (1 + snr)
-
-
-# These two go when the last of their users does.
-def require_noising(degradation: Degradation, what: str, instead: str) -> Noising:
-    """The degradation, known to replace the image, or a part of it, by Gaussian noise.
-
-    Raises:
-        ValueError: it is another one; ``what`` needs noise, ``instead`` would do.
-    """
-    if not isinstance(degradation, Noising):
-        raise ValueError(
-            f"{what} needs a degradation that adds Gaussian noise (degradation=gaussian, "
-            f"column_noise or row_noise), and {type(degradation).__name__} does not; with it use "
-            f"{instead}"
-        )
-    return degradation
-
-
-def require_gaussian(degradation: Degradation, what: str, instead: str) -> Gaussian:
-    """The degradation, known to be Gaussian noise on the whole image.
-
-    Raises:
-        ValueError: it is another one; ``what`` needs Gaussian noise, ``instead`` would do.
-    """
-    if not isinstance(degradation, Gaussian):
-        raise ValueError(
-            f"{what} needs degradation=gaussian, noise on the whole image, which "
-            f"{type(degradation).__name__} is not; with it use {instead}"
-        )
-    return degradation
