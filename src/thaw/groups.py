@@ -114,7 +114,7 @@ The steps that a sampler visits on the way from T to 0. For the scores of each e
     ),
     Group(
         "prior",
-        "thaw.diffusion.priors.Prior",
+        "thaw.diffusion.priors.base.Prior",
         "The distribution of `x_T` that generated images start from.",
         is_stateful=True,
         brought_by="degradation",

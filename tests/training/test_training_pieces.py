@@ -103,7 +103,7 @@ def test_a_schedule_is_kept_of_every_degradation_that_has_one(tmp_path: Path) ->
     """Of animorphosis too: the report says where the one that is due is missing."""
     partners: Any = SimpleNamespace(load=tuple)
     animorph = Animorph(SHAPE, RANGE, linear(3), partners, num_partners=3)
-    data: Any = SimpleNamespace(train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
+    data = Mock(ImageDataModule, train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
     for degradation in (Gaussian(linear(3)), animorph, LineAverage(SHAPE, "row", "random")):
         module = make_module(Restorer(Network(), degradation, Clean(), RANGE))
         folder = tmp_path / type(degradation).__name__
