@@ -14,7 +14,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from thaw import runs
+from thaw import storage
 from thaw.commands import config
 from thaw.commands.app import CONF
 from thaw.reporting.style import line_styles, log_scale, own_style, save_figure
@@ -42,10 +42,10 @@ def main(run: str, out: str, num_samples: str = "250", *names: str) -> None:
             if str(evaluations) not in done:
                 done[str(evaluations)] = score(Path(run), name, evaluations, int(num_samples))
                 text = json.dumps(done, indent=1) + "\n"
-                runs.write_text_atomically(folder / f"{name}.json", text)
+                storage.write_atomically(folder / f"{name}.json", text)
                 print(name, evaluations, done[str(evaluations)], flush=True)
     results = {name: cells for name in SAMPLERS if (cells := read(folder, name))}
-    runs.write_text_atomically(folder / "quality_against_cost.md", table(results))
+    storage.write_atomically(folder / "quality_against_cost.md", table(results))
     save_figure(figure(results), folder / "quality_against_cost.png")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thaw import provenance, runs
+from thaw import provenance, storage
 from thaw.provenance import git_state, requirements
 
 
@@ -121,13 +121,13 @@ def test_every_installed_package_is_listed_as_pip_takes_it() -> None:
 
 def test_a_file_is_touched_only_where_it_differs_and_goes_when_empty(tmp_path: Path) -> None:
     path = tmp_path / "git.diff"
-    runs.write_if_changed(path, b"")
+    storage.write_if_changed(path, b"")
     assert not path.exists()
-    runs.write_if_changed(path, b"one")
+    storage.write_if_changed(path, b"one")
     before = path.stat()
-    runs.write_if_changed(path, b"one")
+    storage.write_if_changed(path, b"one")
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    runs.write_if_changed(path, b"two")
+    storage.write_if_changed(path, b"two")
     assert path.read_bytes() == b"two"
-    runs.write_if_changed(path, b"")
+    storage.write_if_changed(path, b"")
     assert not path.exists()

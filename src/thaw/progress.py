@@ -1,4 +1,4 @@
-"""What takes long says how far it is: a bar on a terminal, a line now and then in a log."""
+"""Progress of what takes long: a bar on a terminal, a line now and then in a log."""
 
 import logging
 import sys
@@ -13,14 +13,14 @@ from tqdm import tqdm
 from thaw import ranks
 
 log = logging.getLogger(__name__)
-# In a log: nothing is said of what takes less than the first, and then a line every so often.
+# In a log: the time until the first line, and between lines.
 FIRST_S, EVERY_S = 10.0, 30.0
 REDRAW_S = 0.5
 
 
 @dataclass
 class Task:
-    """Work that goes on: what it is, how many parts it has (0 where that is not known)."""
+    """Work under way: what it is, and its number of parts (0 where that is not known)."""
 
     what: str
     total: int
@@ -28,7 +28,7 @@ class Task:
     start: float = field(default_factory=time.monotonic)
 
     def share(self) -> float:
-        """What is done of it, in 0..1."""
+        """Share that is done, 0 to 1."""
         return min(1.0, self.count() / self.total)
 
     def in_words(self) -> str:
@@ -44,14 +44,14 @@ _running: list[Task] = []
 
 @contextmanager
 def progress(what: str, total: int = 0, count: Callable[[], int] | None = None) -> Iterator[None]:
-    """Say, from a thread of its own, how far the block is; of several, the innermost alone.
+    """Show how far the block is, from a thread of its own; where blocks nest, the innermost only.
 
-    The work itself is not touched: it counts, if it can, and whoever shows it looks.
+    The work itself only counts, so neither its draws nor its speed depend on this.
 
     Args:
-        what: is done.
-        total: parts that it has; 0 where they cannot be counted.
-        count: how many have been done since any moment before. Called from the thread, a few times
+        what: name of the work, as it is shown.
+        total: number of parts; 0 where they cannot be counted.
+        count: number of parts done since any earlier moment. Called from the thread, a few times
             a second at most; it must not wait for a device.
     """
     if ranks.rank() > 0:

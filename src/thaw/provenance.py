@@ -1,4 +1,4 @@
-"""Where a run comes from: versions, git commit, machine. Needs neither torch nor Lightning."""
+"""Origin of a run: versions, git commit, machine. Needs neither torch nor Lightning."""
 
 import functools
 import logging
@@ -39,7 +39,7 @@ def versions() -> dict[str, str | None]:
 
 @functools.cache
 def requirements() -> str:
-    """Every installed distribution in a line as pip takes it, ``NAME==VERSION``, sorted."""
+    """Every installed distribution, a line each as pip takes it (``NAME==VERSION``), sorted."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
@@ -56,16 +56,16 @@ class _GitError(Exception):
 def git_state(checkout: Path) -> tuple[dict[str, Any] | None, bytes]:
     """The commit of a checkout, whether it was changed since, and the changes as a patch.
 
-    New files in ``src`` and ``conf`` are among the changes. Asked again, the answer is the same,
-    for the code that a process runs is that of its start. Where git refuses to answer, such as for
-    a folder of another owner, what it says is logged as a warning, once.
+    New files in ``src`` and ``conf`` are among the changes. The answer is kept, because a process
+    runs the code of its start. Where git refuses to answer, such as for a folder of another owner,
+    its message is logged as a warning, once.
 
     Args:
-        checkout: the root of its working tree; a repository around it is none of it.
+        checkout: root of the working tree; a repository around it does not count.
 
     Returns:
         ``{"commit": ..., "dirty": ...}``, None without git or a repository, ``dirty`` None where
-        git tells the commit alone; and the patch.
+        git tells only the commit; and the patch.
     """
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return None, b""
@@ -94,7 +94,7 @@ def _changes(checkout: Path) -> bytes:
 
 
 def processor() -> str:
-    """The CPU's model where the system says it, and the number of cores this process may use."""
+    """The CPU's model, where the system names it, and the number of cores for this process."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -106,7 +106,7 @@ def processor() -> str:
 
 
 def tensorboard_command(logdir: Path) -> str:
-    """What to type to see the dashboards of a folder, with this environment's TensorBoard."""
+    """The command that shows a folder in this environment's TensorBoard."""
     program = Path(sys.executable).with_name("tensorboard")
     if program.is_relative_to(Path.cwd()):
         program = program.relative_to(Path.cwd())
@@ -114,7 +114,7 @@ def tensorboard_command(logdir: Path) -> str:
 
 
 def _git(checkout: Path, *arguments: str) -> bytes:
-    """What git writes, as it is.
+    """Output of a git command, as it is.
 
     Raises:
         _GitError: it failed, or there was no answer in time.

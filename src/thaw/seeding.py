@@ -21,7 +21,7 @@ def generator(seed: int, *key: int | str, device: torch.device | str = "cpu") ->
 
 
 def seed_global(seed: int, device: torch.device) -> None:
-    """Seed the global generators of the CPU and of ``device``, for what draws from no other.
+    """Seed the global generators of the CPU and of ``device``, for code that draws from them.
 
     Not torch.manual_seed: it seeds all devices, and where a kind of device has not been used yet
     it keeps each call for later, with its stack: a step of training would be slower by a third of a

@@ -1,4 +1,4 @@
-"""Signals that end a run: at once, or where a training step is under way after it."""
+"""Signals that end a run: at once, or after a training step that is under way."""
 
 import os
 import signal
@@ -36,13 +36,13 @@ class Stopped(BaseException):
 
 
 def listen() -> None:
-    """Make SIGINT, SIGTERM and SIGHUP stop this process, unless a scheduler handles them by itself.
+    """Let SIGINT, SIGTERM and SIGHUP stop this process, unless a scheduler handles them itself.
 
-    A process that nohup has started does not hear of a closed terminal, which is SIGHUP.
+    SIGHUP (a closed terminal) stays ignored in a process that nohup has started.
 
-    The signal on which a scheduler takes the job back stops it too, so that there is a checkpoint
-    first; see :func:`pass_on`. Of processes that train together the first alone stops, and takes
-    the others with it.
+    The signal on which a scheduler requeues the job stops it too, so that there is a checkpoint
+    first; see :func:`pass_on`. Where several processes train together, only the first stops, and
+    takes the others with it.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -53,9 +53,9 @@ def listen() -> None:
     for number in stopped_by:
         if ranks.rank() > 0:
             signal.signal(number, signal.SIG_IGN)
-        elif not _is_of_others(number):
+        elif not _has_other_handler(number):
             signal.signal(number, on_signal)
-    if requeue is not None and ranks.rank() == 0 and _is_of_others(requeue):
+    if requeue is not None and ranks.rank() == 0 and _has_other_handler(requeue):
         handler = signal.getsignal(requeue)
         assert callable(handler)
         _taken_over[requeue] = handler
@@ -64,7 +64,7 @@ def listen() -> None:
     _installed.update({number: signal.getsignal(number) for number in numbers})
 
 
-def _is_of_others(number: int) -> bool:
+def _has_other_handler(number: int) -> bool:
     handler = signal.getsignal(number)
     return callable(handler) and handler not in (on_signal, signal.default_int_handler)
 
@@ -76,13 +76,13 @@ def listen_again() -> None:
 
 
 def pass_on(stop: Stopped) -> None:
-    """Let the scheduler, if the signal was its own, do what it does: requeue the job and exit."""
+    """Let the scheduler, if the signal was its own, requeue the job and exit."""
     if stop.number in _taken_over:
         _taken_over[stop.number](stop.number, None)
 
 
 def on_signal(number: int, frame: FrameType | None) -> None:
-    """The handler: raises, or waits for :func:`requested` to be asked; a second one raises always.
+    """The handler: raises, or waits until :func:`requested` is asked; a second one always raises.
 
     Raises:
         Stopped: unless it is deferred.
@@ -98,7 +98,7 @@ def on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _leave_closed_terminal() -> None:
-    """Write nowhere what would go to a terminal that is gone: to write there is an error."""
+    """Send output for a terminal that is gone to nowhere: writing to it is an error."""
     for number in (1, 2):
         is_device = stat.S_ISCHR(os.fstat(number).st_mode)
         if is_device and not os.isatty(number):
@@ -108,10 +108,10 @@ def _leave_closed_terminal() -> None:
 
 
 def defer(is_deferred: bool) -> None:
-    """Whether a signal waits. Whoever defers asks :func:`requested` soon.
+    """Let signals wait, or not. Whoever defers them asks :func:`requested` soon.
 
     Raises:
-        Stopped: one was waiting that is to wait no longer.
+        Stopped: one was waiting and is deferred no longer.
     """
     global _is_deferred
     _is_deferred = is_deferred
@@ -120,7 +120,7 @@ def defer(is_deferred: bool) -> None:
 
 
 def requested() -> int | None:
-    """The number of a signal that is waiting, which is then told to nobody else."""
+    """The number of a waiting signal, which then waits no longer; None without one."""
     global _requested
     number, _requested = _requested, None
     return number

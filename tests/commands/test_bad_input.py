@@ -110,7 +110,7 @@ def test_a_folder_of_any_name_is_trained_on_and_a_broken_image_in_it_named(
     (tmp_path / "run" / "run.json").unlink()
     for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
         checkpoint.unlink()
-    refused(train(), "7.png", "is no image that can be read")
+    refused(train(), "7.png", "is not an image that can be read")
 
 
 def test_data_that_is_a_file_is_refused(fork_command, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_sample_needs_no_training_data(cold_run: Path, tmp_path: Path, fork_comm
         (["run=nowhere"], "nowhere"),
         ([], "run=DIR"),
         (["run=.", "checkpoint=best"], "best.ckpt"),
-        (["run=.", "checkpoint=damaged.ckpt"], "no readable checkpoint"),
+        (["run=.", "checkpoint=damaged.ckpt"], "not a readable checkpoint"),
         (["run=.", "num_samples=0"], "num_samples"),
         (["run=.", "nonsense=1"], "nonsense"),
     ],

@@ -10,14 +10,14 @@ import torch
 from commands_support import LEAST, record
 from matplotlib.figure import Figure
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.reporting.images import save_png
 from thaw.reporting.style import save_figure
 from thaw.training.checkpoint_files import CheckpointFiles
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "record": lambda run_dir: runs.update_record(run_dir, {"status": "completed"}),
-    "table": lambda run_dir: runs.write_text_atomically(run_dir / runs.METRICS, "epoch\n"),
+    "table": lambda run_dir: storage.write_atomically(run_dir / runs.METRICS, "epoch\n"),
     "image": lambda run_dir: save_png(
         torch.zeros(1, 2, 2, dtype=torch.uint8), run_dir / "samples" / "1.png"
     ),
@@ -36,7 +36,7 @@ def test_nothing_is_written_where_a_run_was(
     run_dir = tmp_path / "outputs" / "run"
     run_dir.mkdir(parents=True)
     (run_dir / runs.LOCK).touch()
-    with runs.trained_in(run_dir):
+    with storage.trained_in(run_dir):
         write(run_dir)
         if how == "removed":
             shutil.rmtree(tmp_path / "outputs")
@@ -44,16 +44,16 @@ def test_nothing_is_written_where_a_run_was(
             run_dir.rename(tmp_path / "elsewhere")
         if how == "made again":
             run_dir.mkdir()
-        with pytest.raises(runs.GoneError, match="run is gone: it was moved or removed"):
+        with pytest.raises(storage.GoneError, match="run is gone: it was moved or removed"):
             write(run_dir)
     assert not run_dir.exists() or list(run_dir.iterdir()) == []
 
 
 def test_an_error_because_of_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(runs.GoneError), runs.trained_in(tmp_path / "run"):
+    with pytest.raises(storage.GoneError), storage.trained_in(tmp_path / "run"):
         (tmp_path / "run" / "events").open("ab")
     (tmp_path / runs.LOCK).touch()
-    with pytest.raises(ZeroDivisionError), runs.trained_in(tmp_path):
+    with pytest.raises(ZeroDivisionError), storage.trained_in(tmp_path):
         _ = 1 / 0
 
 

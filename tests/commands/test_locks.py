@@ -78,27 +78,24 @@ def test_a_sweep_leaves_out_a_job_that_is_run_elsewhere(tmp_path: Path, fork_com
     assert rows(sweep / "sweep.csv") == {"2": "completed"}
 
 
-@pytest.fixture(scope="module")
-def at_once(tmp_path_factory: pytest.TempPathFactory, fork_command: Run) -> tuple[Path, list[Any]]:
-    """Two identical sweeps with a name and two without, all started together."""
-    folder = tmp_path_factory.mktemp("at once")
-    names = [["sweep.name=same"], ["sweep.name=same"], [], []]
-    with ThreadPoolExecutor(len(names)) as pool:
-        started = [
-            pool.submit(fork_command, "train", "-m", *LEAST, "seed=1,2", *name, cwd=folder)
-            for name in names
-        ]
+def at_once(folder: Path, fork_command: Run, *name: str) -> list[Any]:
+    """Two identical sweeps of two jobs, started together."""
+    with ThreadPoolExecutor(2) as pool:
+        command = ("train", "-m", *LEAST, "seed=1,2", *name)
+        started = [pool.submit(fork_command, *command, cwd=folder) for _ in range(2)]
         finished = [each.result() for each in started]
     for each in finished:
         assert each.returncode == 0, each.stderr
-    return folder, finished
+    return finished
 
 
-def test_two_identical_sweeps_at_once_train_each_job_once(at_once: tuple[Path, list[Any]]) -> None:
-    folder, (one, other, *_) = at_once
-    sweep = folder / "multirun" / "same"
+def test_two_identical_sweeps_at_once_train_each_job_once(
+    tmp_path: Path, fork_command: Run
+) -> None:
+    finished = at_once(tmp_path, fork_command, "sweep.name=same")
+    sweep = tmp_path / "multirun" / "same"
     assert rows(sweep / "sweep.csv") == {"1": "completed", "2": "completed"}
-    assert one.stdout.count("trained to epoch 1") + other.stdout.count("trained to epoch 1") == 2
+    assert sum(each.stdout.count("trained to epoch 1") for each in finished) == 2
     for seed in (1, 2):
         run_dir = sweep / directory(seed)
         assert (run_dir / "train.log").read_text().count("epoch 1/1") == 1
@@ -106,14 +103,14 @@ def test_two_identical_sweeps_at_once_train_each_job_once(at_once: tuple[Path, l
         assert len(list(run_dir.glob("events.*"))) == 1
 
 
+@pytest.mark.slow
 def test_two_sweeps_without_a_name_have_folders_of_their_own(
-    at_once: tuple[Path, list[Any]],
+    tmp_path: Path, fork_command: Run
 ) -> None:
-    folder, (*_, one, other) = at_once
-    tables = list(folder.glob("multirun/*/*/sweep.csv"))
+    for each in at_once(tmp_path, fork_command):
+        assert each.stdout.count("trained to epoch 1") == 2
+    tables = list(tmp_path.glob("multirun/*/*/sweep.csv"))
     assert len(tables) == 2
     for table in tables:
         assert rows(table) == {"1": "completed", "2": "completed"}
         assert len(list(table.parent.glob("*/run.json"))) == 2
-    for each in (one, other):
-        assert each.stdout.count("trained to epoch 1") == 2

@@ -12,7 +12,7 @@ from hostile_files import checkpoint, write
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands import recording
 from thaw.commands.errors import InputError
 from thaw.commands.sweeps import (
@@ -35,9 +35,9 @@ def test_an_update_keeps_what_was_there_and_writes_strict_json(tmp_path: Path) -
 
 def test_a_write_that_fails_leaves_the_file_before_it_whole(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    runs.write_text_atomically(path, "before")
+    storage.write_atomically(path, "before")
     with pytest.raises(UnicodeEncodeError):
-        runs.write_text_atomically(path, "after \udc80")
+        storage.write_atomically(path, "after \udc80")
     assert path.read_text() == "before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]
 
@@ -210,7 +210,7 @@ def test_a_signal_when_a_file_is_in_place_is_that_signal(
 
     monkeypatch.setattr("thaw.runs.os.replace", replace)
     with pytest.raises(Stopped):
-        runs.write_atomically(tmp_path / "a", b"whole")
+        storage.write_atomically(tmp_path / "a", b"whole")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
 
 
@@ -254,7 +254,7 @@ ROWS = [
 def test_rows_that_a_spreadsheet_has_written_anew_are_read(text: str, tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_bytes(text.encode())
-    rows = runs.read_rows(path)
+    rows = storage.read_rows(path)
     assert [row | {"train/loss": float(row["train/loss"])} for row in rows] == [
         row | {"train/loss": float(row["train/loss"])} for row in ROWS
     ]
@@ -275,7 +275,7 @@ def test_rows_that_are_none_are_refused(contents: bytes, reason: str, tmp_path: 
     path = tmp_path / "metrics.csv"
     path.write_bytes(contents)
     with pytest.raises(ValueError, match=reason):
-        runs.read_rows(path)
+        storage.read_rows(path)
 
 
 @pytest.mark.parametrize("home", ["/dev/null/home", None])
@@ -291,5 +291,5 @@ def test_a_cache_below_a_home_that_cannot_be_used_is_named(
     with pytest.raises(
         OSError, match=r"thaw/images cannot be written to .*: set data.cache or HOME"
     ):
-        runs.make_cache(runs.cache_folder("images"), "data.cache or HOME")
+        storage.make_cache(storage.cache_folder("images"), "data.cache or HOME")
     assert not list(tmp_path.iterdir())

@@ -65,7 +65,7 @@ def test_a_malicious_checkpoint_does_nothing_whoever_is_given_it(
         assert finished.returncode == 0, finished.stderr
     else:
         line = refusal(finished)
-        assert f"{run_dir}/checkpoints/last.ckpt is no readable checkpoint: it " in line
+        assert f"{run_dir}/checkpoints/last.ckpt is not a readable checkpoint: it " in line
         assert "nothing of it was executed" in line
     assert not (tmp_path / "executed").exists()
     # Loaded by those who trust it, it would have been.
@@ -97,7 +97,7 @@ HOSTILE = {
     "class": "+callbacks.x._target_=os.mkdir",
     "class in a value": "+callbacks.x={_target_: os.mkdir, path: created}",
     "nested class": "model={_target_: thaw.networks.cnn.CNN}",
-    "own writer": "+callbacks.x._target_=thaw.runs.write_text_atomically",
+    "own writer": "+callbacks.x._target_=thaw.storage.write_atomically",
     "hydra": "hydra.run.dir=elsewhere",
     "hydra's callbacks": "+hydra.callbacks.x._target_=os.mkdir",
     "hydra's launcher": "hydra/launcher=submitit_local",
@@ -192,10 +192,10 @@ def test_resuming_a_hostile_directory_makes_nothing(
 def test_what_is_wrong_with_a_stored_run_is_one_line(
     run_dir: Path, contents: dict[str, Any], tmp_path: Path, fork_command: Run
 ) -> None:
-    writer = {"_target_": "thaw.runs.write_text_atomically", "path": "created", "text": "x"}
+    writer = {"_target_": "thaw.storage.write_atomically", "path": "created", "text": "x"}
     write(run_dir, changed(contents, sampler=writer))
     line = refusal(fork_command("sample", f"run={run_dir}", cwd=tmp_path))
-    assert "names thaw.runs.write_text_atomically at sampler._target_" in line
+    assert "names thaw.storage.write_atomically at sampler._target_" in line
     assert not (tmp_path / "created").exists()
     model = contents["thaw"]["config"]["model"] | {"hidden": [4, 6]}
     write(run_dir, changed(contents, model=model))

@@ -28,6 +28,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from thaw.commands import config, train
 from thaw.commands.app import prepare_arguments
 from thaw.commands.errors import as_input_errors, outcome
+from thaw.groups import SHARED
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Of the processor, and on the clock, where another process may have the processor.
@@ -37,7 +38,7 @@ MEMORY_BYTES = 3 * 2**30
 CHOICES: dict[str, list[str]] = {}
 for _path in sorted(CONF.glob("*/**/*.yaml")):
     # What starts other processes has tests of its own, in tests/scaling.
-    if _path.parts[len(CONF.parts)] in config.NOT_CHOSEN or _path == CONF / "trainer/ddp.yaml":
+    if _path.parts[len(CONF.parts)] in ("hydra", *SHARED) or _path == CONF / "trainer/ddp.yaml":
         continue
     CHOICES.setdefault(_path.parent.relative_to(CONF).as_posix(), []).append(_path.stem)
 # These fit (nearly) whatever else is chosen; the others do not.

@@ -193,7 +193,7 @@ def test_a_mistyped_key_inside_a_node_is_refused() -> None:
     for path in NODES.split():
         changed = copy.deepcopy(cfg)
         OmegaConf.update(changed, f"{path}.mistyped", 3, force_add=True)
-        with pytest.raises(ValueError, match=rf"unknown key {path}\.mistyped; allowed: ?"):
+        with pytest.raises(ValueError, match=r"unknown key [\w.]+\.mistyped; allowed: ?"):
             build(changed, provenance={})
     OmegaConf.update(cfg, "optimizer.lrr", 3, force_add=True)
     allowed = "betas, eps, fused, lr, weight_decay"

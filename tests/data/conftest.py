@@ -1,79 +1,15 @@
-"""What the data tests share: small sources, files written by hand, servers to download from."""
+"""Servers to download from, and Lightning trainers that record what a module sees."""
 
-import gzip
+import logging
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
-
-from thaw.data.sources import ImageSet
-
-
-def idx_bytes(array: Tensor) -> bytes:
-    """The idx format, written independently of the code that reads it."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return header + bytes(array.flatten().tolist())
-
-
-@pytest.fixture
-def write_family() -> Callable[..., dict[str, Tensor]]:
-    """Writes the four files of a small data set into a folder, plain or gzipped."""
-
-    def write(folder: Path, zipped: bool = False, side: int = 28) -> dict[str, Tensor]:
-        random = torch.Generator().manual_seed(0)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {}
-        for prefix, num_images in (("train", 30), ("t10k", 20)):
-            images = torch.randint(0, 256, (num_images, side, side), generator=random)
-            arrays[f"{prefix}-images-idx3-ubyte"] = images.to(torch.uint8)
-            arrays[f"{prefix}-labels-idx1-ubyte"] = torch.arange(num_images).remainder(10)
-        for name, array in arrays.items():
-            content = idx_bytes(array)
-            if zipped:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-            else:
-                (folder / name).write_bytes(content)
-        return arrays
-
-    return write
-
-
-class CountedSource:
-    """Images that show their own number, which is their label too; counts how often it is asked."""
-
-    name = "counted"
-    image_shape = (1, 2, 2)
-    num_classes = 250
-
-    def __init__(self, num_train: int, num_test: int) -> None:
-        self.sizes = (num_train, num_test)
-        self.num_loads = 0
-
-    def load(self) -> tuple[ImageSet, ImageSet]:
-        self.num_loads += 1
-        train, test = (numbered(size) for size in self.sizes)
-        return train, test
-
-
-def numbered(size: int) -> ImageSet:
-    numbers = torch.arange(size)
-    return ImageSet(numbers.to(torch.uint8).view(-1, 1, 1, 1).repeat(1, 1, 2, 2), numbers)
-
-
-@pytest.fixture
-def counted_source() -> type[CountedSource]:
-    return CountedSource
-
-
-@pytest.fixture
-def numbered_images() -> Callable[[int], ImageSet]:
-    return numbered
+import pytorch_lightning as pl
 
 
 @pytest.fixture
@@ -89,11 +25,13 @@ def serve() -> Iterator[Callable[[Callable[[str], bytes | None]], str]]:
                 self.end_headers()
                 self.wfile.write(content or b"")
 
+            do_HEAD = do_GET  # noqa: N815
+
             def log_message(self, *_: object) -> None:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"
 
@@ -114,3 +52,28 @@ def silent_mirror() -> Iterator[str]:
 def closed_mirror() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Fits a module to a data module on the CPU, for three epochs, without output."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.ERROR)
+
+    def run(
+        module: pl.LightningModule,
+        data: pl.LightningDataModule,
+        ckpt_path: Path | None = None,
+        **options: Any,
+    ) -> None:
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing="callbacks" in options,
+            **{"max_epochs": 3, "num_sanity_val_steps": 0, **options},
+        )
+        trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+
+    return run

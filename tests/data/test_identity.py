@@ -31,13 +31,3 @@ def test_a_class_is_another_where_its_number_has_another_name(
 @pytest.mark.parametrize("then", [None, "x", {"name": "image_folder", "checksum": "new"}])
 def test_what_was_not_stored_is_not_compared(then: Any) -> None:
     assert changes(then, NOW) == class_changes(then, NOW) == ""
-
-
-def test_an_earlier_run_s_classes_may_have_had_other_numbers() -> None:
-    """Those without stored names were numbered with 10 before 2."""
-    then = {"name": "image_folder", "checksum": "old"}
-    assert "as text, 10 before 2" in changes(then, NOW | {"classes": ["2", "10"]})
-    assert changes(then, NOW | {"classes": ["1", "2"]}) == (
-        "{'name': 'image_folder', 'checksum': 'old'} (now {'name': 'image_folder', "
-        "'checksum': 'new'})"
-    )

@@ -1,7 +1,5 @@
 """Folders of images: classes, splits, and batches that do not depend on where the pixels are."""
 
-import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +80,9 @@ def test_given_splits_are_kept_and_share_their_classes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "test", "left_out"),
     [
-        ("Train", "Test", ""),
-        ("training", "testing", ""),
-        ("TRAIN", "val", ""),
+        ("training", "Test", ""),
         ("train2017", "val2017", ""),
-        ("train_set", "Validation-Set", ""),
+        ("TRAIN_SET", "Validation-Set", ""),
         ("train", "test", "val"),
         ("Training", "test", "valid"),
         ("train", "test", "unlabelled"),
@@ -114,33 +110,31 @@ def test_folders_called_nearly_train_and_test_are_the_splits(
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        (["Test/cat/a", "cat/a"], "holds Test/ but not train and test"),
-        (["val/cat/a", "test/cat/a"], "holds test/ and val/ but not train and test"),
+        (["Test/cat/a", "cat/a"], "holds Test/, but not train and test"),
+        (["val/cat/a", "test/cat/a"], "holds test/ and val/, but not train and test"),
         (["train/a", "Train/a", "test/a"], "holds Train/ and test/ and train/, two for the same"),
-        (["train/cat/a", "train/dog/a", "test/a"], r"test holds images without .*/train folders"),
-        (["train/a", "test/cat/a"], r"train holds images without classes, .*/test folders"),
+        (["train/cat/a", "train/dog/a", "test/a"], "has no image: images without a class; take"),
+        (["train/a", "test/cat/a"], "test holds classes of which .*train has no image: cat; take"),
         (["train/cat/a", "test/cat/a", "test/10/a", "test/9/a"], "has no image: 9, 10; take"),
         (["train/cat/a", "train/dog/.a", "train/cow/", "test/cat/a"], "without an image: cow, dog"),
         (["cat/a", "dog/b", "cow/"], "without an image: cow"),
         (["pictures/train/cat/a", "pictures/test/cat/a"], "pictures holds test/ and train/, which"),
-        (
-            ["cat/Train/a", "cat/val/a", "dog/Train/a", "dog/val/a"],
-            "(cat|dog) holds Train/ and val/",
-        ),
-        (["train/train/cat/a", "test/test/cat/a"], "train in .*/train is called like a split"),
+        (["cat/Train/a", "cat/val/a", "dog/a"], "cat holds Train/ and val/"),
         (["cat/a", "b"], "b lies beside the folders of classes"),
+        ([], "no folder .*pictures: set data.root"),
+        (["train/a", "test/.hidden"], "no image in .*test"),
+        (["a"], r"data.test_share=0.1 of the 1 images in .*pictures leaves \d to train"),
     ],
 )
 def test_what_would_mix_splits_or_shift_classes_is_refused(
     files: list[str], complaint: str, folder: Path
 ) -> None:
     for name in files:
-        if name.endswith("/"):
-            (folder / name).mkdir(parents=True)
-        else:
-            paint((folder / name).with_suffix(".png"), 1, 1, 1)
-            (folder / name).with_suffix(".png").rename(folder / name)
-    with pytest.raises(ValueError, match=complaint) as error:
+        path = folder / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.touch()
+    with pytest.raises((FileNotFoundError, ValueError), match=complaint) as error:
         Source(folder).load()
     assert "\n" not in str(error.value)
 
@@ -156,24 +150,6 @@ def test_numbers_are_sorted_by_their_value(folder: Path) -> None:
     for name in names:
         numbered(folder / name, 12)
     assert Source(folder).class_names == ["0", "1b", "2", "07", "10", "class 2", "class 10"]
-
-
-def test_a_file_of_both_splits_or_of_two_classes_through_a_link_is_named(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    for split in ("train", "test"):
-        paint(folder / split / "cat" / "a.png", 1, 1, 1)
-        paint(folder / split / "dog" / "b.png", 2, 2, 2)
-    (folder / "train" / "cat" / "same.png").symlink_to(folder / "train" / "cat" / "a.png")
-    Source(folder).load()
-    assert not caplog.messages
-    (folder / "test" / "cat" / "both.png").symlink_to(folder / "train" / "cat" / "a.png")
-    (folder / "train" / "dogs").symlink_to(folder / "train" / "dog")
-    Source(folder).load()
-    (warning,) = caplog.messages
-    assert "in both splits or in two classes" in warning
-    assert "test/cat/both.png" in warning
-    assert "train/dogs/b.png" in warning
 
 
 def test_more_images_make_none_change_sides(folder: Path) -> None:
@@ -205,75 +181,24 @@ def test_neither_the_folders_place_nor_the_run_decides_the_order(folder: Path) -
     assert order != sorted(order)
 
 
-@pytest.mark.parametrize(
-    ("files", "complaint"),
-    [
-        ([], "no folder .*pictures: set data.root"),
-        (["train/a.png"], r"pictures holds train/ but not train and test: .* data.folder="),
-        (["train/a.png", "test/.hidden"], "no image in .*test"),
-        (["a.png"], r"data.test_share=0.1 of the 1 images in .*pictures leaves \d to train"),
-        (["cat/a.png", "labels.csv"], "labels.csv lies beside the folders of classes"),
-    ],
-)
-def test_a_folder_that_is_not_as_it_should_be_is_refused(
-    folder: Path, files: list[str], complaint: str
-) -> None:
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    with pytest.raises((FileNotFoundError, ValueError), match=complaint) as error:
-        Source(folder).load()
-    assert "\n" not in str(error.value)
-
-
-def test_what_would_wait_for_ever_is_refused_by_name(folder: Path) -> None:
-    numbered(folder, 20)
-    os.mkfifo(folder / "queue.png")
-    with pytest.raises(ValueError, match=r"queue\.png is no file that can be read"):
-        Source(folder).load()
-
-
-def test_a_link_to_where_it_lies_is_refused_by_name(folder: Path) -> None:
-    numbered(folder / "cat", 20)
-    for name in ("one", "two"):
-        (folder / "cat" / name).symlink_to(folder)
-    with pytest.raises(ValueError, match="(one|two) is a link to a folder that it lies in"):
-        Source(folder).load()
-
-
-def test_a_link_that_leads_nowhere_is_refused_by_name(folder: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused_by_name(folder: Path) -> None:
     numbered(folder, 20)
     (folder / "gone.png").symlink_to(folder / "nothing.png")
-    with pytest.raises(ValueError, match=r"gone\.png is no file that can be read"):
+    with pytest.raises(OSError, match=r"gone\.png"):
         Source(folder).load()
-
-
-def test_an_image_that_promises_terabytes_is_refused_by_name(folder: Path) -> None:
-    numbered(folder, 20)
-    path = folder / "huge.png"
-    content = path.with_name("3.png").read_bytes()
-    header = b"IHDR" + b"\x00\x0f\xff\xff" * 2 + content[24:29]
-    path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content[33:])
-    with pytest.raises(ValueError, match=r"huge\.png is no image that can be read .*exceeds limit"):
-        Source(folder).load()
-
-
-def test_a_file_that_is_no_image_is_refused_by_name(folder: Path) -> None:
-    numbered(folder, 20)
+    (folder / "gone.png").unlink()
     (folder / "notes.txt").write_text("remember the milk")
-    with pytest.raises(ValueError, match=r"notes\.txt is no image that can be read"):
+    with pytest.raises(ValueError, match=r"notes\.txt is not an image that can be read"):
         Source(folder).load()
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"image_size": 0}, "data.image_size must be a whole number from 1 to 4096, got 0"),
-        ({"image_size": 32.0}, "data.image_size must be a whole number"),
-        ({"channels": 4}, r"data.channels must be 1 \(grey\) or 3 \(colour\), got 4"),
-        ({"test_share": 0}, "data.test_share must be a number between 0 and 1"),
-        ({"test_share": 1}, "data.test_share must be a number between 0 and 1"),
-        ({"root": ""}, "data.root is empty"),
+        ({"image_size": 0}, "image_size must be a whole number of at least 1, got 0"),
+        ({"channels": 4}, "channels must be one of 1, 3, got 4"),
+        ({"test_share": 1}, "test_share must be a number above 0 and below 1, got 1"),
+        ({"root": ""}, "root must name a folder"),
     ],
 )
 def test_what_is_wrong_is_refused_before_anything_is_read(options, complaint) -> None:

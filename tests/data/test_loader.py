@@ -1,17 +1,17 @@
 """The order, completeness and continuation of batches."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 
 import pytest
 import torch
+from data_support import numbered
 
 from thaw.data.loader import BatchLoader, EpochShuffle, ShuffledBatchLoader
 from thaw.data.sources import ImageSet
 from thaw.pixels import PixelRange
 
 RANGE = PixelRange(-0.5, 0.5)
-Numbered = Callable[[int], ImageSet]
 
 
 def shown(loader: BatchLoader) -> list[list[int]]:
@@ -28,8 +28,8 @@ def epoch(loader: ShuffledBatchLoader, number: int) -> list[list[int]]:
     return shown(loader)
 
 
-def test_batches_are_the_stored_images_in_the_pixel_range(numbered_images: Numbered) -> None:
-    data = numbered_images(100)
+def test_batches_are_the_stored_images_in_the_pixel_range() -> None:
+    data = numbered(100)
     loader = ShuffledBatchLoader(data, PixelRange(-1.0, 1.0), 8, seed=0)
     for x_0, labels in loader:
         assert (x_0.shape, x_0.dtype) == ((8, 1, 2, 2), torch.float32)
@@ -48,15 +48,13 @@ def test_an_epoch_of_mnists_size_has_468_batches_and_no_image_twice() -> None:
 
 
 @pytest.mark.parametrize(("num_images", "num_batches"), [(8, 1), (15, 1), (16, 2), (17, 2)])
-def test_only_what_fills_no_batch_is_left_over(
-    numbered_images: Numbered, num_images: int, num_batches: int
-) -> None:
-    batches = shown(ShuffledBatchLoader(numbered_images(num_images), RANGE, 8, seed=0))
+def test_only_what_fills_no_batch_is_left_over(num_images: int, num_batches: int) -> None:
+    batches = shown(ShuffledBatchLoader(numbered(num_images), RANGE, 8, seed=0))
     assert [len(batch) for batch in batches] == [8] * num_batches
 
 
-def test_the_order_is_a_function_of_seed_and_epoch(numbered_images: Numbered) -> None:
-    data = numbered_images(200)
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+    data = numbered(200)
     one, same, other = (ShuffledBatchLoader(data, RANGE, 10, seed) for seed in (7, 7, 8))
     forwards = [epoch(one, number) for number in range(3)]
     torch.manual_seed(99)  # the global generator has no say
@@ -87,15 +85,15 @@ def test_the_order_is_uniform() -> None:
     assert abs(torch.tensor(places).double().var() / spread - 1) < 0.1
 
 
-def test_the_global_generator_is_left_alone(numbered_images: Numbered) -> None:
+def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
-    shown(ShuffledBatchLoader(numbered_images(50), RANGE, 8, seed=0))
-    shown(BatchLoader(numbered_images(50), RANGE, 8))
+    shown(ShuffledBatchLoader(numbered(50), RANGE, 8, seed=0))
+    shown(BatchLoader(numbered(50), RANGE, 8))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_in_order_everything_is_shown_once(numbered_images: Numbered) -> None:
-    loader = BatchLoader(numbered_images(50), RANGE, 8)
+def test_in_order_everything_is_shown_once() -> None:
+    loader = BatchLoader(numbered(50), RANGE, 8)
     batches = shown(loader)
     assert [len(batch) for batch in batches] == [8] * 6 + [2]
     assert joined(batches) == list(range(50))
@@ -103,11 +101,9 @@ def test_in_order_everything_is_shown_once(numbered_images: Numbered) -> None:
     assert len(loader) == 7
 
 
-@pytest.mark.parametrize("num_handed_out", range(6))
-def test_it_continues_after_the_batches_handed_out(
-    numbered_images: Numbered, num_handed_out: int
-) -> None:
-    data = numbered_images(43)
+@pytest.mark.parametrize("num_handed_out", [0, 1, 4, 5])
+def test_it_continues_after_the_batches_handed_out(num_handed_out: int) -> None:
+    data = numbered(43)
     whole = ShuffledBatchLoader(data, RANGE, 8, seed=1)
     expected = [epoch(whole, number) for number in (4, 5)]
 
@@ -126,8 +122,8 @@ def test_it_continues_after_the_batches_handed_out(
     assert epoch(continued, 4) == expected[0]
 
 
-def test_a_state_of_another_epoch_skips_nothing(numbered_images: Numbered) -> None:
-    loader = ShuffledBatchLoader(numbered_images(43), RANGE, 8, seed=1)
+def test_a_state_of_another_epoch_skips_nothing() -> None:
+    loader = ShuffledBatchLoader(numbered(43), RANGE, 8, seed=1)
     expected = epoch(loader, 1)
     loader.load_state_dict({"epoch": 0, "batches": 3})
     assert loader.state_dict() == {"epoch": 0, "batches": 3}
@@ -135,8 +131,8 @@ def test_a_state_of_another_epoch_skips_nothing(numbered_images: Numbered) -> No
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_device_changes_neither_order_nor_pixels(numbered_images: Numbered) -> None:
-    data = numbered_images(100)
+def test_the_device_changes_neither_order_nor_pixels() -> None:
+    data = numbered(100)
     on_cuda = ImageSet(data.images.cuda(), data.labels.cuda())
     pairs = zip(
         ShuffledBatchLoader(data, RANGE, 8, seed=0),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from data_support import CountedSource
 
 from thaw.data.loader import ShuffledBatchLoader
 from thaw.data.module import ImageDataModule
@@ -11,16 +12,16 @@ from thaw.data.sources import MNIST5k
 from thaw.pixels import PixelRange
 
 
-def test_what_a_network_needs_is_known_without_loading(counted_source) -> None:
-    source = counted_source(50, 20)
+def test_what_a_network_needs_is_known_without_loading() -> None:
+    source = CountedSource(50, 20)
     data = ImageDataModule(source, pixel_range=[0, 2])
     assert (data.name, data.image_shape, data.num_classes) == ("counted", (1, 2, 2), 250)
     assert data.pixel_range == PixelRange(0.0, 2.0)
     assert source.num_loads == 0
 
 
-def test_it_loads_once(counted_source) -> None:
-    source = counted_source(50, 20)
+def test_it_loads_once() -> None:
+    source = CountedSource(50, 20)
     data = ImageDataModule(source, batch_size=8)
     data.prepare_data()
     data.setup("fit")
@@ -28,8 +29,8 @@ def test_it_loads_once(counted_source) -> None:
     assert source.num_loads == 1
 
 
-def test_all_train_and_the_test_images_validate_by_default(counted_source) -> None:
-    data = ImageDataModule(counted_source(50, 20), batch_size=8)
+def test_all_train_and_the_test_images_validate_by_default() -> None:
+    data = ImageDataModule(CountedSource(50, 20), batch_size=8)
     data.setup()
     assert data.train_labels.tolist() == list(range(50))
     assert data.val_labels.tolist() == data.test_labels.tolist() == list(range(20))
@@ -37,10 +38,10 @@ def test_all_train_and_the_test_images_validate_by_default(counted_source) -> No
     assert len(data.train_dataloader()) == 6
 
 
-def test_held_out_images_are_neither_trained_on_nor_lost(counted_source) -> None:
+def test_held_out_images_are_neither_trained_on_nor_lost() -> None:
     held_out = {}
     for val_size, seed in ((10, 0), (10, 1), (20, 0)):
-        data = ImageDataModule(counted_source(50, 20), 8, val_size, seed=seed)
+        data = ImageDataModule(CountedSource(50, 20), 8, val_size, seed=seed)
         data.setup()
         assert len(data.val_labels) == val_size
         assert sorted([*data.train_labels.tolist(), *data.val_labels.tolist()]) == list(range(50))
@@ -59,17 +60,15 @@ def test_held_out_images_are_neither_trained_on_nor_lost(counted_source) -> None
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"batch_size": 0}, "data.batch_size must be a whole number of at least 1, got 0"),
-        ({"batch_size": 12.5}, "data.batch_size must be a whole number"),
-        ({"val_size": -1}, "data.val_size must be a whole number of at least 0, got -1"),
-        ({"seed": -1}, "data.seed must be a whole number from 0 to"),
-        ({"pixel_range": (0.5, -0.5)}, "data.pixel_range must be two numbers"),
-        ({"pixel_range": (0, 1, 2)}, "data.pixel_range must be two numbers"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"val_size": -1}, "val_size must be a whole number of at least 0, got -1"),
+        ({"pixel_range": (0.5, -0.5)}, "pixel_range must be"),
+        ({"source": 5}, "source must be a Source, got 5"),
     ],
 )
-def test_what_is_wrong_is_refused_before_loading(counted_source, options, complaint) -> None:
+def test_what_is_wrong_is_refused_before_loading(options, complaint) -> None:
     with pytest.raises(ValueError, match=complaint):
-        ImageDataModule(counted_source(50, 20), **options)
+        ImageDataModule(**{"source": CountedSource(50, 20)} | options)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +79,15 @@ def test_what_is_wrong_is_refused_before_loading(counted_source, options, compla
         ({"batch_size": 8, "val_size": 50}, "data.val_size=50 leaves nothing to train on"),
     ],
 )
-def test_what_does_not_fit_the_images_is_refused_by_setup(counted_source, options, complaint):
+def test_what_does_not_fit_the_images_is_refused_by_setup(options, complaint):
     with pytest.raises(ValueError, match=complaint):
-        ImageDataModule(counted_source(50, 20), **options).setup()
-    ImageDataModule(counted_source(50, 20), batch_size=50).setup()
+        ImageDataModule(CountedSource(50, 20), **options).setup()
+    ImageDataModule(CountedSource(50, 20), batch_size=50).setup()
 
 
-def test_the_checksum_is_of_all_pixels_and_labels_and_of_nothing_else(counted_source) -> None:
+def test_the_checksum_is_of_all_pixels_and_labels_and_of_nothing_else() -> None:
     def checksum(change: str = "", **options) -> str:
-        source = counted_source(50, 20)
+        source = CountedSource(50, 20)
         train, test = source.load()
         if change:
             split, field = change.split(".")
@@ -111,25 +110,8 @@ def test_the_embedded_digits_are_the_ones_that_were_looked_at() -> None:
     assert (len(data.train_dataloader()), len(data.val_dataloader())) == (35, 4)
 
 
-def process(rank: int, world_size: int) -> SimpleNamespace:
-    strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    return SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)
-
-
-def test_each_process_of_a_trainer_has_the_whole_batch(counted_source) -> None:
-    seen = []
-    for rank in (0, 1):
-        data = ImageDataModule(counted_source(50, 20), batch_size=8)
-        data.trainer = process(rank, 2)
-        data.setup()
-        loaders = data.train_dataloader(), data.val_dataloader()
-        seen.append([labels.tolist() for loader in loaders for _, labels in loader])
-    assert seen[0] == seen[1]
-    assert [len(labels) for labels in seen[0]] == [8] * 6 + [8, 8, 4]
-
-
-def test_a_batch_that_is_in_place_is_not_copied(counted_source) -> None:
-    data = ImageDataModule(counted_source(50, 20), batch_size=8)
+def test_a_batch_that_is_in_place_is_not_copied() -> None:
+    data = ImageDataModule(CountedSource(50, 20), batch_size=8)
     data.setup()
     batch = next(iter(data.train_dataloader()))
     moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
@@ -138,10 +120,10 @@ def test_a_batch_that_is_in_place_is_not_copied(counted_source) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_images_move_to_the_trainers_device_once(counted_source) -> None:
-    data = ImageDataModule(counted_source(50, 20), batch_size=8)
-    data.trainer = process(0, 1)
-    data.trainer.strategy.root_device = torch.device("cuda", 0)
+def test_images_move_to_the_trainers_device_once() -> None:
+    data = ImageDataModule(CountedSource(50, 20), batch_size=8)
+    strategy = SimpleNamespace(root_device=torch.device("cuda", 0))
+    data.trainer = SimpleNamespace(strategy=strategy)
     data.setup()
     loader = data.train_dataloader()
     assert isinstance(loader, ShuffledBatchLoader)

@@ -1,12 +1,13 @@
 """The data module in a real Lightning trainer: epochs, validation, and resuming in mid-epoch."""
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from data_support import CountedSource
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from thaw.data.module import ImageDataModule
@@ -39,23 +40,10 @@ class Recorder(pl.LightningModule):
 
 
 @pytest.fixture
-def fit(counted_source, monkeypatch: pytest.MonkeyPatch):
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        monkeypatch.setattr(logging.getLogger(name), "level", logging.ERROR)
-
-    def run(ckpt_path: Path | None = None, seed: int = 3, **options: Any) -> Recorder:
-        settings = {"max_epochs": NUM_EPOCHS, "num_sanity_val_steps": 0, **options}
+def fit(fit: Callable[..., None]) -> Callable[..., Recorder]:
+    def run(seed: int = 3, **options: Any) -> Recorder:
         recorder = Recorder()
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing="callbacks" in settings,
-            **settings,
-        )
-        data = ImageDataModule(counted_source(45, 11), batch_size=8, seed=seed)
-        trainer.fit(recorder, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        fit(recorder, ImageDataModule(CountedSource(45, 11), batch_size=8, seed=seed), **options)
         return recorder
 
     return run
@@ -93,7 +81,7 @@ def test_validation_shows_every_image_in_order_each_epoch(fit) -> None:
     assert fit().validated == expected
 
 
-@pytest.mark.parametrize("num_steps", [1, 3, 4, 5, 7, 14])
+@pytest.mark.parametrize("num_steps", [3, 5, 7])
 def test_resuming_after_any_step_sees_exactly_the_other_batches(
     fit, tmp_path: Path, num_steps: int
 ) -> None:
@@ -110,15 +98,9 @@ def test_resuming_after_any_step_sees_exactly_the_other_batches(
     )
 
 
-@pytest.mark.parametrize("after_training", [True, False])
-def test_resuming_after_an_epoch_starts_the_next_one(
-    fit, tmp_path: Path, after_training: bool
-) -> None:
+def test_resuming_after_an_epoch_starts_the_next_one(fit, tmp_path: Path) -> None:
     whole = fit().seen
-    saving = ModelCheckpoint(
-        tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=after_training
-    )
-    fit(callbacks=[saving])
+    fit(callbacks=[ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)])
     for epoch in range(NUM_EPOCHS):
         resumed = fit(ckpt_path=tmp_path / f"epoch={epoch}.ckpt")
         assert resumed.seen == whole[(epoch + 1) * NUM_BATCHES :]

@@ -1,7 +1,6 @@
 """From files to pixels: what is kept, cut, smoothed and refused; the file of pixels and its key."""
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def stored(path: Path, array: NDArray[np.uint8], **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm"])
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path, suffix: str) -> None:
     colour, grey = noise(32, 32, 3), noise(32, 32)
     read = read_image(stored(tmp_path / f"a.{suffix}", colour), COLOUR)
@@ -35,7 +34,7 @@ def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path, suffix: str
     assert np.array_equal(read_image(stored(tmp_path / f"b.{suffix}", grey), GREY), grey[None])
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 48), (70, 102), (102, 70), (16, 16)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (70, 102), (16, 16)])
 def test_resizing_is_torchvisions_antialiased_one(tmp_path: Path, height: int, width: int) -> None:
     array = noise(height, width, 3)
     mine = read_image(stored(tmp_path / "a.png", array), COLOUR)
@@ -114,10 +113,7 @@ def one_bit_changed(content: bytes) -> bytes:
         ("a.png", first_half),
         ("a.png", one_bit_changed),
         ("a.jpg", first_half),
-        ("a.gif", first_half),
-        ("a.webp", first_half),
         ("a.png", lambda content: b""),
-        ("a.png", lambda content: content[:8]),
         ("a.png", lambda content: b"label,1\n"),
     ],
 )
@@ -126,7 +122,7 @@ def test_a_damaged_file_is_refused_by_name(
 ) -> None:
     path = stored(tmp_path / name, noise(64, 64, 3))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="is no image that can be read") as error:
+    with pytest.raises(ValueError, match="is not an image that can be read") as error:
         read_image(path, COLOUR)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
@@ -219,45 +215,18 @@ def test_a_folder_elsewhere_with_the_same_files_needs_no_decoding(
     assert not num_read
 
 
-def test_nothing_is_left_of_a_file_that_could_not_be_finished(
+def test_all_files_that_are_not_images_are_counted_and_ten_named(
     pictures: list[Path], tmp_path: Path
 ) -> None:
-    pictures[4].write_bytes(b"no image")
-    with pytest.raises(ValueError, match="4.png is no image"):
-        cached_pixels(pictures, pictures[0].parent, COLOUR, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-@pytest.mark.parametrize("num_bad", [3, 12])
-def test_all_files_that_are_no_images_are_counted_and_ten_named(
-    num_bad: int, pictures: list[Path], tmp_path: Path
-) -> None:
-    bad = [pictures[0].with_name(f"bad_{number:02d}.png") for number in range(num_bad)]
+    bad = [pictures[0].with_name(f"bad_{number:02d}.png") for number in range(12)]
     for path in bad:
         path.write_bytes(b"no image")
     paths = [bad[0], *pictures, *bad[1:]]
-    with pytest.raises(ValueError, match=f"^{num_bad} of {len(paths)} files cannot be") as error:
+    with pytest.raises(ValueError, match="^12 of 18 files cannot be") as error:
         cached_pixels(paths, pictures[0].parent, COLOUR, tmp_path / "cache")
-    named = [path for path in bad if str(path) in str(error.value)]
-    assert named == bad[:10]
+    assert [path for path in bad if str(path) in str(error.value)] == bad[:10]
     assert "\n" not in str(error.value)
-
-
-def test_a_large_picture_is_said_to_be_too_large_not_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = stored(tmp_path / "large.png", noise(30, 50, 3))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)  # it is an error from twice as many on
-    with pytest.raises(ValueError, match=r"1500 pixels\) exceeds limit of 1400 pixels") as error:
-        read_image(path, COLOUR)
-    assert "scale it down" in str(error.value)
-    assert not re.search("bomb|repair|damage", str(error.value))
-
-
-def test_a_cache_that_cannot_be_made_is_named(pictures: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=str(tmp_path / "file")):
-        cached_pixels(pictures, pictures[0].parent, COLOUR, tmp_path / "file" / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_more_images_than_there_is_memory_are_mapped(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from thaw.reporting.curves import (
 )
 from thaw.reporting.panels import forward_strip, restoration_figure, samples_figure
 from thaw.reporting.style import harmless, line_styles, plain, save_figure
-from thaw.runs import WriteError
+from thaw.storage import WriteError
 
 LOSSES = Losses([1, 2, 3, 4], [0.9, 0.5, 0.4, 0.2], [2, 4], [0.7, 0.3], [2, 4], [0.8, 0.35])
 CURVE = Curve([1, 2, 4], [90.0, 40.0, 10.0], [0.0, 0.0, 0.0], [2.5, 2.5, 2.5], [250] * 3)

@@ -1,11 +1,10 @@
-"""Checkpoints as files: whole or not at all, known by a checksum, and data only."""
+"""Checkpoints as files: whole or not at all, checked before they are read, and data only."""
 
 import errno
 import os
 import pickle
+import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 from thaw import runs
-from thaw.training.checkpoint_files import CheckpointFiles, digest, newest_good, read_checkpoint
+from thaw.training.checkpoint_files import CheckpointFiles, newest_good, read_checkpoint
 
 
 def contents(value: float = 1.0) -> dict[str, Any]:
@@ -39,14 +38,12 @@ def test_what_is_written_is_what_is_read(written: Path) -> None:
     assert torch.equal(read["state_dict"]["weight"], contents()["state_dict"]["weight"])
     assert read["thaw"]["config"] == contents()["thaw"]["config"]
     assert [path.name for path in written.parent.iterdir()] == ["last.ckpt"]
-    again = CheckpointFiles().load_checkpoint(written)
-    assert digest(again) == digest(read) == read["thaw"]["checksum"]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_truncated_file_is_refused(written: Path, share: float) -> None:
     os.truncate(written, int(share * written.stat().st_size))
-    with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
+    with pytest.raises(ValueError, match=r"last\.ckpt is (not a readable|damaged)"):
         read_checkpoint(written)
 
 
@@ -60,29 +57,8 @@ def test_every_byte_that_carries_a_weight_is_guarded(written: Path) -> None:
         damaged = bytearray(whole)
         damaged[place + 1] ^= 1
         written.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"last\.ckpt is (no readable|damaged)"):
+        with pytest.raises(ValueError, match=r"last\.ckpt is not a readable checkpoint: .*damaged"):
             read_checkpoint(written)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"epoch": 4},
-        {"state_dict": {"weight": torch.zeros(200, 50)}},
-        {"empty": torch.empty(4, 0)},
-        {"optimizer_states": []},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_an_altered_one_is_refused(written: Path, changes: dict[str, Any]) -> None:
-    torch.save(read_checkpoint(written) | changes, written)
-    with pytest.raises(ValueError, match="its checksum differs"):
-        read_checkpoint(written)
-
-
-def test_one_of_before_checksums_is_read(tmp_path: Path) -> None:
-    torch.save(contents(), tmp_path / "old.ckpt")
-    assert read_checkpoint(tmp_path / "old.ckpt")["epoch"] == 3
 
 
 class Malicious:
@@ -101,30 +77,22 @@ class Malicious:
 def test_a_malicious_one_does_nothing_and_is_refused(tmp_path: Path, save: Any) -> None:
     marker, path = tmp_path / "executed", tmp_path / "last.ckpt"
     save(contents() | {"callbacks": Malicious(marker)}, path)
-    with pytest.raises(ValueError, match="no readable checkpoint"):
-        read_checkpoint(path)
-    with pytest.raises(ValueError, match="no readable checkpoint"):
-        CheckpointFiles().load_checkpoint(path)
+    for read in (read_checkpoint, CheckpointFiles().load_checkpoint):
+        with pytest.raises(ValueError, match="not a readable checkpoint"):
+            read(path)
     assert not marker.exists()
 
 
 def test_a_full_disk_leaves_the_one_before_and_says_so(written: Path) -> None:
-    """A limit on the size of files, in a process of its own: writing fails half way for real."""
+    """A limit on the size of files: writing fails half way for real."""
     before = written.read_bytes()
-    script = f"""
-import resource, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from test_checkpoint_files import CheckpointFiles, contents
-from pathlib import Path
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    CheckpointFiles().save_checkpoint(contents(2.0), Path({str(written)!r}))
-except OSError as error:
-    print(error)
-"""
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "could not be written (the one before is whole)" in finished.stdout, finished.stderr
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"could not be written .the one before is whole."):
+            CheckpointFiles().save_checkpoint(contents(2.0), written)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert written.read_bytes() == before
     assert [path.name for path in written.parent.iterdir()] == ["last.ckpt"]
 

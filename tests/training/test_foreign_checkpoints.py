@@ -73,7 +73,7 @@ def test_a_malicious_one_of_any_kind_does_nothing(
     path.write_bytes(KINDS[kind](hostile))
     for read in (read_checkpoint, CheckpointFiles().load_checkpoint):
         with pytest.raises(
-            ValueError, match=r"last\.ckpt is no readable checkpoint: it "
+            ValueError, match=r"last\.ckpt is not a readable checkpoint: it "
         ) as caught:
             read(path)
         assert "nothing of it was executed" in str(caught.value)
@@ -84,13 +84,13 @@ def test_a_malicious_one_of_any_kind_does_nothing(
 def test_torchscript_is_refused(tmp_path: Path) -> None:
     script = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2))
     torch.jit.save(script, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match="something else than weights and plain values"):
+    with pytest.raises(ValueError, match="other than weights and plain values"):
         read_checkpoint(tmp_path / "last.ckpt")
 
 
 WRONG_PLACES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "folder": (lambda path: path.mkdir(), "is a folder, where a checkpoint should be: move it"),
-    "pipe": (lambda path: os.mkfifo(path), "is no file, where a checkpoint should be: move it"),
+    "pipe": (lambda path: os.mkfifo(path), "is not a file, where a checkpoint should be: move it"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "is not there"),
     "empty": (lambda path: path.touch(), "is no readable checkpoint: it is empty"),
     "other": (lambda path: path.write_bytes(zipped({"x": 1})), "is not a checkpoint of thaw"),
@@ -187,12 +187,12 @@ def test_tensors_that_do_not_fit_their_own_configuration_are_named(
         (
             {
                 "model": {
-                    "_target_": "thaw.runs.write_text_atomically",
+                    "_target_": "thaw.storage.write_atomically",
                     "path": "created",
                     "text": "x",
                 }
             },
-            "names thaw.runs.write_text_atomically",
+            "names thaw.storage.write_atomically",
         ),
     ],
     ids=["target", "resolver", "none", "number", "network", "sampler", "eager", "metrics", "own"],

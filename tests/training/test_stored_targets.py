@@ -44,7 +44,7 @@ ATTACKS = [
     "torchvision.transforms.v2.functional.torch.load",
     "pytorch_lightning.trainer.trainer.os.system",
     "thaw",
-    "thaw.runs.write_text_atomically",
+    "thaw.storage.write_atomically",
     "thaw.runs.os.system",
     "thaw.commands.train.main",
     "thaw.commands.app.run",
@@ -124,7 +124,7 @@ def test_nothing_else_is_allowed_anywhere(place: str) -> None:
             check_target(target, place)
     for row in (*GROUPS, *WITHIN):
         with pytest.raises(ValueError, match="its configuration names"):
-            check_target("thaw.runs.write_text_atomically", row.place)
+            check_target("thaw.storage.write_atomically", row.place)
 
 
 @pytest.mark.parametrize(

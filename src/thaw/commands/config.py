@@ -184,10 +184,6 @@ def text_keys(schema: type, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-# Folders of conf/ without choices for train.py to show: Hydra's own, and what others are built on.
-NOT_CHOSEN = ("hydra", "companions")
-
-
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
@@ -198,10 +194,11 @@ def groups(command: str) -> list[str]:
 
 
 def choices(*names: str) -> str:
-    """A line a group with its choices, of ``--config-dir`` too."""
+    """A line a group with its choices, of ``--config-dir`` too; all groups of train.py if none."""
     loader = GlobalHydra.instance().config_loader()
     return "".join(
-        f"{name}: {', '.join(sorted(loader.get_group_options(name)))}\n" for name in names
+        f"{name}: {', '.join(sorted(loader.get_group_options(name)))}\n"
+        for name in names or groups("train")
     )
 
 

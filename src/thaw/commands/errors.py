@@ -9,8 +9,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from thaw.commands.keys import in_place_of_hydras
 from thaw.privates.hydra import is_before_a_job
-from thaw.runs import GoneError, WriteError
 from thaw.stopping import Stopped
+from thaw.storage import GoneError, WriteError
 
 MAX_GIVEN = 500
 # A note on an error.

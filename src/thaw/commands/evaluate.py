@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.trained import load_selected
@@ -41,14 +41,14 @@ def main(cfg: DictConfig) -> None:
         check_read(cfg)
         selected = load_selected(cfg, _to_do(cfg))
         for run in selected:
-            runs.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
+            storage.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
             if cfg.num_likelihood_images:
                 _check_likelihood(run)
                 run.experiment.data.setup()
     for run in selected:
         result = evaluate(run, cfg) | {"settings": _settings(cfg)}
         path = _path(run, result)
-        runs.write_text_atomically(path, json.dumps(result, indent=2) + "\n")
+        storage.write_atomically(path, json.dumps(result, indent=2) + "\n")
         log.info("written to %s", path)
 
 
@@ -163,7 +163,7 @@ def _path(run: LoadedRun, result: dict[str, Any]) -> Path:
 
 def _is_of(path: Path, settings: dict[str, Any]) -> bool:
     try:
-        return bool(runs.read_json(path).get("settings") == settings)
+        return bool(storage.read_json(path).get("settings") == settings)
     except ValueError:
         return False
 

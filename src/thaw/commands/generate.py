@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from thaw import runs
+from thaw import storage
 from thaw.commands import classes
 from thaw.commands.errors import InputError
 from thaw.diffusion.generation import draw_labels, generate
@@ -81,7 +81,7 @@ def write(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> 
     arrays = {"images": images.permute(0, 2, 3, 1).numpy()}
     if labels is not None:
         arrays["labels"] = labels.numpy()
-    with runs.writing(out / "samples.npz"):
+    with storage.writing(out / "samples.npz"):
         np.savez_compressed(out / "samples.npz", allow_pickle=False, **arrays)
     if cfg.animation:
         save_animation(_frames(run, labels, cfg), out / f"reverse_process.{cfg.animation}")

@@ -6,28 +6,28 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from thaw import runs
+from thaw import storage
 from thaw.commands.errors import InputError
 
-# Whoever asks runs.is_held has the lock for a moment.
+# runs.is_held takes the lock for a moment.
 MOMENT_S = 0.2
 
 
 class InUseError(InputError):
-    """Another process is at work in the run directory."""
+    """Another process is training in the run directory."""
 
 
 @contextmanager
 def locked(run_dir: Path, wait_s: float = MOMENT_S) -> Iterator[None]:
-    """Have a run directory for this process alone.
+    """Lock a run directory for this process.
 
     The operating system holds the lock: it ends with the process, however that ends, and the file
-    that stays behind locks nothing.
+    that is left locks nothing.
 
     Raises:
-        InUseError: another process has it, and still after ``wait_s`` seconds.
+        InUseError: another process still holds it after ``wait_s`` seconds.
     """
-    lock = FileLock(run_dir / runs.LOCK, timeout=wait_s)
+    lock = FileLock(run_dir / storage.LOCK, timeout=wait_s)
     try:
         lock.acquire()
     except Timeout:

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands.app import CONF
 from thaw.commands.errors import LOGGED, InputError, ProcessEndedError, as_input_errors, one_line
 from thaw.commands.replay import OF_THE_COMMAND
@@ -81,7 +81,7 @@ class _Recording:
             # That of a sweep's job is logged for all to see.
             if HydraConfig.get().mode == RunMode.RUN:
                 _log_to_files(self.end["error"])
-        elif not isinstance(problem, runs.GoneError):
+        elif not isinstance(problem, storage.GoneError):
             self.end["error"] = one_line(problem)
             if isinstance(problem, ProcessEndedError):
                 self.end[runs.SIGNAL] = problem.signal_number
@@ -95,14 +95,14 @@ class _Recording:
         try:
             if self.had_begun and not self.is_accepted:
                 for path, contents in self.before.items():
-                    runs.write_if_changed(path, contents)
+                    storage.write_if_changed(path, contents)
             else:
                 runs.update_record(self.run_dir, self.end | times)
-        except (runs.WriteError, runs.GoneError) as problem:
+        except (storage.WriteError, storage.GoneError) as problem:
             # What ended the run is said first.
             if self.end["status"] == "completed":
                 raise
-            if isinstance(problem, runs.WriteError):
+            if isinstance(problem, storage.WriteError):
                 log.exception("run.json could only be marked")
 
 
@@ -148,9 +148,9 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
         (runs.HYDRA, OmegaConf.to_yaml({"hydra": HydraConfig.get()})),
         (runs.OVERRIDES, OmegaConf.to_yaml(overrides)),
     ):
-        runs.write_if_changed(run_dir / name, contents.encode())
-    runs.write_if_changed(run_dir / runs.GIT_DIFF, patch)
-    runs.write_if_changed(run_dir / runs.REQUIREMENTS, requirements().encode())
+        storage.write_if_changed(run_dir / name, contents.encode())
+    storage.write_if_changed(run_dir / runs.GIT_DIFF, patch)
+    storage.write_if_changed(run_dir / runs.REQUIREMENTS, requirements().encode())
 
 
 def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import storage
 from thaw.checks import Count
 from thaw.checks import check as check_value
 from thaw.commands.errors import as_input_errors
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> None:
     from thaw.reporting.report import write_report
 
     with as_input_errors():
-        runs.check_no_links(_common_folder(found), out)
+        storage.check_no_links(_common_folder(found), out)
         page = write_report(found, out, cfg.title, cfg.num_shown)
     log.info("report      %s", page)
 

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands import classes
 from thaw.commands.errors import InputError
 from thaw.data.pixel_cache import read_images
@@ -177,7 +177,7 @@ def write(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> None:
             log.info(line)
         scores |= run.source | {"seed": cfg.seed, "files": list(map(str, given.files))}
         text = json.dumps(runs.finite(scores), indent=2) + "\n"
-        runs.write_text_atomically(out / "scores.json", text)
+        storage.write_atomically(out / "scores.json", text)
     whole = {name: torch.cat(parts) for name, parts in stages.items()}
     save_stages(whole, out / "restoration.npz")
     for name, images in whole.items():

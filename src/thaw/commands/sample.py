@@ -6,7 +6,7 @@ from types import ModuleType
 
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import storage
 from thaw.commands import classes, generate, restore
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
         loaded = load_selected(cfg, task.to_do(cfg))
         outs = _outs(loaded, task, cfg)
         for run, out in zip(loaded, outs, strict=True):
-            runs.check_no_links(run.run_dir, out)
+            storage.check_no_links(run.run_dir, out)
         selected = [(run, task.prepare(run, cfg)) for run in loaded]
     for (run, prepared), out in zip(selected, outs, strict=True):
         task.write(run, prepared, out, cfg)

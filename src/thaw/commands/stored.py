@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.selection import in_place_of
@@ -54,7 +54,7 @@ def read_stored(option: str, run_dir: Path, name: str | Path, kind: type) -> Any
         missing = f"no run there ({path} is missing){in_place_of(run_dir)}"
         raise InputError(f"{option}={run_dir}: {missing}")
     try:
-        found = yaml.safe_load(runs.read_text(path)) or kind()
+        found = yaml.safe_load(storage.read_text(path)) or kind()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(found, kind):

@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.metrics import table
@@ -69,7 +69,7 @@ def write_summary(sweep_dir: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     text = pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
-    runs.write_text_atomically(sweep_dir / "sweep.csv", text)
+    storage.write_atomically(sweep_dir / "sweep.csv", text)
     return rows
 
 

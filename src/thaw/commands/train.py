@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from thaw import ranks, runs
+from thaw import ranks, runs, storage
 from thaw.checks import check_seed
 from thaw.commands import search
 from thaw.commands.app import CONF
@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> float | None:
         _train(cfg, run_dir)
         return None
     try:
-        with locked(run_dir), runs.trained_in(run_dir):
+        with locked(run_dir), storage.trained_in(run_dir):
             with as_input_errors():
                 reason = reason_to_skip(cfg, run_dir, is_sweep)
             if reason is None:

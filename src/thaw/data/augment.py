@@ -34,10 +34,12 @@ class Augmentation:
             changed = self(blank, seed=0)
         except (RuntimeError, TypeError, ValueError) as error:
             why = " ".join(str(error).split())
-            raise ValueError(f"data.augment fails on uint8 {list(image_shape)}: {why}") from error
+            raise ValueError(
+                f"augment must take images uint8 {list(image_shape)}, but fails: {why}"
+            ) from error
         if changed.shape != blank.shape or changed.dtype != torch.uint8:
             raise ValueError(
-                f"data.augment must keep images uint8 {list(image_shape)}, "
+                f"augment must keep images uint8 {list(image_shape)}, "
                 f"not make them {changed.dtype} {list(changed.shape[1:])}"
             )
 

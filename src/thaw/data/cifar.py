@@ -1,10 +1,7 @@
 """CIFAR-10 from torchvision's files, which are pickles, without executing anything in them."""
 
 import io
-import os
 import pickle
-import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,17 +9,16 @@ import numpy as np
 import torch
 import torchvision
 
-from thaw.data.download import fetch
-from thaw.data.idx import check_md5, damaged
-from thaw.data.sources import ImageSet, Source, check_may_fetch, data_root
+from thaw.data.download import check_md5, complete, damaged
+from thaw.data.sources import ImageSet, Source, data_root
 
 
 class CIFAR10(Source):
     """Photographs of ten kinds of things, 50,000 and 10,000, 3 x 32 x 32 (Krizhevsky, 2009).
 
-    Six files under ``root/cifar-10-batches-py``, unpacked from ``root/cifar-10-python.tar.gz``
-    where they are not there, which is downloaded where it is not there either. Each is checked
-    against torchvision's MD5 before it is read. Nothing is written where all six are present.
+    Six files in ``root/cifar-10-batches-py``, unpacked from ``root/cifar-10-python.tar.gz`` where
+    they are missing, which is downloaded where it is missing too. Each is checked against
+    torchvision's MD5 before it is read. Nothing is written where all six are present.
     """
 
     name = "cifar10"
@@ -33,10 +29,10 @@ class CIFAR10(Source):
     def __init__(self, root: str | Path) -> None:
         """
         Args:
-            root: what torchvision calls so; a relative one starts at the current directory.
+            root: folder of the data sets; a relative one starts at the current directory.
 
         Raises:
-            ValueError: ``root`` is empty.
+            ValueError: ``root`` is not a folder.
         """
         self.root = data_root(root)
         self.folder = self.root / self.archive.base_folder
@@ -45,49 +41,18 @@ class CIFAR10(Source):
         """The training and the test split, as published and in the published order.
 
         Raises:
-            FileNotFoundError: the files are neither there nor to be had; one line with what was
-                tried and the ways out, within seconds.
+            FileNotFoundError: see :func:`~thaw.data.download.complete`.
             ValueError: a file is damaged; one line that names it.
         """
-        self._unpack_missing()
-        return self._read_split(self.archive.train_list), self._read_split(self.archive.test_list)
-
-    def _unpack_missing(self) -> None:
-        names = [name for name, _ in (*self.archive.train_list, *self.archive.test_list)]
-        missing = [name for name in names if not (self.folder / name).is_file()]
-        if not missing:
-            return
-        try:
-            check_may_fetch(self)
-            self._unpack(self._packed(), missing)
-        except OSError as error:
-            raise FileNotFoundError(
-                f"{self.folder} lacks {', '.join(missing)}, and fetching them failed: {error}. "
-                f"Three ways out: set THAW_DATA to a folder that holds {self.folder.name}/; "
-                f"or place {self.archive.filename} in {self.root}; "
-                "or use data=mnist_5k, which needs neither files nor network"
-            ) from error
-
-    def _packed(self) -> Path:
-        """The archive, downloaded where it is not there, and checked."""
-        packed: Path = self.root / self.archive.filename
-        if packed.is_file():
-            check_md5(packed, packed.read_bytes(), self.archive.tgz_md5)
-        else:
-            mirror = self.archive.url.removesuffix(self.archive.filename)
-            fetch({self.archive.filename: self.archive.tgz_md5}, [mirror], self.root)
-        return packed
-
-    def _unpack(self, packed: Path, names: list[str]) -> None:
-        """Bring the named files into the folder, each only once it is whole."""
-        self.folder.mkdir(exist_ok=True)
-        with (
-            tarfile.open(packed) as tar,
-            tempfile.TemporaryDirectory(dir=self.root, prefix=".unpacked-") as partial,
-        ):
-            for name in names:
-                tar.extract(f"{self.folder.name}/{name}", partial, filter="data")
-                os.replace(Path(partial, self.folder.name, name), self.folder / name)
+        archive, packed = self.archive, self.root / self.archive.filename
+        complete(
+            self.root,
+            {self.folder / name: packed for name, _ in (*archive.train_list, *archive.test_list)},
+            {packed.name: archive.tgz_md5},
+            [archive.url.removesuffix(archive.filename)],
+            self.may_fetch,
+        )
+        return self._read_split(archive.train_list), self._read_split(archive.test_list)
 
     def _read_split(self, files: list[list[str]]) -> ImageSet:
         batches = [_read_batch(self.folder / name, md5) for name, md5 in files]
@@ -113,16 +78,16 @@ class _Arrays(pickle.Unpickler):
         try:
             return self.allowed[module_name, global_name]
         except KeyError:
-            named = f"{module_name}.{global_name}"
-            raise pickle.UnpicklingError(f"it names {named}, which is no array") from None
+            raise pickle.UnpicklingError(
+                f"it names {module_name}.{global_name}, which is not an array"
+            ) from None
 
 
 def _read_batch(path: Path, md5: str) -> dict[bytes, Any]:
     """``data`` uint8 ``[N, 3072]`` (channel, row, column) and ``labels``, N whole numbers."""
-    content = path.read_bytes()
-    check_md5(path, content, md5)
+    check_md5(path, md5)
     try:
-        batch: dict[bytes, Any] = _Arrays(io.BytesIO(content), encoding="bytes").load()
+        batch: dict[bytes, Any] = _Arrays(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except pickle.UnpicklingError as error:
         raise damaged(path, str(error)) from error
     return batch

@@ -1,34 +1,32 @@
 """The data modules of data sets that live in files under a folder of the user's."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, Literal
 
+from annotated_types import Ge, Interval
 from torch import Tensor
 
+from thaw.checks import Count, Seed, checked
 from thaw.data import cifar, image_folder, sources
 from thaw.data.module import ImageDataModule
 
 
 class FileDataModule(ImageDataModule):
-    """An :class:`ImageDataModule` over a source that reads files; a data set is its source."""
+    """An :class:`ImageDataModule` whose source reads files below a folder ``root``."""
 
-    source_class: type[sources.IdxSource] | type[cifar.CIFAR10]
+    source_class: ClassVar[type[sources.IdxSource] | type[cifar.CIFAR10]]
 
+    @checked
     def __init__(
         self,
         root: str,
-        batch_size: int = 128,
-        val_size: int = 0,
+        batch_size: Count = 128,
+        val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
-        seed: int = 0,
+        seed: Seed = 0,
         augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """
-        Args:
-            root: the folder that holds ``MNIST/raw/`` or its like; a relative one starts at the
-                directory where the command is started.
-
-        The rest, and the errors, are those of :class:`ImageDataModule`.
-        """
+        """Arguments and errors of the source, then those of :class:`ImageDataModule`."""
         source = self.source_class(root)
         super().__init__(source, batch_size, val_size, pixel_range, seed, augment)
 
@@ -60,18 +58,19 @@ class CIFAR10(FileDataModule):
 class ImageFolder(ImageDataModule):
     """:class:`thaw.data.image_folder.ImageFolder` in batches."""
 
+    @checked
     def __init__(
         self,
         root: str,
         folder: str = ".",
-        image_size: int = 32,
-        channels: int = 3,
-        test_share: float = 0.1,
+        image_size: Count = 32,
+        channels: Literal[1, 3] = 3,
+        test_share: Annotated[float, Interval(gt=0, lt=1)] = 0.1,
         cache: str | None = None,
-        batch_size: int = 128,
-        val_size: int = 0,
+        batch_size: Count = 128,
+        val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
-        seed: int = 0,
+        seed: Seed = 0,
         augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """Arguments and errors of the source, then those of :class:`ImageDataModule`."""

@@ -1,86 +1,107 @@
-"""Fetching files from mirrors, asking them first so that without a network it fails in seconds."""
+"""Files of published data sets: unpacked from archives, which are downloaded where missing."""
 
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from threading import Thread
-from urllib.request import Request, urlopen
 
-from torchvision.datasets.utils import download_url
+from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
 PATIENCE_SECONDS = 3.0
 
 
-def fetch(files: Mapping[str, str], mirrors: Sequence[str], folder: Path) -> None:
-    """Bring ``files`` (MD5 by name) into ``folder`` from the first mirror that has them.
+def complete(
+    root: Path,
+    archives: Mapping[Path, Path],
+    md5: Mapping[str, str],
+    mirrors: Sequence[str],
+    may_fetch: bool = True,
+) -> None:
+    """Bring the files of a data set into their place, as far as they are missing.
 
-    ``mirrors`` are URLs that end in "/", to which a file's name is appended. A file appears in
-    ``folder`` only once it is whole and its MD5 is right.
+    A file appears only once it is whole.
+
+    Args:
+        root: folder of the data sets.
+        archives: the archive of each file, which lies above or beside it.
+        md5: MD5 of each archive, by the archive's name.
+        mirrors: URLs that end in "/", to which an archive's name is appended.
+        may_fetch: whether anything may be written.
 
     Raises:
-        ConnectionError: no mirror gave all of them; one line with each mirror and why it did not.
-        OSError: ``folder`` cannot be written.
+        FileNotFoundError: a file could not be had; one line with what was tried and the ways out.
+        ValueError: an archive is damaged.
     """
-    failures = _ask(mirrors, next(iter(files)))
-    if len(failures) < len(mirrors):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _socket_timeout(PATIENCE_SECONDS):
-        for filename, md5 in files.items():
-            _fetch_one(filename, md5, mirrors, folder, failures)
+    missing = {file: archive for file, archive in archives.items() if not file.is_file()}
+    try:
+        if missing and not may_fetch:
+            # Such as the root that a checkpoint of another machine names.
+            raise PermissionError("only a folder named by THAW_DATA or data.root is written to")
+        for archive in dict.fromkeys(missing.values()):
+            files = [file for file in missing if missing[file] == archive]
+            _unpack(archive, md5[archive.name], files, mirrors)
+    except OSError as error:
+        missing = {file: archive for file, archive in missing.items() if not file.is_file()}
+        folder = next(iter(missing)).parent
+        names = ", ".join(file.name for file in missing)
+        packed = ", ".join(dict.fromkeys(archive.name for archive in missing.values()))
+        raise FileNotFoundError(
+            f"{folder} lacks {names}, and downloading failed: {error}. Three ways out: "
+            f"set THAW_DATA to a folder that holds {folder.relative_to(root)}/; "
+            f"or place {packed} in {next(iter(missing.values())).parent}; "
+            "or use data=mnist_5k, which needs neither files nor network"
+        ) from error
 
 
-def _ask(mirrors: Sequence[str], filename: str) -> dict[str, str]:
-    """The mirrors that do not serve ``filename`` within ``PATIENCE_SECONDS``, and why not."""
-    failures = {mirror: f"no answer within {PATIENCE_SECONDS:g} s" for mirror in mirrors}
-
-    def ask(mirror: str) -> None:
-        try:
-            request = Request(mirror + filename, headers={"User-Agent": "thaw"})
-            with urlopen(request, timeout=PATIENCE_SECONDS):
-                del failures[mirror]
-        except (OSError, HTTPException) as error:
-            failures[mirror] = _reason(error)
-
-    # Daemon threads, because a name server that is silent outlasts every timeout of a socket.
-    threads = [Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return dict(failures)
+def damaged(path: Path, why: str) -> ValueError:
+    """The one-line error for a file that must not be trained on."""
+    return ValueError(f"{path} is damaged: {why}; delete it or put the original in its place")
 
 
-def _fetch_one(
-    filename: str, md5: str, mirrors: Sequence[str], folder: Path, failures: dict[str, str]
-) -> None:
-    """Try the mirrors that have not failed yet; one that fails now is noted in ``failures``."""
+def check_md5(path: Path, md5: str) -> None:
+    """Raise the one-line error unless the file has this MD5."""
+    if not check_integrity(path, md5):
+        raise damaged(path, f"its MD5 is not {md5}")
+
+
+def _unpack(archive: Path, md5: str, files: Sequence[Path], mirrors: Sequence[str]) -> None:
+    folder = archive.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+        if not archive.is_file():
+            _download(archive.name, md5, mirrors, partial)
+            os.replace(Path(partial, archive.name), archive)
+        check_md5(archive, md5)
+        extract_archive(archive, partial)
+        for file in files:
+            file.parent.mkdir(exist_ok=True)
+            os.replace(partial / file.relative_to(folder), file)
+
+
+def _download(name: str, md5: str, mirrors: Sequence[str], folder: str) -> None:
+    """From the first mirror that has it.
+
+    Raises:
+        ConnectionError: none has; one line with each mirror and the reason.
+    """
+    failures = []
     for mirror in mirrors:
-        if mirror in failures:
-            continue
         try:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as partial:
-                download_url(mirror + filename, partial, filename, md5)
-                os.replace(Path(partial, filename), folder / filename)
+            with _socket_timeout(PATIENCE_SECONDS):
+                download_url(mirror + name, folder, name, md5)
             return
         except (OSError, HTTPException, RuntimeError) as error:
-            failures[mirror] = f"{filename}: {_reason(error)}"
-    raise ConnectionError("; ".join(f"{mirror} ({why})" for mirror, why in failures.items()))
-
-
-def _reason(error: Exception) -> str:
-    """One line of plain words; ``URLError`` keeps them in its ``reason``."""
-    return " ".join(str(getattr(error, "reason", error) or type(error).__name__).split())
+            reason = str(getattr(error, "reason", error) or type(error).__name__)
+            failures.append(f"{mirror} ({' '.join(reason.split())})")
+    raise ConnectionError("; ".join(failures))
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """A limit on every wait for the network inside, which torchvision's functions do not take."""
+    """A limit on every wait for the network, which torchvision's functions do not take."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""Whether images are those that a run was trained on, and in words what is other about them."""
+"""Whether images are those that a run was trained on, and in words what has changed."""
 
 from collections.abc import Mapping
 from itertools import zip_longest
@@ -8,12 +8,12 @@ MAX_NAMED = 3
 
 
 def class_changes(then: Any, now: Mapping[str, Any]) -> str:
-    """The first classes that are others by their number, as ``1 was dog, is fox``; empty for none.
+    """The first classes that have changed, such as ``1 was dog, is fox``; empty for none.
 
     Args:
-        then: the identity that is stored of the data (``ImageDataModule.identity``); one of before
-            class names were stored has none to compare.
-        now: that of the data as they are.
+        then: what is stored as the identity of the data (``ImageDataModule.identity``); nothing
+            is compared with what is not an identity.
+        now: identity of the data as they are.
     """
     before = then.get("classes") if isinstance(then, Mapping) else None
     if not isinstance(before, list):
@@ -25,16 +25,11 @@ def class_changes(then: Any, now: Mapping[str, Any]) -> str:
 
 
 def changes(then: Any, now: Mapping[str, Any]) -> str:
-    """What is other about data than it was, classes included; empty where nothing is."""
+    """What has changed about data, classes included; empty for nothing."""
     if not isinstance(then, Mapping):
         return ""
     before, after = ({key: data.get(key) for key in ("name", "checksum")} for data in (then, now))
     classes = class_changes(then, now)
     if before == after and not classes:
         return ""
-    words = f"{before} (now {after})"
-    if classes:
-        words += f", classes: {classes}"
-    elif "classes" not in then and now["classes"] != sorted(now["classes"]):
-        words += ", and its classes were numbered by their names as text, 10 before 2"
-    return words
+    return f"{before} (now {after})" + (f", classes: {classes}" if classes else "")

@@ -4,13 +4,14 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from thaw.checks import check_seed, check_whole, shown
+from thaw.checks import Count, Seed, checked
 from thaw.data.augment import Augmentation
 from thaw.data.identity import changes
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
@@ -42,13 +43,14 @@ class ImageDataModule(pl.LightningDataModule):
     runs of different seeds are validated on the same ones.
     """
 
+    @checked
     def __init__(
         self,
         source: Source,
-        batch_size: int = 128,
-        val_size: int = 0,
+        batch_size: Count = 128,
+        val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
-        seed: int = 0,
+        seed: Seed = 0,
         augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """
@@ -57,25 +59,14 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size: images in a batch, of all processes together.
             val_size: training images to hold out for validation.
             pixel_range: (low, high), what the stored 0 and 255 become.
-            seed: decides, with the epoch, the order of the training images, and how each is
-                augmented.
+            seed: seed for the order of the training images and for their augmentation.
             augment: what each training image of a batch goes through, uint8 ``[C, H, W]`` to the
                 same, such as a transform of ``torchvision.transforms.v2``; None for nothing.
 
         Raises:
-            ValueError: one of them is out of its range, or ``augment`` changes shape or type.
+            ValueError: ``pixel_range`` is not valid, or ``augment`` changes shape or type.
         """
         super().__init__()
-        check_whole("data.batch_size", batch_size, 1)
-        check_whole("data.val_size", val_size, 0)
-        check_seed("data.seed", seed)
-        if not hasattr(source, "load"):
-            raise ValueError(f"data.source must be a source of images, got {shown(source)}")
-        if not (augment is None or callable(augment)):
-            raise ValueError(
-                "data.augment must be null or a choice of the group data/augment, got "
-                f"{shown(augment)}"
-            )
         self.source = source
         self.name = source.name
         self.image_shape = source.image_shape
@@ -90,14 +81,13 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """Of the source's labels, which count from 0."""
+        """The number of classes; labels count from 0."""
         return self.source.num_classes
 
     @property
     def class_names(self) -> list[str]:
-        """The name of each class by its number, which stands for it where a source has no names."""
-        names = getattr(self.source, "class_names", None) or range(self.num_classes)
-        return list(map(str, names))
+        """The name of each class, by its number."""
+        return self.source.class_names
 
     @property
     def identity(self) -> dict[str, Any]:

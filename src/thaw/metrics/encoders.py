@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from thaw import runs
+from thaw import storage
 from thaw.checks import checked
 
 PACKAGED = ("mnist",)
@@ -126,7 +126,7 @@ class ClassifierEncoder(Encoder):
         weights = {
             key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()
         }
-        runs.write_atomically(path, save(weights, metadata))
+        storage.write_atomically(path, save(weights, metadata))
 
 
 def scale(images: Tensor) -> Tensor:

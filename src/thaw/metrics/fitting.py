@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thaw import runs
+from thaw import storage
 from thaw.metrics import table
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fid import moments
@@ -119,7 +119,7 @@ def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor
         return Reference.load(path)
     reference = fit_reference(encoder, train_images, test_images)
     try:
-        runs.make_cache(path.parent, "XDG_CACHE_HOME or HOME")
+        storage.make_cache(path.parent, "XDG_CACHE_HOME or HOME")
         reference.save(path)
     except OSError as error:
         log.warning("the reference is not kept for other runs: %s", error)
@@ -128,4 +128,4 @@ def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor
 
 def cache_folder() -> Path:
     """Where fitted references are kept between runs."""
-    return runs.cache_folder("references")
+    return storage.cache_folder("references")

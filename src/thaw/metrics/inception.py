@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from thaw import runs
+from thaw import storage
 from thaw.checks import checked
 from thaw.metrics.encoders import Encoder
 
@@ -114,7 +114,7 @@ def _downloaded() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if path.is_file():
         return path
-    runs.make_cache(path.parent, "TORCH_HOME or HOME")
+    storage.make_cache(path.parent, "TORCH_HOME or HOME")
     log.info("downloading %s to %s", URL, path)
     try:
         torch.hub.download_url_to_file(URL, str(path), hash_prefix=DIGEST, progress=False)

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
-from thaw import runs
+from thaw import storage
 from thaw.metrics.encoders import read_safetensors
 
 FORMAT = "thaw-reference"
@@ -69,7 +69,7 @@ class Reference:
         }
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         path.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_atomically(path, save(tensors, metadata))
+        storage.write_atomically(path, save(tensors, metadata))
 
     @staticmethod
     def load(path: Path) -> "Reference":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from thaw import runs
+from thaw import storage
 from thaw.metrics.encoders import ClassifierEncoder, build_body, reference_path, scale
 from thaw.metrics.fitting import encode, fit_reference
 from thaw.metrics.model_card import Training, model_card
@@ -67,7 +67,7 @@ def train_and_write(
     card = path.with_suffix(".md")
     encoder.save(path)
     reference.save(reference_path(path))
-    runs.write_text_atomically(card, model_card(encoder, training, reference))
+    storage.write_atomically(card, model_card(encoder, training, reference))
     return EncoderFiles(path, reference_path(path), card, test_accuracy)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.diffusion.restoration import STAGES
 
 Array = np.ndarray[Any, Any]
@@ -89,7 +89,7 @@ def read_run(directory: Path) -> FinishedRun:
         run.problems.append(f"training ended by {end}")
     for path in sorted((directory / runs.EVALUATIONS).glob("*.json")):
         try:
-            run.evaluations.append(printable(runs.read_json(path)))
+            run.evaluations.append(printable(storage.read_json(path)))
         except (ValueError, RecursionError) as error:
             run.problems.append(str(error))
     path = directory / runs.METRICS
@@ -97,7 +97,7 @@ def read_run(directory: Path) -> FinishedRun:
         run.problems.append("no metrics.csv: no epoch was finished")
         return run
     try:
-        run.epochs = [_numbers(row) for row in runs.read_rows(path)]
+        run.epochs = [_numbers(row) for row in storage.read_rows(path)]
     except ValueError as error:
         run.problems.append(f"metrics.csv is damaged: {error}")
     return run
@@ -186,7 +186,7 @@ def read_alpha_bar(run: FinishedRun) -> Tensor:
     if not path.is_file():
         raise ValueError(f"no {path.name}")
     try:
-        values = [float(row["alpha_t"]) for row in runs.read_rows(path)]
+        values = [float(row["alpha_t"]) for row in storage.read_rows(path)]
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path.name} cannot be read: {error!r}") from error
     if len(values) < 2 or not all(0 <= value <= 1 for value in values):

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from thaw import runs
+from thaw import storage
 
 MIN_SIDE = 84
 
@@ -35,17 +35,17 @@ def to_pil(image: Tensor) -> Image.Image:
 
 def save_png(image: Tensor, path: Path) -> None:
     """Write uint8 ``[C, H, W]``; the folder is created."""
-    runs.make_folder(path.parent)
-    with runs.writing(path):
+    storage.make_folder(path.parent)
+    with storage.writing(path):
         to_pil(image).save(path)
 
 
 def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> None:
     """Write uint8 ``[C, H, W]`` frames as a GIF (or APNG, by suffix) that rests on its last."""
-    runs.make_folder(path.parent)
+    storage.make_folder(path.parent)
     pictures = [to_pil(frame) for frame in frames]
     durations = [frame_ms] * (len(pictures) - 1) + [frame_ms * 20]
-    with runs.writing(path):
+    with storage.writing(path):
         pictures[0].save(
             path, save_all=True, append_images=pictures[1:], duration=durations, loop=0
         )

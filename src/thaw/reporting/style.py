@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from thaw import runs
+from thaw import storage
 from thaw.reporting.labels import fitted
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def harmless(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, runs.WriteError) or getattr(error, "errno", None) in runs.FULL:
+        if isinstance(error, storage.WriteError) or getattr(error, "errno", None) in storage.FULL:
             raise
         log.warning("%s could not be drawn, going on without it: %s", name, error)
 
@@ -150,7 +150,7 @@ def save_figure(figure: Figure, *paths: Path) -> None:
         figure.set_layout_engine(None)
     size = figure.get_tightbbox().padded(0.05)
     for path in paths:
-        runs.make_folder(path.parent)
+        storage.make_folder(path.parent)
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        with runs.writing(path):
+        with storage.writing(path):
             figure.savefig(path, dpi=150, metadata=metadata, bbox_inches=size)

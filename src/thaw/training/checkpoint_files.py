@@ -1,10 +1,10 @@
-"""Checkpoints as files: written whole or not at all, and known again by a checksum."""
+"""Checkpoints as files: written whole or not at all, checked before they are read."""
 
-import hashlib
 import os
 import re
 import shutil
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,56 +13,49 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from thaw import __version__, runs, stopping
+from thaw import __version__, runs, stopping, storage
 
-CHECKSUM = "checksum"
 FORMAT = 1
-"""Of what a checkpoint holds beside the weights; a newer one is another thaw's to read."""
+"""Number of the layout of what a checkpoint holds beside the weights; older versions of thaw
+refuse a higher one."""
 
 
 class CheckpointFiles(TorchCheckpointIO):
     """Lightning's checkpoints, moved into place when they are complete, read without executing.
 
-    A kill or a full disk while one is written leaves the file that was there before. What was the
-    last one stays beside the new one as the previous one.
+    A kill or a full disk while one is written leaves the file that was there before. The one that
+    is replaced stays beside it as the previous one.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write ``checkpoint``, with its checksum beside its provenance.
+        """Write ``checkpoint``.
 
         Raises:
             OSError: the disk is full or not writable; what was at ``path`` is still there.
         """
-        provenance = {**checkpoint["thaw"], "format": FORMAT}
-        checkpoint["thaw"] = provenance
-        provenance[CHECKSUM] = digest(checkpoint)
+        checkpoint["thaw"] = {**checkpoint["thaw"], "format": FORMAT}
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        _remove_unfinished(path)
         try:
-            runs.make_folder(path.parent)
-            _remove_unfinished(path)
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.is_file():
-                replace_by_copy(path, path.with_name(runs.PREVIOUS_CHECKPOINT.name))
-            os.replace(temporary, path)
-        except runs.GoneError:
+            with storage.replacing(path) as unfinished:
+                with unfinished.open("wb") as file:
+                    torch.save(checkpoint, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if path.is_file():
+                    replace_by_copy(path, path.with_name(runs.PREVIOUS_CHECKPOINT.name))
+        except storage.GoneError:
             raise
         except (OSError, RuntimeError) as error:
             # torch's writer, where a signal ends it, complains of what is not written.
             if isinstance(error.__context__, stopping.Stopped):
                 raise error.__context__ from None
             kept = "the one before is whole" if path.is_file() else "there was none before"
-            raise runs.WriteError(
-                f"the checkpoint {path} could not be written ({kept}): {runs.reason(error)}"
+            raise storage.WriteError(
+                f"the checkpoint {path} could not be written ({kept}): {storage.reason(error)}"
             ) from error
-        finally:
-            if temporary.exists():
-                temporary.unlink()
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -72,25 +65,21 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 def replace_by_copy(path: Path, copy: Path) -> None:
-    """Put what is at ``path`` at ``copy`` too, in one step.
+    """Replace ``copy`` by what is at ``path``, in one step.
 
-    As a second name of the same file, which takes no room, where the file system has such: a
+    By a second name of the same file, which takes no space, where the file system has such: a
     checkpoint is never written to again, only replaced.
     """
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}")
-    try:
+    with storage.replacing(copy) as unfinished:
+        unfinished.unlink()
         try:
-            os.link(path, temporary)
-        except OSError:  # no such names here, or not enough rights for one
-            shutil.copyfile(path, temporary)
-        os.replace(temporary, copy)
-    finally:
-        # Where both are the same file already, replacing leaves it.
-        temporary.unlink(missing_ok=True)
+            os.link(path, unfinished)
+        except OSError:  # not on this file system, or not enough rights
+            shutil.copyfile(path, unfinished)
 
 
 def _remove_unfinished(path: Path) -> None:
-    """What processes that were killed while they wrote have left."""
+    """Delete what processes that were killed while they wrote have left."""
     for unfinished in path.parent.glob(f".{path.name}.*"):
         unfinished.unlink(missing_ok=True)
 
@@ -99,31 +88,36 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The contents of a checkpoint of thaw, on the CPU; nothing in it is executed.
 
     Raises:
-        ValueError: no file, damaged, altered, unsafe, not of thaw, or of a newer one.
+        ValueError: it is missing, damaged, unsafe, not written by thaw, or by a newer one.
     """
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no file" if path.exists() else "not there"
+        what = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
         raise ValueError(f"{path} is {what}, where a checkpoint should be: move it away")
     try:
+        _check_integrity(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the pickle's protocol and the like
             contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has nearly any for a file that is damaged or unsafe
-        raise ValueError(f"{path} is no readable checkpoint: {_why(path, error)}") from error
+        raise ValueError(f"{path} is not a readable checkpoint: {_why(path, error)}") from error
     if not isinstance(contents, dict) or not _is_of_thaw(contents):
         raise ValueError(f"{path} is not a checkpoint of thaw")
-    provenance = contents["thaw"]
-    stored_format = provenance.get("format", 0)  # those of before formats had numbers have none
+    stored_format = contents["thaw"].get("format", 0)
     if not isinstance(stored_format, int) or stored_format > FORMAT:
         raise ValueError(
             f"{path} is of format {stored_format}, written by thaw {written_by(contents)}; this "
             f"is thaw {__version__}, which reads formats up to {FORMAT}: use that version"
         )
-    # Those of before there were checksums have none.
-    written = provenance.get(CHECKSUM)
-    if written is not None and written != _digest_or_none(contents):
-        raise ValueError(f"{path} is damaged: it is not what was written (its checksum differs)")
     return contents
+
+
+def _check_integrity(path: Path) -> None:
+    """Refuse a file that differs from what was written: each part carries its CRC-32."""
+    # torch.load compares none of them. What is not a zip file is its to refuse.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} in it is damaged")
 
 
 def _is_of_thaw(contents: dict[Any, Any]) -> bool:
@@ -148,13 +142,13 @@ def _why(path: Path, error: Exception) -> str:
     text = str(error)
     if not path.stat().st_size:
         return "it is empty"
-    named = re.search(r"GLOBAL (\S+)|Trying to \w+ (\S+)", text)
-    if named:
+    name = re.search(r"GLOBAL (\S+)|Trying to \w+ (\S+)", text)
+    if name:
         return (
-            f"it names {named[1] or named[2]}, which no checkpoint does; nothing of it was executed"
+            f"it names {name[1] or name[2]}, which no checkpoint does; nothing of it was executed"
         )
     if "weights_only" in text.lower().replace("weights only", "weights_only"):
-        return "it holds something else than weights and plain values; nothing of it was executed"
+        return "it holds something other than weights and plain values; nothing of it was executed"
     return text.splitlines()[0] if text else type(error).__name__
 
 
@@ -171,38 +165,3 @@ def newest_good(run_dir: Path) -> tuple[Path | None, list[str]]:
             else:
                 return path, problems
     return None, problems
-
-
-def _digest_or_none(contents: Mapping[str, Any]) -> str | None:
-    try:
-        return digest(contents)
-    except (RuntimeError, TypeError, ValueError):  # tensors that are never written, or too deep
-        return None
-
-
-def digest(contents: Mapping[str, Any]) -> str:
-    """SHA-256, in hex, of plain containers and tensors, apart from a checksum among them."""
-    state = hashlib.sha256()
-    _feed(state, contents)
-    return state.hexdigest()
-
-
-def _feed(state: Any, value: Any) -> None:
-    if isinstance(value, Tensor):
-        plain = value.detach().cpu().contiguous()
-        state.update(f"tensor {plain.dtype} {tuple(plain.shape)};".encode())
-        state.update(plain.flatten().view(torch.uint8).numpy().data)
-    elif isinstance(value, Mapping):
-        state.update(b"mapping;")
-        for key, entry in value.items():
-            if key != CHECKSUM:
-                _feed(state, key)
-                _feed(state, entry)
-        state.update(b"end;")
-    elif isinstance(value, list | tuple):
-        state.update(b"sequence;")
-        for entry in value:
-            _feed(state, entry)
-        state.update(b"end;")
-    else:
-        state.update(f"{type(value).__name__} {value!r};".encode())

@@ -6,23 +6,23 @@ from pathlib import Path
 
 PATTERN = "events.out.tfevents.*"
 FINAL = ".final"
-"""Ends the name of a file of scores after training, which belongs to no checkpoint."""
+"""End of the name of a file with scores after training, which belongs to no checkpoint."""
 
 
 def sizes(run_dir: Path) -> dict[str, int]:
-    """Bytes of each event file of the training, by name."""
+    """Size in bytes of each event file of the training, by name."""
     return {path.name: path.stat().st_size for path in _files(run_dir)}
 
 
 def names(run_dir: Path) -> set[str]:
-    """The event files of the training that there are now."""
+    """Names of the event files of the training."""
     return {path.name for path in _files(run_dir)}
 
 
 def cut_back(run_dir: Path, earlier: Collection[str], kept: Mapping[str, int]) -> None:
-    """Leave of each ``earlier`` file what was there when ``sizes`` said so, of others nothing.
+    """Cut each ``earlier`` file back to its size in ``kept``; delete those that are not in it.
 
-    Files that have been begun since then stay: they come after the checkpoint.
+    Files that are not ``earlier`` stay: they were begun after the checkpoint.
     """
     for path in (run_dir / name for name in earlier):
         if path.name not in kept:

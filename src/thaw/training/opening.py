@@ -1,4 +1,4 @@
-"""What a command says before the slow part: where, which data and model, what is to be done."""
+"""The line before the slow part of a command: folder, data, model, device, what is to do."""
 
 import logging
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def say(where: object, data: str, model: str, device: str, to_do: str) -> None:
-    """The one line."""
+    """Log the line."""
     log.info("%s: data %s; model %s; on %s; to do: %s", where, data, model, device, to_do)
 
 
 def say_loaded(run: LoadedRun, record: Mapping[str, Any], device: str, to_do: str) -> None:
-    """The line of a run that is loaded, whose data is not read: its counts are of its record."""
+    """Log the line of a loaded run; the numbers of images are those of its record."""
     counts = record.get("num_images")
     data = data_in_words(run.experiment.data, counts if isinstance(counts, dict) else {})
     checkpoint = f"{run.checkpoint.name} of epoch {run.epoch}, {run.weights} weights"
@@ -29,7 +29,7 @@ def say_loaded(run: LoadedRun, record: Mapping[str, Any], device: str, to_do: st
 
 
 def num_images(data: ImageDataModule) -> dict[str, int]:
-    """How many images each split has, of data that has been read."""
+    """Number of images of each split, after ``setup()``."""
     counts = {"training": len(data.train_images), "test": len(data.test_images)}
     return counts | ({"validation": len(data.val_images)} if data.val_size else {})
 

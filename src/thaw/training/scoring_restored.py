@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics import table
 from thaw.metrics.restored import RestorationScores, check_size
@@ -180,5 +180,5 @@ def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
     with harmless(figure.name):
         save_figure(restoration_figure([("", first)]), figure)
     arrays = {name: images.numpy() for name, images in shown.items()}
-    with runs.writing(path):
+    with storage.writing(path):
         np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -12,7 +12,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.diffusion.restoration import Restoration
 from thaw.provenance import processor, versions
 from thaw.ranks import Portion
@@ -162,7 +162,7 @@ class Training:
         module, data, trainer = self.experiment.module, self.experiment.data, self.trainer
         start = time.perf_counter()
         try:
-            with logging_redirect_tqdm(), runs.writing(self.run_dir):
+            with logging_redirect_tqdm(), storage.writing(self.run_dir):
                 trainer.fit(module, datamodule=data, ckpt_path=self.checkpoint, weights_only=True)
         except OSError:
             raise

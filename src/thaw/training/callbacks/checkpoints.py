@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from thaw import ranks, runs, stopping
+from thaw import ranks, runs, stopping, storage
 from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.training import event_files
@@ -71,7 +71,7 @@ class Checkpoints(Checkpoint):
         self.save(trainer)
         if trainer.is_global_zero and improved:
             best = self.run_dir / runs.BEST_CHECKPOINT
-            with runs.writing(best):
+            with storage.writing(best):
                 replace_by_copy(self.run_dir / runs.LAST_CHECKPOINT, best)
 
     def _improves(self, value: float) -> bool:

@@ -10,7 +10,7 @@ from annotated_types import Ge
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.checks import Count, checked
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import all_at
@@ -56,7 +56,7 @@ class ForwardProcess(pl.Callback):
         alpha_bar = pl_module.restorer.degradation.schedule
         if alpha_bar is not None:
             figures["schedule"] = lambda: schedule_figure({"": alpha_bar})
-            runs.write_text_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
+            storage.write_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
         for name, draw in figures.items():
             with harmless(name), own_style():
                 figure = draw()

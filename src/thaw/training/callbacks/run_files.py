@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from thaw import runs
+from thaw import runs, storage
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.tensorboard import writers
 
@@ -33,7 +33,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = []
     try:
-        for row in runs.read_rows(path):
+        for row in storage.read_rows(path):
             rows.append(row | {key: int(float(row[key])) for key in ("epoch", "step")})
             float(row["train/loss"])
     except (ValueError, KeyError, OverflowError) as error:
@@ -83,7 +83,7 @@ class RunFiles(Checkpoint):
         row |= {key: values[key] for key in sorted(values, key=_place)}
         row |= {key: value for key, value in latest.items() if isinstance(value, str)}
         self.rows.append(row)
-        runs.write_text_atomically(self.path, _to_csv(self.rows))
+        storage.write_atomically(self.path, _to_csv(self.rows))
         runs.update_record(self.run_dir, {"epochs": row["epoch"], "last_epoch": row})
         self._log_metrics(trainer, values, latest)
         seconds = time.perf_counter() - self.epoch_start
