@@ -15,7 +15,6 @@ def reconfigured(run_dir: Path, path: Path, **groups: dict[str, str]) -> None:
     """Write the run's last checkpoint with other groups in its configuration."""
     contents = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     contents["thaw"]["config"] |= groups
-    del contents["thaw"]["checksum"]  # that of the former configuration
     path.parent.mkdir(exist_ok=True)
     torch.save(contents, path)
 

@@ -152,7 +152,7 @@ def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
         ("cold_run", ["task=restore", "split=all"], "split must be one of test, val, train"),
         ("cold_run", ["task=restore", "t=29"], "t must be a whole number from 1 to 28, got 29"),
         ("cold_run", ["task=restore", "images=nowhere/*.png"], "nowhere/*.png: no file there"),
-        ("cold_run", ["task=restore", "images=[good.png,bad.png]"], "bad.png is no image"),
+        ("cold_run", ["task=restore", "images=[good.png,bad.png]"], "bad.png is not an image"),
         ("cold_run", ["task=restore", "degraded=true"], "degraded=true needs images="),
         (
             "hot_run",
