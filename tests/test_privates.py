@@ -38,7 +38,9 @@ NAMES: dict[str, Callable[[], Any]] = {
     "Lightning: fit_loop._can_stop_early": (
         lambda: type(pl.Trainer(logger=False).fit_loop)._can_stop_early
     ),
-    "Lightning: fit_loop._iteration_based_training": (lambda: pl.Trainer(logger=False).fit_loop._iteration_based_training),
+    "Lightning: fit_loop._iteration_based_training": (
+        lambda: pl.Trainer(logger=False).fit_loop._iteration_based_training
+    ),
     "Hydra: JobReturn._return_value": lambda: of_hydra.outcome_of(JobReturn(_return_value=1)),
     "Lightning: strategies.launchers._SubprocessScriptLauncher": (
         lambda: of_lightning._SubprocessScriptLauncher

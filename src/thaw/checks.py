@@ -214,7 +214,10 @@ def in_words(annotation: Any) -> str:
     kind, bounds = _parts(annotation)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return " or ".join(in_words(each) for each in arguments)
+        # Sorted: typing keeps whichever order of a union it has seen first.
+        return " or ".join(
+            sorted(map(in_words, arguments), key=lambda words: (words == "null", words))
+        )
     if origin is Literal:
         one_of = "one of " if len(arguments) > 1 else ""
         return one_of + ", ".join(dict.fromkeys(map(_of_yaml, arguments)))
