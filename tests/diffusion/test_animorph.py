@@ -1,6 +1,6 @@
 """Animorphosis: the mixture, and the bank that its partners come from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -123,8 +123,3 @@ def test_partners_are_made_grey_or_coloured_and_resized_as_torchvision_does() ->
     alike = converted(images[:, :1], (3, 20, 24))
     assert torch.equal(alike, images[:, :1].expand(-1, 3, -1, -1))
     assert (converted(images, (1, 4, 4)).shape, images.shape) == ((5, 1, 4, 4), (5, 3, 20, 24))
-
-
-def test_partners_of_other_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="images of 2 channels cannot be converted to 1"):
-        animorph(partners=replace(Numbered(), shape=(2, 8, 6))).fit(torch.zeros(1))

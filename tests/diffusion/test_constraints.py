@@ -16,8 +16,7 @@ from hydra.utils import get_object
 from thaw.diffusion import schedules
 from thaw.diffusion.degradations.animorph import Animorph
 from thaw.diffusion.degradations.blur import Blur
-from thaw.diffusion.degradations.decolour import Decolour
-from thaw.diffusion.degradations.fade import Fade
+from thaw.diffusion.degradations.fade import Decolour, Fade
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.inpaint import Inpaint
 from thaw.diffusion.degradations.line_average import LineAverage

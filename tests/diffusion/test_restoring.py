@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.gaussian import Gaussian, Noising
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.degradations.noising import Noising
 from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restoration import STAGES, Restoration
 from thaw.diffusion.restorer import Restorer

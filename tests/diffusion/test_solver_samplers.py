@@ -1,6 +1,5 @@
 """DPM-Solver++(2M) and Heun: against their papers' own variables, and what they promise."""
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -14,7 +13,7 @@ from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Grid, Linspace, Quadratic, Trailing
-from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver, log_snr
+from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver
 from thaw.diffusion.schedules import cosine, linear
 
 RestorerOf = Callable[..., Restorer]
@@ -31,12 +30,6 @@ def normal(seed: int) -> Tensor:
 def clean(x_t: Tensor, t: Tensor) -> Tensor:
     """Some x_0_hat, smooth in both arguments."""
     return (0.8 * x_t + t.view(-1, 1, 1, 1) / 40).sin()
-
-
-def zero_terminal(timesteps: int) -> Tensor:
-    """The linear table with sqrt(alpha_bar) shifted and scaled to end at 0 (Lin et al. 2023)."""
-    signal = linear(timesteps).sqrt()
-    return ((signal - signal[-1]) / (signal[0] - signal[-1])) ** 2
 
 
 @pytest.mark.parametrize("grid", [Trailing(), Quadratic()], ids=["trailing", "quadratic"])
@@ -173,12 +166,7 @@ def test_the_description_states_the_evaluations_that_are_made(
     assert sampler.describe(degradation) == description
 
 
-ZERO = zero_terminal(50)
-
-
-def test_a_table_that_ends_in_pure_noise_is_one() -> None:
-    assert (ZERO[0], ZERO[-1]) == (1, 0)
-    assert log_snr(0.0) == -math.inf
+ZERO = linear(50, zero_terminal_snr=True)
 
 
 @pytest.mark.parametrize("num_steps", [1, 5, None])

@@ -25,11 +25,8 @@ class CNN(nn.Module):
         last_kernel_size: kernel size of the last convolution in pixels, odd.
         activation: the activation function.
         num_classes: number of classes of the labels; None for an unconditional network.
-        label_dropout: share of the labels hidden in training, which the trainer reads.
+        label_dropout: share of the labels hidden in training, below 1; the trainer reads it.
         extra_channels: channels of the input beside the image's, from the degradation.
-
-    Raises:
-        ValueError: a kernel size is even, or all labels would be hidden.
     """
 
     @checked

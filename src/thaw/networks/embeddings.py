@@ -50,11 +50,7 @@ class LabelEmbedding(nn.Embedding):
 def label_embedding(
     num_classes: int | None, width: int, label_dropout: float
 ) -> LabelEmbedding | None:
-    """A network's embedding of labels, None for an unconditional network.
-
-    Raises:
-        ValueError: all labels would be hidden.
-    """
+    """A network's embedding of labels, None for an unconditional network."""
     if num_classes is None:
         return None
     if label_dropout == 1:

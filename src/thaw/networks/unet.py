@@ -19,24 +19,16 @@ class UNet(nn.Module):
 
     28 x 28 goes through 14 x 14 to 7 x 7 and back; any other size works too, each resolution
     being half of the one before, rounded up. Each block receives the sum of the embeddings of t / T
-    and, where there are classes, of the class label (Dhariwal and Nichol 2021).
+    and, where there are classes, of the class label (Dhariwal and Nichol 2021). Other arguments:
+    :class:`~thaw.networks.cnn.CNN`.
 
     Args:
-        image_shape: (C, H, W).
-        num_steps: T.
         width: channels at full resolution, a multiple of 8.
         multipliers: factors of the width at each resolution, from full to smallest.
         num_blocks: residual blocks at each resolution on the way down; one more on the way up.
         attention_size: side in pixels of the largest resolution that has attention after each of
             its blocks; the middle of the network always has attention.
         dropout: share of the hidden units dropped in training.
-        activation: the activation function.
-        num_classes: number of classes of the labels; None for an unconditional network.
-        label_dropout: share of the labels hidden in training, which the trainer reads.
-        extra_channels: channels of the input beside the image's, from the degradation.
-
-    Raises:
-        ValueError: the width is not a multiple of 8, or all labels would be hidden.
     """
 
     @checked

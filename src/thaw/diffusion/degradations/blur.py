@@ -59,17 +59,11 @@ class Blur(Separable):
     columns, so the t convolutions are two matrices, composed exactly.
 
     Args:
-        image_shape: (C, H, W).
-        num_steps: T.
-        kernel_size: size of each G_t in pixels, odd.
+        kernel_size: size of each G_t in pixels, odd, at most about twice the image's.
         sigma: standard deviation of the first kernel in pixels.
         growth: how sigma_t grows, see :func:`standard_deviations`.
         rate: rate of the growth; 0 where it is constant.
         padding: ``circular``, which keeps the mean of the image, or ``reflect``.
-
-    Raises:
-        ValueError: the kernel size is even or too large for the image, or a constant sigma has a
-            rate.
     """
 
     @checked
