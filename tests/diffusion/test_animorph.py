@@ -4,20 +4,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from theory_support import RANGE, seeded
+from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from thaw.diffusion.degradations.animorph import Animorph, converted
 from thaw.diffusion.schedules import cosine, linear
-from thaw.pixels import PixelRange
 
-RANGE = PixelRange(-0.5, 0.5)
 SHAPE = (1, 8, 6)
 SCHEDULE = cosine(20)
-
-
-def seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import Generator, Tensor, nn
+from theory_support import RANGE, seeded
+from torch import Tensor, nn
 
 from thaw.commands.generate import _frames
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -23,9 +24,7 @@ from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
 from thaw.diffusion.schedules import linear
-from thaw.pixels import PixelRange
 
-RANGE = PixelRange(-0.5, 0.5)
 SHAPE = (1, 3, 4)
 COLUMNS = LineAverage(SHAPE, "column", "random")
 KINDS: dict[str, Callable[[], Prior]] = {
@@ -35,10 +34,6 @@ KINDS: dict[str, Callable[[], Prior]] = {
     "kde": lambda: KernelDensity(SHAPE, RANGE, bandwidth=0.5),
 }
 H = 0.5
-
-
-def seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def of_columns(values: Tensor) -> Tensor:

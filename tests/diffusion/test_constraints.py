@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from hydra.utils import get_object
+from theory_support import RANGE
 
 from thaw.diffusion import schedules
 from thaw.diffusion.degradations.animorph import Animorph
@@ -29,12 +30,10 @@ from thaw.diffusion.timesteps import LossSecondMoment
 from thaw.diffusion.weightings import P2, MinSNR
 from thaw.networks.cnn import CNN
 from thaw.networks.unet import UNet
-from thaw.pixels import PixelRange
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = ("degradation", "schedule", "prediction", "objective", "model", "ema", "lr_scheduler")
 SHAPE = (1, 28, 20)
-RANGE = PixelRange(-0.5, 0.5)
 PARTNERS = SimpleNamespace(load=tuple)
 columns = partial(LineAverage, SHAPE, "column", order="random")
 hybrid = partial(LineNoise, SHAPE, "row", order="random")

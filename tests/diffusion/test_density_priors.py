@@ -1,18 +1,16 @@
 """Priors fitted to what a degradation leaves: the law of the draws, state, refusals."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 from scipy.stats import gaussian_kde
 from sklearn import mixture
+from theory_support import RANGE, seeded
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Generator, Tensor
 
-from thaw.data.sources import MNIST5k
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
@@ -21,17 +19,10 @@ from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
 from thaw.diffusion.priors.kernel_density import KernelDensity
 from thaw.diffusion.schedules import linear
 from thaw.pixels import PixelRange
-from thaw.training.nodes import create
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "degradation"
-RANGE = PixelRange(-0.5, 0.5)
 SHAPE = (1, 3, 4)
 COLUMNS = LineAverage(SHAPE, "column", "random")
 KINDS = ("gaussian", "gmm", "kde")
-
-
-def seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def prior_of(kind: str, shape: tuple[int, ...] = SHAPE) -> Density:
@@ -221,48 +212,6 @@ def test_a_fit_is_its_seeds(kind: str, correlated: Tensor) -> None:
     assert not torch.equal(fitted(1), fitted(2))
 
 
-def configured(name: str) -> DictConfig:
-    """conf/degradation/NAME.yaml on what it is built on; composing by Hydra takes long."""
-    cfg = OmegaConf.load(CONF / f"{name}.yaml")
-    names = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
-    parents = [name for name in names if name != "_self_" and not name.startswith("/")]
-    merged = OmegaConf.merge(*map(configured, parents), cfg)
-    assert isinstance(merged, DictConfig)
-    return merged
-
-
-def degradation_of(name: str) -> Degradation:
-    schedule = {"_target_": "thaw.diffusion.schedules.linear", "timesteps": 20}
-    cfg = OmegaConf.create({"seed": 0, "schedule": schedule, "degradation": configured(name)})
-    degradation: Degradation = create(cfg.degradation, image_shape=(3, 28, 28), pixel_range=RANGE)
-    return degradation
-
-
-NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
-PROJECTIONS = {name: d for name in NAMES if (d := degradation_of(name)).is_projection}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", PROJECTIONS)
-def test_what_is_drawn_is_a_fixed_point_of_every_projection(name: str, kind: str) -> None:
-    """D(x_T, T) = x_T: the sampler starts where the forward process ends."""
-    degradation, shape = PROJECTIONS[name], (3, 28, 28)
-    prior = prior_of(kind, shape)
-    try:
-        degradation.remainder(torch.zeros(1, *shape))
-    except ValueError:
-        with pytest.raises(ValueError, match="degrades each"):
-            prior.check(degradation)
-        return
-    prior.check(degradation)
-    images = torch.randint(0, 256, (40, *shape), generator=seeded(0), dtype=torch.uint8)
-    prior.fit(images, degradation)
-    x_T, noise = prior.draw(10, degradation, seeded(1))
-    again = degradation(x_T, torch.full((10,), degradation.num_steps), noise)
-    torch.testing.assert_close(again, x_T, rtol=0, atol=1e-6)
-    assert x_T.std(0).max() > 1e-3
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_under_noise_that_ends_early_the_draws_have_the_mean_and_covariance_of_x_T(  # noqa: N802
     kind: str, correlated: Tensor
@@ -305,46 +254,6 @@ def test_what_leaves_no_remainder_is_refused(kind: str) -> None:
     prior.check(Gaussian(linear(100)))
     with pytest.raises(ValueError, match="Blotch "):
         prior.check(Blotch())
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_images": 1}, "num_images must be a whole number of at least 2, got 1"),
-        ({"max_dims": 0}, "max_dims must be a whole number of at least 1"),
-        ({"components": 2.5}, "components must be a whole number of at least 1, got 2.5"),
-        ({"bandwidth": -0.1}, "bandwidth must be a number of at least 0 or null, got -0.1"),
-        ({"jitter": "much"}, "jitter must be a number of at least 0, got 'much'"),
-    ],
-)
-def test_a_bad_value_is_refused(settings: dict[str, object], message: str) -> None:
-    kind = KernelDensity if "bandwidth" in settings else GaussianMixture
-    with pytest.raises(ValueError, match=f"^{message}"):
-        kind(SHAPE, RANGE, **settings)  # type: ignore[arg-type]
-
-
-def energy_distance(x: Tensor, y: Tensor) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely and Rizzo 2013), without bias."""
-    within = [torch.cdist(z, z).sum() / (len(z) * (len(z) - 1)) for z in (x, y)]
-    return float(2 * torch.cdist(x, y).mean() - within[0] - within[1])
-
-
-def test_twenty_gaussians_are_much_nearer_to_the_column_means_of_digits_than_one() -> None:
-    degradation = LineAverage((1, 28, 28), "column", "random")
-    images = torch.cat([split.images for split in MNIST5k().load()])
-    images = images[torch.randperm(5000, generator=seeded(0))]
-    held_out = columns_of(degradation.remainder(RANGE.from_uint8(images[2500:])))
-
-    def distance(components: int) -> float:
-        prior = GaussianMixture((1, 28, 28), RANGE, components)
-        prior.fit(images[:2500], degradation)
-        x_T, _ = prior.draw(2500, degradation, seeded(1))
-        return energy_distance(columns_of(x_T), held_out)
-
-    one, twenty = distance(1), distance(20)
-    # 0.0018 and 0.0003; the first half of the digits themselves is within 0.0002 of the second.
-    assert one > 0.001
-    assert twenty < one / 3
 
 
 def test_a_mixture_is_fitted_by_one_thread_which_no_other_makes_wait(

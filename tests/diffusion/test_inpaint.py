@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
+from theory_support import RANGE
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.inpaint import Inpaint, kept_shares
 from thaw.pixels import PixelRange
 
 SHAPE = (2, 7, 10)
-RANGE = PixelRange(-0.5, 0.5)
 
 
 def images(num_images: int, seed: int = 0) -> Tensor:

@@ -2,7 +2,6 @@
 
 from typing import get_args
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,29 +65,10 @@ def test_the_orders_are_those_of_the_study() -> None:
     assert (line_order("inside_out", 5, 0) + 1).tolist() == [3, 4, 2, 5, 1]
 
 
-@pytest.mark.parametrize("axis", ["column", "row"])
-def test_steps_follow_the_order(axis: str) -> None:
-    """The line that changes from t - 1 to t is the order's t-th."""
-    degradation = LineAverage((1, 28, 28), axis, "outside_in")
-    x_0 = torch.rand(1, 1, 28, 28, dtype=torch.float64)
-    for t, line in enumerate(line_order("outside_in", 28, 0).tolist(), start=1):
-        change = degrade(degradation, x_0, t) - degrade(degradation, x_0, t - 1)
-        by_line = change.abs().sum((0, 1, 2) if axis == "column" else (0, 1, 3))
-        assert by_line.nonzero().flatten().tolist() == [line]
-
-
 @given(st.integers(1, 60), st.sampled_from(get_args(Order)), st.integers(0, 2**40))
 @few
 def test_every_order_takes_each_line_once(num_lines: int, order: str, seed: int) -> None:
     assert sorted(line_order(order, num_lines, seed).tolist()) == list(range(num_lines))
-
-
-def test_the_random_order_is_the_seeds() -> None:
-    first, again, other = (
-        LineAverage((1, 28, 28), "column", "random", seed=seed) for seed in (3, 3, 4)
-    )
-    assert torch.equal(first.step_of_line, again.step_of_line)
-    assert not torch.equal(first.step_of_line, other.step_of_line)
 
 
 @given(cases(), st.data())

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from theory_support import RANGE
 from torch import Generator, Tensor
 from torch.nn import functional
 
 from thaw.diffusion.degradations.snow import STREAK, Snow, drift, enlarged
 from thaw.pixels import PixelRange
 
-RANGE = PixelRange(-0.5, 0.5)
 SIDES = (12, 17)
 
 

@@ -5,20 +5,15 @@ from itertools import pairwise
 
 import pytest
 import torch
-from sampler_support import step
+from theory_support import exact_gaussian, random_images, restorer_of, step
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.predictions import Clean, Noise
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Grid, Linspace, Quadratic, Trailing
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import linear
 
-RestorerOf = Callable[..., Restorer]
-Images = Callable[..., Tensor]
-ExactGaussian = Callable[[Tensor], Gaussian]
 SHAPE = (3, 1, 4, 5)
 SOLVERS = [DPMSolver, Heun]
 
@@ -33,9 +28,7 @@ def clean(x_t: Tensor, t: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("grid", [Trailing(), Quadratic()], ids=["trailing", "quadratic"])
-def test_dpm_solver_is_lus_algorithm_2(
-    grid: Grid, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
-) -> None:
+def test_dpm_solver_is_lus_algorithm_2(grid: Grid) -> None:
     """Lu et al. 2022, in alpha, sigma, lambda and h, down to the step before sigma = 0."""
     schedule = linear(60)
     sampler = DPMSolver(6, clip=False, grid=grid)
@@ -63,9 +56,7 @@ def test_dpm_solver_is_lus_algorithm_2(
 
 
 @pytest.mark.parametrize("grid", [Trailing(), Linspace()], ids=["trailing", "linspace"])
-def test_heun_is_karras_algorithm_1(
-    grid: Grid, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
-) -> None:
+def test_heun_is_karras_algorithm_1(grid: Grid) -> None:
     """Karras et al. 2022, of y = x / sqrt(ab) in sigma, each line as it stands there."""
     schedule = linear(60)
     sampler = Heun(6, clip=False, grid=grid)
@@ -93,7 +84,7 @@ def test_heun_is_karras_algorithm_1(
 
 
 @pytest.mark.parametrize("sampler", SOLVERS)
-def test_one_step_is_ddims(sampler: type[Solver], restorer_of: RestorerOf) -> None:
+def test_one_step_is_ddims(sampler: type[Solver]) -> None:
     restorer = restorer_of(clean, Gaussian(linear(60)))
     x_T = normal(1)
     assert torch.equal(sampler(1).sample(restorer, x_T, x_T), DDIM(1).sample(restorer, x_T, x_T))
@@ -102,11 +93,7 @@ def test_one_step_is_ddims(sampler: type[Solver], restorer_of: RestorerOf) -> No
 @pytest.mark.parametrize("sampler", SOLVERS)
 @pytest.mark.parametrize("num_steps", [2, 7, None])
 def test_a_perfect_restorer_leads_along_the_degradation(
-    sampler: type[Solver],
-    num_steps: int | None,
-    exact_gaussian: ExactGaussian,
-    restorer_of: RestorerOf,
-    random_images: Images,
+    sampler: type[Solver], num_steps: int | None
 ) -> None:
     degradation = exact_gaussian(linear(40))
     x_0, noise = random_images(*SHAPE), normal(3)
@@ -115,24 +102,6 @@ def test_a_perfect_restorer_leads_along_the_degradation(
     for state in sampler(num_steps).trajectory(restorer, x_T, noise):
         expected = degradation(x_0, torch.full((3,), state.t), noise)
         torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-11)
-
-
-@pytest.mark.parametrize("sampler", SOLVERS)
-def test_what_the_network_predicts_makes_no_difference(
-    sampler: type[Solver], exact_gaussian: ExactGaussian, restorer_of: RestorerOf
-) -> None:
-    """The same model asked for its noise instead of its image, clipped both times."""
-    degradation = exact_gaussian(linear(60))
-
-    def noise(x_t: Tensor, t: Tensor) -> Tensor:
-        signal, sigma = degradation.scales(t)
-        return (x_t - signal * clean(x_t, t)) / sigma
-
-    by_clean, by_noise = (
-        sampler(9).sample(restorer_of(network, degradation, prediction), normal(1), normal(1))
-        for network, prediction in ((clean, Clean()), (noise, Noise()))
-    )
-    torch.testing.assert_close(by_clean, by_noise, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +120,7 @@ def test_what_the_network_predicts_makes_no_difference(
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_description_states_the_evaluations_that_are_made(
-    sampler: DDIM, steps: int, evaluations: int, description: str, restorer_of: RestorerOf
+    sampler: DDIM, steps: int, evaluations: int, description: str
 ) -> None:
     calls = []
 
@@ -176,7 +145,7 @@ ZERO = linear(50, zero_terminal_snr=True)
     ids=["ddim", "ddim-eta-1", "ancestral", "ancestral-large"],
 )
 def test_alpha_bar_0_is_the_limit_of_small_ones(
-    sampler: Callable[..., DDIM], num_steps: int | None, restorer_of: RestorerOf
+    sampler: Callable[..., DDIM], num_steps: int | None
 ) -> None:
     nearly = ZERO.clone()
     nearly[-1] = 1e-14
@@ -192,7 +161,7 @@ def test_alpha_bar_0_is_the_limit_of_small_ones(
 
 @pytest.mark.parametrize(("sampler", "of_first_order"), [(DPMSolver, 2), (Heun, 1)])
 def test_a_solver_leaves_alpha_bar_0_by_ddims_steps(
-    sampler: type[Solver], of_first_order: int, restorer_of: RestorerOf
+    sampler: type[Solver], of_first_order: int
 ) -> None:
     """Both papers' variables are infinite there: no slope, and nothing to extrapolate from."""
     calls = []
@@ -212,7 +181,7 @@ def test_a_solver_leaves_alpha_bar_0_by_ddims_steps(
     assert len(calls) == sampler(8).num_evaluations(degradation)
 
 
-def test_ancestral_sampling_forgets_pure_noise(restorer_of: RestorerOf) -> None:
+def test_ancestral_sampling_forgets_pure_noise() -> None:
     """At alpha_bar[T] = 0 the posterior of x_s is the forward process, whatever x_T is."""
     x_0_hat = normal(1)
     s = 30
@@ -222,14 +191,3 @@ def test_ancestral_sampling_forgets_pure_noise(restorer_of: RestorerOf) -> None:
         )
         expected = ZERO[s].sqrt() * x_0_hat + (1 - ZERO[s]).sqrt() * normal(4)
         torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("sampler", SOLVERS)
-@pytest.mark.parametrize("schedule", [linear(1000), cosine(1000)], ids=["linear", "cosine"])
-def test_nothing_is_drawn(sampler: type[Solver], schedule: Tensor, restorer_of: RestorerOf) -> None:
-    draws = Generator().manual_seed(1)
-    before = draws.get_state()
-    restorer = restorer_of(clean, Gaussian(schedule))
-    first, second = (sampler(7).sample(restorer, normal(1), normal(k), draws) for k in (2, 3))
-    assert torch.equal(first, second)
-    assert torch.equal(draws.get_state(), before)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
+from theory_support import exact_gaussian, random_images, restorer_of
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -15,11 +16,9 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.needs import check_needs
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import cosine, linear, quadratic
 from thaw.diffusion.weightings import P2, MinSNR, Unweighted, Weighting
 
-RestorerOf = Callable[..., Restorer]
 SCHEDULES = {"linear": linear, "squaredcos_cap_v2": cosine, "scaled_linear": quadratic}
 PREDICTIONS: dict[str, Prediction[Any]] = {
     "sample": Clean(),
@@ -73,21 +72,9 @@ def test_weights_are_their_closed_forms_in_float64(kind: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=2e-6)
 
 
-def test_p2_with_gamma_0_and_min_snr_at_high_noise_leave_the_noise_loss_alone() -> None:
-    schedule = linear(1000)
-    assert weights(P2(gamma=0.0), Noise(), schedule) == pytest.approx(1, rel=1e-6)
-    noisy = (schedule / (1 - schedule))[1:] < 5
-    min_snr = weights(MinSNR(5.0), Noise(), schedule)
-    assert min_snr[noisy] == pytest.approx(1, rel=1e-6)
-    assert (min_snr[~noisy] < 1).all()
-
-
 @pytest.mark.parametrize("weighting", [MinSNR(), P2()], ids=["min_snr", "p2"])
 def test_one_guess_of_the_image_costs_the_same_whatever_the_network_predicts(
     weighting: Weighting,
-    exact_gaussian: Callable[[Tensor], Gaussian],
-    restorer_of: RestorerOf,
-    random_images: Callable[..., Tensor],
 ) -> None:
     schedule = linear(100)
     degradation, x_0 = exact_gaussian(schedule), random_images(16, 1, 6, 4)
