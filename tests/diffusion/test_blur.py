@@ -96,15 +96,6 @@ def test_kernels_are_gaussian_and_sum_to_1(sigma: float) -> None:
     torch.testing.assert_close(torch.outer(kernel, kernel), kernel_2d(11, sigma))
 
 
-@every_setting
-def test_every_pixel_becomes_a_mean_of_pixels(settings: dict[str, Any]) -> None:
-    """Composed kernels sum to 1 and have no negative weight: no step leaves the images' range."""
-    degradation = Blur(SHAPE, **settings)
-    for operators in (degradation.rows, degradation.columns):
-        assert operators.min() >= 0
-        torch.testing.assert_close(operators.sum(2), torch.ones(operators.shape[:2]))
-
-
 def test_circular_blur_keeps_the_mean_and_reflected_blur_need_not() -> None:
     x_0, t = images(20), torch.arange(1, 21)
     means = x_0.mean((2, 3))

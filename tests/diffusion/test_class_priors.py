@@ -2,17 +2,12 @@
 
 import io
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from theory_support import RANGE, seeded
 from torch import Tensor, nn
 
-from thaw.commands.generate import _frames
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.generation import generate
 from thaw.diffusion.predictions import Clean
@@ -20,10 +15,8 @@ from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.priors.empirical import Empirical
 from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
 from thaw.diffusion.priors.kernel_density import KernelDensity
-from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
-from thaw.diffusion.schedules import linear
 
 SHAPE = (1, 3, 4)
 COLUMNS = LineAverage(SHAPE, "column", "random")
@@ -157,13 +150,6 @@ def test_a_rare_class_is_among_few_images_and_fewer_than_classes_are_refused(kin
         of(2).fit(images, COLUMNS, labels)
 
 
-def test_normal_knows_no_classes() -> None:
-    noise = Gaussian(linear(20))
-    plain, _ = Normal(SHAPE).draw(4, noise, seeded(1))
-    told, _ = Normal(SHAPE).draw(4, noise, seeded(1), torch.tensor([0, 9, 1, 1]))
-    assert torch.equal(told, plain)
-
-
 class Told(nn.Module):
     """A class-conditional network that leaves x_t as it is."""
 
@@ -197,16 +183,3 @@ def test_generated_images_start_from_their_own_class(model: tuple[Restorer, Prio
     restorer.fit_labels(torch.tensor([1]))
     (drawn,) = generate(restorer, Cold(), prior, 5, 5, seed=1)
     assert RANGE.to_uint8(drawn).unique().tolist() == [120]
-
-
-def test_so_does_the_animation(model: tuple[Restorer, Prior]) -> None:
-    restorer, prior = model
-    experiment = SimpleNamespace(
-        restorer=restorer, sampler=Cold(), module=SimpleNamespace(prior=prior)
-    )
-    run: Any = SimpleNamespace(experiment=experiment)
-    cfg: Any = OmegaConf.create({"seed": 0, "num_samples": 4})
-    for frame in _frames(run, torch.full((4,), 1), cfg):
-        found = set(frame.unique().tolist())
-        assert 120 in found
-        assert found.isdisjoint({10, 250})

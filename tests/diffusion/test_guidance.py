@@ -73,7 +73,7 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     [(Gaussian(linear(20)), Noise()), (LineAverage(SHAPE, "column", "random"), Clean())],
     ids=["noise", "clean"],
 )
-@pytest.mark.parametrize("w", [-0.5, 0.75, 1.0, 6.5])
+@pytest.mark.parametrize("w", [-1.0, -0.5, 0.0, 1.0, 6.5])
 def test_guidance_is_ho_and_salimans_equation_6_at_scale_1_plus_w(
     w: float, degradation: Degradation, prediction: Prediction
 ) -> None:
@@ -89,17 +89,6 @@ def test_guidance_is_ho_and_salimans_equation_6_at_scale_1_plus_w(
     both = [prediction.decode(each, x_t, t, degradation) for each in (with_label, without)]
     mixed = (1 + w) * both[0] - w * both[1]
     torch.testing.assert_close(mixed, expected, rtol=1e-6, atol=1e-6)
-
-
-def test_scale_1_is_the_conditional_model_and_scale_0_the_unconditional_one() -> None:
-    restorer, (x_t, t, labels) = conditional(), batch()
-    alone = restorer.prediction.decode(tangle(x_t, t, labels), x_t, t, restorer.degradation)
-    assert torch.equal(guided(restorer, x_t, t, None, labels, 1), alone)
-    assert torch.equal(guided(restorer, x_t, t, None, labels, 0), restorer(x_t, t))
-    for scale in (0.0, 1.0):
-        near = guided(restorer, x_t, t, None, labels, scale + 1e-9)
-        torch.testing.assert_close(near, guided(restorer, x_t, t, None, labels, scale))
-    assert not torch.allclose(restorer(x_t, t), alone)
 
 
 @pytest.mark.parametrize(("scale", "size"), [(0, 5), (1, 5), (0.5, 10), (2, 10)])

@@ -109,19 +109,6 @@ def test_a_perfect_restorer_leads_back(sampler: Sampler) -> None:
     torch.testing.assert_close(result, x_0, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("num_steps", [None, 7, 3])
-def test_ddim_with_the_true_image_follows_the_forward_process(num_steps: int | None) -> None:
-    """At eta = 0 and with x_0 known each state is D(x_0, s, noise), for any grid."""
-    x_0 = random_images(4, *SHAPE)
-    degradation = exact(num_steps=20, overlap=0.6, spread=0.4)
-    noise = degradation.draw_noise(x_0, seeded())
-    perfect = restorer_of(lambda x_t, t: x_0, degradation)
-    x_T = at(degradation, x_0, 20, noise)
-    for state in DDIM(num_steps).trajectory(perfect, x_T, noise):
-        expected = at(degradation, x_0, state.t, noise)
-        torch.testing.assert_close(state.x_t, expected, rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("eta", [0.3, 1.0])
 def test_steps_with_the_true_image_keep_the_marginal(eta: float) -> None:
     """q(x_s | x_0) whatever eta (Song et al. 2021, lemma 1), here line by line."""

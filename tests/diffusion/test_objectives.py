@@ -115,14 +115,3 @@ def test_every_step_from_1_to_T_is_trained_equally_often(degradation: Degradatio
     share = 1 / num_steps
     bound = 5 * (2000 * share * (1 - share)) ** 0.5
     assert all(abs(count - 2000 * share) <= bound for count in counts[1:])
-
-
-@pytest.mark.parametrize("objective", [MSE(), L1()], ids=["mse", "l1"])
-def test_draws_are_the_given_generators_alone(objective: Objective) -> None:
-    restorer = restorer_of(network, Gaussian(linear(50)), Noise())
-    x_0 = torch.zeros(BATCH)
-    before = torch.random.get_rng_state()
-    first, again, other = (objective(restorer, x_0, seeded(seed)) for seed in (1, 1, 2))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert first == again
-    assert first != other

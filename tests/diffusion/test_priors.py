@@ -10,7 +10,6 @@ from torch import Tensor
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.needs import check_needs
 from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.priors.empirical import Empirical
 from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
@@ -102,12 +101,6 @@ def test_a_draw_is_its_generators(fitted: Empirical, kind: str) -> None:
     first, again, other = (prior.draw(9, NOISE, seeded(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-def test_normal_needs_gaussian_noise() -> None:
-    check_needs(Normal(SHAPE), NOISE)
-    with pytest.raises(ValueError, match="Normal needs .* Gaussian, got LineAverage"):
-        check_needs(Normal(SHAPE), COLUMNS)
 
 
 def test_normal_says_what_x_T_keeps_that_it_lacks() -> None:  # noqa: N802

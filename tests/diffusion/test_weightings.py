@@ -12,8 +12,6 @@ from theory_support import exact_gaussian, random_images, restorer_of
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.needs import check_needs
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
 from thaw.diffusion.schedules import cosine, linear, quadratic
@@ -113,11 +111,3 @@ def test_weights_are_finite_with_zero_terminal_snr(
     assert found.isfinite().all()
     assert (found[:-1] > 0).all()
     assert found[-1] == 0
-
-
-@pytest.mark.parametrize("weighting", [MinSNR(), P2()])
-def test_a_degradation_without_noise_is_refused(weighting: Weighting) -> None:
-    degradation = LineAverage((1, 4, 5), "column", "random")
-    with pytest.raises(ValueError, match="needs a degradation of the kind Gaussian, got LineAvera"):
-        check_needs(weighting, degradation)
-    check_needs(Unweighted(), degradation)
