@@ -154,25 +154,6 @@ def test_the_variances_are_exact_for_the_data_that_ho_names(
         torch.testing.assert_close(spread, s_s, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        DDIM,
-        lambda n, clip: DDIM(n, 1.0, clip=clip),
-        lambda n, clip: Ancestral(n, "large", clip=clip),
-    ],
-    ids=["ddim", "ddim-eta-1", "ancestral-large"],
-)
-def test_the_error_of_first_order_falls_with_the_steps(
-    sampler: Callable[..., DDIM], optimal: Optimal
-) -> None:
-    few, many, twice = (
-        worst(law_of_samples(sampler(n, clip=False), optimal())) for n in (20, 250, 500)
-    )
-    assert math.log2(many / twice) == pytest.approx(1, abs=0.2)
-    assert few > 2 * many
-
-
 # So many steps that 20, 40, 80 and 160 of them are evenly spaced, with linear's T = 1000 noise.
 FINE = linear(1600, 1e-4 / 1.6, 0.02 / 1.6)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from thaw.diffusion.degradations.animorph import Animorph, converted
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import cosine
 
 SHAPE = (1, 8, 6)
 SCHEDULE = cosine(20)
@@ -59,18 +59,6 @@ def test_x_t_mixes_image_and_partner_by_the_schedule(fitted: Animorph, x_0: Tens
     expected = alpha_bar.sqrt() * x_0.double() + (1 - alpha_bar).sqrt() * z.double()
     torch.testing.assert_close(x_t.double(), expected, rtol=0, atol=1e-6)
     assert fitted.num_steps == 20
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"), [(cosine(200), True), (cosine(20), True), (linear(20), False)]
-)
-def test_x_T_shows_nothing_of_x_0_where_the_schedule_ends_in_0(  # noqa: N802
-    schedule: Tensor, expected: bool
-) -> None:
-    """The choice of conf/ is cosine(200): no restoration from its x_T is scored."""
-    degradation = Animorph(SHAPE, RANGE, schedule, Numbered(), 3)
-    assert degradation.leaves_nothing is expected
-    assert degradation.schedule is schedule
 
 
 def test_where_no_signal_is_left_the_last_image_is_the_partner(x_0: Tensor) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from theory_support import RANGE, seeded
+from theory_support import RANGE, columns_of, of_columns, seeded
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.line_average import LineAverage
@@ -27,15 +27,6 @@ KINDS: dict[str, Callable[[], Prior]] = {
     "kde": lambda: KernelDensity(SHAPE, RANGE, bandwidth=0.5),
 }
 H = 0.5
-
-
-def of_columns(values: Tensor) -> Tensor:
-    """uint8 images ``[N, 1, 3, 4]`` whose columns have the given values ``[N, 4]``, rounded."""
-    return RANGE.to_uint8(values)[:, None, None, :].expand(-1, *SHAPE).contiguous()
-
-
-def columns_of(images: Tensor) -> Tensor:
-    return images[:, 0, 0].double()
 
 
 @pytest.fixture(scope="module")

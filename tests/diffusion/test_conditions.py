@@ -39,14 +39,6 @@ def test_orders_are_drawn_evenly() -> None:
     assert ((counts - 500).abs() < 5 * (4000 * 1 / 8 * 7 / 8) ** 0.5).all()
 
 
-def test_what_is_left_does_not_depend_on_the_order() -> None:
-    x_0 = random_images(3, *SHAPE)
-    shuffled, fixed = (LineAverage(SHAPE, "row", order) for order in ("shuffled", "outside_in"))
-    x_T = fixed(x_0, torch.full((3,), 6), fixed.draw_noise(x_0))
-    assert torch.equal(shuffled.remainder(x_0), x_T)
-    assert torch.equal(shuffled.complete(x_T, shuffled.draw_noise(x_T, seeded())), x_T)
-
-
 @pytest.mark.parametrize("order", ["random", "shuffled"])
 def test_training_and_sampling_show_the_network_the_mask_of_their_own_noise(order: str) -> None:
     degradation = LineAverage((1, 6, 8), "column", order, condition="mask")

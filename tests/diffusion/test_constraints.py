@@ -65,9 +65,13 @@ cnn, unet = partial(CNN, SHAPE, 10), partial(UNet, SHAPE, 10)
         (schedules.linear, {"beta_start": 0}, "beta_start must be a number above 0 and below 1"),
         (MSE, {"weighting": LossSecondMoment()}, "weighting must be a Weighting or null, got Loss"),
         (cnn, {"hidden": [16, 2.5]}, r"hidden must be a list .* got \[16, 2.5\]"),
-        (cnn, {"kernel_size": 4}, "kernel_size must be odd, so that the image keeps its size"),
+        (cnn, {"kernel_size": 4}, "kernel_size must be odd, to keep the image's size, got 4"),
         (cnn, {"activation": "GELU"}, "activation must be one of gelu, .*, sigmoid, got 'GELU'"),
-        (unet, {"num_classes": 3, "label_dropout": 1}, "label_dropout must be below 1 where there"),
+        (
+            unet,
+            {"label_dropout": 1},
+            "label_dropout must be a number .* below 1, got 1",
+        ),
         (unet, {"width": 12}, "width must be a multiple of 8, got 12"),
     ],
 )
@@ -86,7 +90,7 @@ def test_what_is_refused_names_the_parameter_and_what_is_allowed(
 def test_the_ends_of_a_range_are_allowed(share: float) -> None:
     assert hybrid(overlap=share).num_steps == 100
     assert LossSecondMoment(uniform_share=share).uniform_share == share
-    assert unet(width=8, multipliers=[1], label_dropout=share).label_embedding is None
+    assert unet(width=8, multipliers=[1], dropout=share).label_embedding is None
     assert Fade(num_steps=1).num_steps == 1
 
 

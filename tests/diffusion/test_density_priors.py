@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import gaussian_kde
 from sklearn import mixture
-from theory_support import RANGE, seeded
+from theory_support import RANGE, columns_of, of_columns, seeded
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Generator, Tensor
 
@@ -29,17 +29,6 @@ def prior_of(kind: str, shape: tuple[int, ...] = SHAPE) -> Density:
     if kind == "kde":
         return KernelDensity(shape, RANGE)
     return GaussianMixture(shape, RANGE, components=1 if kind == "gaussian" else 3)
-
-
-def of_columns(values: Tensor) -> Tensor:
-    """uint8 images ``[N, 1, 3, 4]`` whose columns have the given values ``[N, 4]``, rounded."""
-    return RANGE.to_uint8(values)[:, None, None, :].expand(-1, *SHAPE).contiguous()
-
-
-def columns_of(images: Tensor) -> Tensor:
-    """float64 ``[N, 4]`` of images that are the same in each row."""
-    torch.testing.assert_close(images, images[:, :, :1].expand_as(images), rtol=0, atol=1e-6)
-    return images[:, 0, 0].double()
 
 
 @pytest.fixture

@@ -207,17 +207,6 @@ def test_labels_are_drawn_by_their_shares_of_the_training_images() -> None:
     assert not torch.equal(fitted, draw_labels(restorer, count, seed=2))  # type: ignore[arg-type]
 
 
-def test_the_shares_travel_with_the_model_and_an_unconditional_one_has_none() -> None:
-    fitted, other = conditional(), conditional()
-    fitted.fit_labels(torch.tensor([0, 0, 0, 1]))
-    other.load_state_dict(fitted.state_dict())
-    assert other.class_frequencies.tolist() == [0.75, 0.25, 0.0]
-    plain = restorer_of(lambda x_t, t: x_t, Gaussian(linear(5)))
-    plain.fit_labels(torch.tensor([0, 1]))
-    assert draw_labels(plain, 10, seed=0) is None
-    assert "class_frequencies" not in plain.state_dict()
-
-
 def first_calls(restorer: Restorer, labels: Tensor | None, seed: int = 1) -> list[Tensor]:
     """x_T and labels of seven generated images, as the network first sees them."""
     assert isinstance(restorer.network, Conditional)

@@ -88,23 +88,3 @@ def test_it_is_its_definition_and_batched_equals_one_by_one(
         torch.testing.assert_close(x_t[k], expected, rtol=1e-12, atol=1e-13)
         alone = degrade(degradation, x_0[k : k + 1], t[k : k + 1])
         torch.testing.assert_close(alone[0], x_t[k], rtol=0, atol=1e-15)
-
-
-@given(cases(), st.data())
-@few
-def test_it_is_a_nested_projection_that_keeps_means(
-    case: tuple[LineAverage, Tensor], data: st.DataObject
-) -> None:
-    degradation, x_0 = case
-    steps = st.integers(0, degradation.num_steps)
-    s, r = data.draw(steps), data.draw(steps)
-    close = {"rtol": 0.0, "atol": 1e-14}
-    x_s = degrade(degradation, x_0, s)
-    torch.testing.assert_close(degrade(degradation, x_s, s), x_s, **close)
-    both = degrade(degradation, degrade(degradation, x_0, r), s)
-    torch.testing.assert_close(both, degrade(degradation, x_0, max(s, r)), **close)
-    # The groups' means are what D(., T) writes, so it must say the same of x_0 and of x_s.
-    last = degradation.num_steps
-    torch.testing.assert_close(
-        degrade(degradation, x_s, last), degrade(degradation, x_0, last), **close
-    )

@@ -85,16 +85,6 @@ def test_empirical_repeats_images_where_there_are_too_few(images: Tensor) -> Non
     assert sorted(counts.tolist()) == [2] * 15 + [3] * 15
 
 
-def test_fitting_leaves_images_and_the_global_generator_alone(images: Tensor) -> None:
-    kept, before = images.clone(), torch.random.get_rng_state()
-    prior = Empirical(SHAPE, RANGE, num_images=75)
-    prior.fit(images, COLUMNS)
-    prior.draw(4, NOISE, seeded(1))
-    Normal(SHAPE).draw(4, NOISE, seeded(1))
-    assert torch.equal(images, kept)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
 @pytest.mark.parametrize("kind", ["normal", "empirical"])
 def test_a_draw_is_its_generators(fitted: Empirical, kind: str) -> None:
     prior: Prior = fitted if kind == "empirical" else Normal(SHAPE)

@@ -11,7 +11,7 @@ from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian, Noising
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean, Noise
-from thaw.diffusion.restoration import STAGES, Restoration
+from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
@@ -126,24 +126,6 @@ def test_a_perfect_restorer_makes_every_stage_exact(
         torch.testing.assert_close(found[name], x_0, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["cold", "neither", "hot"])
-def test_refined_is_a_last_look_of_the_network_at_step_1(name: str, images: Tensor) -> None:
-    degradation, sampler, stages = CASES[name]
-    prediction = Noise() if isinstance(degradation, Gaussian) else Clean()
-    restorer = restorer_of(blend, degradation, prediction)
-    (plain,) = Restoration(restorer, sampler).batches(images, 6, seed=1)
-    restoration = Restoration(restorer, sampler, refine=True)
-    (found,) = restoration.batches(images, 6, seed=1)
-    assert tuple(found) == restoration.stages == tuple(s for s in STAGES if s in found)
-    assert set(found) - set(plain) == {f"{stage}_refined" for stage in stages[3:]}
-    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0))
-    for stage in stages[3:]:
-        assert torch.equal(found[stage], plain[stage])
-        with torch.no_grad():
-            again = restorer(found[stage], torch.ones(6, dtype=torch.int64), noise)
-        assert torch.equal(found[f"{stage}_refined"], again.clamp(*RANGE))
-
-
 @pytest.mark.parametrize("algorithm", [Cold, Naive])
 @pytest.mark.parametrize("degradation", [LINES, Gaussian(linear(12))], ids=["lines", "noise"])
 def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
@@ -176,18 +158,6 @@ def test_images_that_are_degraded_already_are_restored_as_they_are(images: Tenso
         expected = Cold().sample(restoration.restorer, x_t, x_t.new_empty(6, 0), start=4)
     restored = torch.cat([stages["algorithm_2"] for stages in found])
     torch.testing.assert_close(restored, expected, rtol=0, atol=0)
-
-
-def test_the_seed_decides_the_noise_and_no_batch_repeats_another(images: Tensor) -> None:
-    restorer = restorer_of(blend, Gaussian(linear(12)), Noise())
-
-    def degraded(seed: int) -> Tensor:
-        found = Restoration(restorer, DDIM()).batches(images, 3, seed)
-        return torch.cat([stages["degraded"] for stages in found])
-
-    assert torch.equal(degraded(1), degraded(1))
-    assert not torch.equal(degraded(1), degraded(2))
-    assert not torch.allclose(degraded(1)[:3], degraded(1)[3:], atol=1)
 
 
 @pytest.mark.parametrize("t", [0, 7, 2.5])

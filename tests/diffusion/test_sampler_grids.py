@@ -1,30 +1,22 @@
 """Time grids: what each promises, diffusers' spacings, and the way they are chosen."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig, OmegaConf
 from theory_support import restorer_of
 from torch import Tensor
 
-from thaw.commands import config
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
 from thaw.diffusion.schedules import linear
-from thaw.training.experiment import build
-from thaw.training.nodes import create
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
-NAMES = sorted(path.stem for path in CONF.glob("sampler/grid/*.yaml"))
 GRIDS = [Trailing(), Linspace(), Leading(), Quadratic()]
 every_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.name)
 COLUMNS = LineAverage((1, 4, 6), "column", "random")
@@ -107,28 +99,3 @@ def test_the_description_names_a_grid_that_is_not_the_usual_one() -> None:
     assert DDIM(25, grid=Trailing()).describe(degradation) == "DDIM, 25 steps"
     assert DDIM(25, grid=Leading()).describe(degradation) == "DDIM, 25 steps, leading grid"
     assert Cold(2, grid=Quadratic()).describe(COLUMNS) == "Cold, 2 steps, quadratic grid"
-
-
-def composed(command: str, *overrides: str) -> DictConfig:
-    config.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, overrides=list(overrides))
-
-
-QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_grid_is_chosen_by_its_group(name: str) -> None:
-    """For the run's sampler, for that of the scores, and for a stored run."""
-    cfg = composed(
-        "train", *QUICK, f"sampler/grid={name}", f"sampler/grid@metrics.sampler.grid={name}"
-    )
-    experiment = build(cfg, provenance={})
-    assert experiment.sampler.grid.name == name
-    assert experiment.score_sampler.grid.name == name
-    later = composed("evaluate", "sampler=ddim", f"sampler/grid={name}")
-    assert create(later.sampler).grid.name == name
-    # Without a sampler of its own, a change to the stored one.
-    change = composed("evaluate", f"+sampler/grid={name}").sampler
-    assert create(OmegaConf.merge(cfg.sampler, change)).grid.name == name

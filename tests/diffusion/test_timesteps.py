@@ -16,7 +16,7 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Noise
 from thaw.diffusion.schedules import linear
-from thaw.diffusion.timesteps import LossSecondMoment, UniformTimesteps
+from thaw.diffusion.timesteps import LossSecondMoment
 from thaw.diffusion.weightings import Weighting
 
 CPU = torch.device("cpu")
@@ -100,12 +100,6 @@ def test_the_expected_loss_is_that_of_uniform_steps() -> None:
     shares = t.bincount(minlength=6)[1:] / 4000
     assert ((shares - p).abs() <= 5 * (p * (1 - p) / 4000).sqrt()).all()
     np.testing.assert_allclose(p, 0.95 * losses / losses.sum() + 0.01, rtol=1e-5)
-
-
-def test_uniform_steps_need_no_correction_and_are_the_generators() -> None:
-    t, factors = UniformTimesteps().draw(20, 9, seeded(), CPU)
-    assert t.equal(torch.randint(1, 10, (20,), generator=seeded()))
-    assert factors.equal(torch.ones(20, 1, 1, 1))
 
 
 def test_without_a_gradient_steps_are_uniform_and_nothing_is_recorded() -> None:

@@ -1,6 +1,5 @@
 """Zero-terminal-SNR schedules: x_T is noise alone, and sampling from it stays finite and right."""
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -66,17 +65,3 @@ def test_gaussian_data_comes_out_with_its_mean_and_deviation(prediction: Predict
     at_0, at_1 = DDIM(clip=False).sample(restorer, x_T, x_T).flatten().tolist()
     assert at_0 == pytest.approx(mean, abs=1e-12)
     assert at_1 - at_0 == pytest.approx(deviation, rel=0.02)
-
-
-def test_without_it_the_mean_of_the_images_leaks_into_x_T() -> None:  # noqa: N802
-    """Lin et al., section 2: trained on an x_T that still shows the mean, started from N(0, 1)."""
-    alpha_bar, mean = linear(100), 0.3
-
-    def optimal(x_t: Tensor, ab: Tensor) -> Tensor:  # of data N(0.3, 1)
-        return mean + ab.sqrt() * (x_t - ab.sqrt() * mean)
-
-    network = output_for(Velocity(), alpha_bar, optimal)
-    restorer = restorer_of(network, exact_gaussian(alpha_bar), Velocity())
-    x_T = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
-    x_0 = DDIM(clip=False).sample(restorer, x_T, x_T).item()
-    assert x_0 == pytest.approx(mean * (1 - math.sqrt(alpha_bar[-1])), rel=0.02)

@@ -78,3 +78,14 @@ def restore(
     """x_0_hat of images that are all at step t; the noise is x_t itself if None."""
     path = Path(restorer, restorer.degradation, x_t if noise is None else noise)
     return sampler.estimate(t, x_t, path).x_0_hat
+
+
+def of_columns(values: Tensor) -> Tensor:
+    """uint8 images ``[N, 1, 3, 4]`` whose columns have the given values ``[N, 4]``, rounded."""
+    return RANGE.to_uint8(values)[:, None, None, :].expand(-1, 1, 3, 4).contiguous()
+
+
+def columns_of(images: Tensor) -> Tensor:
+    """float64 ``[N, 4]`` of images that are the same in each row."""
+    torch.testing.assert_close(images, images[:, :, :1].expand_as(images), rtol=0, atol=1e-6)
+    return images[:, 0, 0].double()

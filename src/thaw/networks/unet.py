@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thaw.checks import Count, Share, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
-from thaw.networks.embeddings import TimeEmbedding, label_embedding
+from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding
 
 GROUPS = 8
 
@@ -43,7 +43,7 @@ class UNet(nn.Module):
         dropout: Share = 0.0,
         activation: Activation = "silu",
         num_classes: Count | None = None,
-        label_dropout: Share = 0.1,
+        label_dropout: LabelDropout = 0.1,
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class UNet(nn.Module):
             _zeroed(nn.Conv2d(here, channels, 3, padding=1)),
         )
         # Last, so that the other weights are those of the unconditional network of the same seed.
-        self.label_embedding = label_embedding(num_classes, embedding, label_dropout)
+        self.label_embedding = LabelEmbedding(num_classes, embedding) if num_classes else None
         self.num_classes = num_classes
         self.label_dropout = label_dropout
 

@@ -82,19 +82,15 @@ class Blur(Separable):
             raise ValueError(
                 f"rate={rate} needs a linear or exponential growth: a constant sigma has the rate 0"
             )
-        _check_kernel_size(kernel_size, min(height, width), padding)
+        # torch's limits: circular padding is at most one whole image, reflection one pixel less.
+        largest = 2 * min(height, width) + (1 if padding == "circular" else -1)
+        if kernel_size % 2 == 0 or kernel_size > largest:
+            raise ValueError(
+                f"kernel_size must be odd and at most {largest} for these images, got {kernel_size}"
+            )
         sigmas = standard_deviations(growth, num_steps, sigma, rate)
         kernels = [kernel_1d(kernel_size, each) for each in sigmas]
         super().__init__(
             composed_operators(kernels, height, padding),
             composed_operators(kernels, width, padding),
-        )
-
-
-def _check_kernel_size(kernel_size: int, side: int, padding: Padding) -> None:
-    # torch's limits: circular padding is at most one whole image, reflection one pixel less.
-    largest = 2 * side + 1 if padding == "circular" else 2 * side - 1
-    if kernel_size % 2 == 0 or kernel_size > largest:
-        raise ValueError(
-            f"kernel_size must be odd and at most {largest} for these images, got {kernel_size}"
         )
