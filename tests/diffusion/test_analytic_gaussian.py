@@ -14,7 +14,7 @@ import torch
 from theory_support import exact_gaussian, restorer_of, seeded, step
 from torch import Tensor
 
-from thaw.diffusion.predictions import Clean, Noise
+from thaw.diffusion.predictions import Noise
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
@@ -22,7 +22,6 @@ from thaw.diffusion.samplers.grids import Quadratic
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver
 from thaw.diffusion.schedules import linear
 
-Optimal = Callable[..., Restorer]
 T = 1000
 SCHEDULE = linear(T)
 MEAN = torch.tensor([0.3, -0.2, 0.0, 0.1], dtype=torch.float64)
@@ -37,26 +36,15 @@ def marginal(
     return ab.sqrt() * mean, (ab * deviation**2 + 1 - ab).sqrt()
 
 
-@pytest.fixture
-def optimal() -> Optimal:
-    """Makes the restorer whose network is E[eps | x_t], or E[x_0 | x_t] where asked for."""
+def optimal(deviation: Tensor = DEVIATION, schedule: Tensor = SCHEDULE) -> Restorer:
+    """The restorer whose network is E[eps | x_t]."""
 
-    def make(
-        mean: Tensor = MEAN,
-        deviation: Tensor = DEVIATION,
-        schedule: Tensor = SCHEDULE,
-        clean: bool = False,
-    ) -> Restorer:
-        def network(x_t: Tensor, t: Tensor) -> Tensor:
-            ab = schedule[t].view(-1, 1, 1, 1)
-            m_t, s_t = ab.sqrt() * mean, (ab * deviation**2 + 1 - ab).sqrt()
-            if clean:
-                return mean + ab.sqrt() * deviation**2 / s_t**2 * (x_t - m_t)
-            return (1 - ab).sqrt() / s_t**2 * (x_t - m_t)
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        ab = schedule[t].view(-1, 1, 1, 1)
+        m_t, s_t = ab.sqrt() * MEAN, (ab * deviation**2 + 1 - ab).sqrt()
+        return (1 - ab).sqrt() / s_t**2 * (x_t - m_t)
 
-        return restorer_of(network, exact_gaussian(schedule), Clean() if clean else Noise())
-
-    return make
+    return restorer_of(network, exact_gaussian(schedule), Noise())
 
 
 def law_of_samples(sampler: DDIM, restorer: Restorer) -> tuple[Tensor, Tensor]:
@@ -105,9 +93,7 @@ def worst(law: tuple[Tensor, Tensor]) -> float:
     ],
     ids=["ddim", "ddim-100", "ddim-100-quadratic", "half", "one", "small", "large"],
 )
-def test_data_comes_out_with_its_mean_and_deviation(
-    sampler: DDIM, tolerance: float, optimal: Optimal
-) -> None:
+def test_data_comes_out_with_its_mean_and_deviation(sampler: DDIM, tolerance: float) -> None:
     """All that is left is the error of finite steps."""
     assert worst(law_of_samples(sampler, optimal())) < tolerance
 
@@ -122,7 +108,7 @@ def test_data_comes_out_with_its_mean_and_deviation(
     ],
     ids=["dpm-20", "dpm-100", "heun-20", "heun-100"],
 )
-def test_solvers_need_few_steps_for_it(sampler: Solver, tolerance: float, optimal: Optimal) -> None:
+def test_solvers_need_few_steps_for_it(sampler: Solver, tolerance: float) -> None:
     error = worst(law_of_flow(sampler, optimal()))
     assert error < tolerance
     ddim = DDIM(sampler.num_steps, clip=False, grid=Quadratic())
@@ -135,7 +121,7 @@ def test_solvers_need_few_steps_for_it(sampler: Solver, tolerance: float, optima
     ids=["small-is-exact-for-a-point", "large-is-exact-for-unit-variance"],
 )
 def test_the_variances_are_exact_for_the_data_that_ho_names(
-    variance: str, deviation: float, optimal: Optimal
+    variance: str, deviation: float
 ) -> None:
     """Ho et al., section 3.2: one step leads from the law of x_t to that of x_s, exactly."""
     data = torch.full((4,), deviation, dtype=torch.float64)
@@ -180,7 +166,7 @@ def drift(sampler: Sampler, restorer: Restorer, until: int) -> float:
     ("sampler", "order"), [(DDIM, 1), (DPMSolver, 2), (Heun, 2)], ids=["ddim", "dpm", "heun"]
 )
 def test_the_flow_keeps_each_quantile_to_the_solvers_order(
-    sampler: Callable[..., DDIM], order: int, optimal: Optimal
+    sampler: Callable[..., DDIM], order: int
 ) -> None:
     """dx/dt of the ODE is that of m_t + s_t z at constant z (Song et al. 2021, equation 13).
 
@@ -198,7 +184,7 @@ def test_the_flow_keeps_each_quantile_to_the_solvers_order(
     [DDIM(50, clip=False), DDIM(50, eta=1.0, clip=False), Ancestral(50, clip=False)],
     ids=["ddim", "ddim-eta-1", "ancestral"],
 )
-def test_drawn_samples_have_the_computed_law(sampler: DDIM, optimal: Optimal) -> None:
+def test_drawn_samples_have_the_computed_law(sampler: DDIM) -> None:
     restorer = optimal()
     x_T = torch.randn(4000, 1, 1, 4, generator=seeded(1), dtype=torch.float64)
     x_0 = sampler.sample(restorer, x_T, x_T, seeded(2)).view(-1, 4)

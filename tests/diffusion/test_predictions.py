@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from theory_support import exact_gaussian, random_images, restorer_of
+from theory_support import exact_gaussian, random_images
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -55,23 +55,6 @@ def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(prediction: 
     snr = (schedule / (1 - schedule))[1:].view(-1, 1, 1, 1)
     expected = prediction.error_of_clean(snr) * error**2
     torch.testing.assert_close((x_0_hat - x_0) ** 2, expected, rtol=1e-9, atol=1e-13)
-
-
-def test_the_restorer_decodes_what_its_network_says() -> None:
-    degradation = Gaussian(linear(10))
-    x_0, noise = random_images(3, *SHAPE), random_images(3, *SHAPE, seed=1)
-    t = torch.tensor([1, 5, 10])
-    x_t = degradation(x_0, t, noise)
-    seen = []
-
-    def network(x: Tensor, steps: Tensor) -> Tensor:
-        seen.append((x, steps))
-        return noise
-
-    x_0_hat = restorer_of(network, degradation, Noise())(x_t, t)
-    torch.testing.assert_close(x_0_hat, x_0, rtol=0, atol=1e-12)
-    assert seen[0][0] is x_t
-    assert seen[0][1] is t
 
 
 def test_a_network_of_double_precision_is_asked_in_double_and_heard_in_single() -> None:
