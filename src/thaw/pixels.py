@@ -7,7 +7,7 @@ import torch
 from annotated_types import Len
 from torch import Tensor
 
-from thaw.checks import Count, check
+from thaw.checks import check
 
 Bounds = Annotated[Sequence[float], Len(2, 2)]
 
@@ -20,11 +20,7 @@ class PixelRange(NamedTuple):
 
     @classmethod
     def of(cls, pixel_range: Bounds) -> "PixelRange":
-        """The range between two numbers.
-
-        Raises:
-            ValueError: they are not two numbers with low < high.
-        """
+        """The range of two numbers, low < high."""
         check("pixel_range", pixel_range, Bounds)
         low, high = map(float, pixel_range)
         if not low < high:
@@ -42,8 +38,3 @@ class PixelRange(NamedTuple):
         """uint8 from floats of any shape, clamped to [low, high] and rounded to nearest."""
         scaled = (x.float() - self.low) * (255 / (self.high - self.low))
         return scaled.clamp_(0, 255).round_().to(torch.uint8)
-
-
-def check_bank(name: str, num_images: object, image_shape: Sequence[int]) -> None:
-    """As ``check(name, num_images, Count)``; it goes when the last of its users does."""
-    check(name, num_images, Count)

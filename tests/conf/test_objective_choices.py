@@ -71,7 +71,7 @@ def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("schedule", ["linear", "quadratic", "sigmoid", "cosine"])
 def test_every_schedule_has_zero_terminal_snr(schedule: str) -> None:
     cfg = composed(f"schedule={schedule}", "schedule.zero_terminal_snr=true", "prediction=velocity")
-    assert build(cfg, provenance={}).restorer.degradation.alpha_bar[-1] == 0
+    assert build(cfg, provenance={}).restorer.degradation.schedule[-1] == 0
 
 
 IMPORTANCE = (

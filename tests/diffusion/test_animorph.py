@@ -1,23 +1,18 @@
 """Animorphosis: the mixture, and the bank that its partners come from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from theory_support import RANGE, seeded
+from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from thaw.diffusion.degradations.animorph import Animorph, converted
-from thaw.diffusion.schedules import cosine, linear
-from thaw.pixels import PixelRange
+from thaw.diffusion.schedules import cosine
 
-RANGE = PixelRange(-0.5, 0.5)
 SHAPE = (1, 8, 6)
 SCHEDULE = cosine(20)
-
-
-def seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)
@@ -66,18 +61,6 @@ def test_x_t_mixes_image_and_partner_by_the_schedule(fitted: Animorph, x_0: Tens
     assert fitted.num_steps == 20
 
 
-@pytest.mark.parametrize(
-    ("schedule", "expected"), [(cosine(200), True), (cosine(20), True), (linear(20), False)]
-)
-def test_x_T_shows_nothing_of_x_0_where_the_schedule_ends_in_0(  # noqa: N802
-    schedule: Tensor, expected: bool
-) -> None:
-    """The choice of conf/ is cosine(200): no restoration from its x_T is scored."""
-    degradation = Animorph(SHAPE, RANGE, schedule, Numbered(), 3)
-    assert degradation.leaves_nothing is expected
-    assert degradation.schedule is schedule
-
-
 def test_where_no_signal_is_left_the_last_image_is_the_partner(x_0: Tensor) -> None:
     degradation = Animorph(SHAPE, RANGE, cosine(20, zero_terminal_snr=True), Numbered(), 30)
     degradation.fit(torch.zeros(1, *SHAPE, dtype=torch.uint8))
@@ -123,8 +106,3 @@ def test_partners_are_made_grey_or_coloured_and_resized_as_torchvision_does() ->
     alike = converted(images[:, :1], (3, 20, 24))
     assert torch.equal(alike, images[:, :1].expand(-1, 3, -1, -1))
     assert (converted(images, (1, 4, 4)).shape, images.shape) == ((5, 1, 4, 4), (5, 3, 20, 24))
-
-
-def test_partners_of_other_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="images of 2 channels cannot be converted to 1"):
-        animorph(partners=replace(Numbered(), shape=(2, 8, 6))).fit(torch.zeros(1))

@@ -1,7 +1,6 @@
 """What constructors and functions of the theory refuse, and in which words."""
 
 import inspect
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 import torch
 import yaml
 from hydra.utils import get_object
+from theory_support import RANGE
 
 from thaw.diffusion import schedules
 from thaw.diffusion.degradations.animorph import Animorph
 from thaw.diffusion.degradations.blur import Blur
-from thaw.diffusion.degradations.decolour import Decolour
-from thaw.diffusion.degradations.fade import Fade
+from thaw.diffusion.degradations.fade import Decolour, Fade
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.inpaint import Inpaint
 from thaw.diffusion.degradations.line_average import LineAverage
@@ -25,17 +24,15 @@ from thaw.diffusion.degradations.line_noise import LineNoise
 from thaw.diffusion.degradations.pixelate import Pixelate
 from thaw.diffusion.degradations.snow import Snow
 from thaw.diffusion.degradations.zoom import Zoom
-from thaw.diffusion.objectives import MSE, Huber
+from thaw.diffusion.objectives import MSE
 from thaw.diffusion.timesteps import LossSecondMoment
-from thaw.diffusion.weightings import P2, MinSNR
 from thaw.networks.cnn import CNN
 from thaw.networks.unet import UNet
-from thaw.pixels import PixelRange
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-GROUPS = ("degradation", "schedule", "prediction", "objective", "model", "ema", "lr_scheduler")
+GROUPS = ("degradation", "schedule", "prediction", "objective", "model", "prior", "sampler", "ema",
+          "lr_scheduler")  # fmt: skip
 SHAPE = (1, 28, 20)
-RANGE = PixelRange(-0.5, 0.5)
 PARTNERS = SimpleNamespace(load=tuple)
 columns = partial(LineAverage, SHAPE, "column", order="random")
 hybrid = partial(LineNoise, SHAPE, "row", order="random")
@@ -47,71 +44,35 @@ cnn, unet = partial(CNN, SHAPE, 10), partial(UNet, SHAPE, 10)
 @pytest.mark.parametrize(
     ("build", "arguments", "message"),
     [
-        (Blur, {"num_steps": 0}, "num_steps must be a whole number of at least 1, got 0"),
         (Blur, {"kernel_size": 10}, "kernel_size must be odd and at most 41 for these .* got 10"),
         (Blur, {"kernel_size": 1}, "kernel_size must be a whole number of at least 3, got 1"),
         (Blur, {"kernel_size": 43}, "kernel_size must be odd and at most 41 for these .* got 43"),
         (Blur, {"kernel_size": 41, "padding": "reflect"}, "kernel_size must be .* at most 39"),
-        (Blur, {"sigma": 0.0}, "sigma must be a number above 0"),
-        (Blur, {"sigma": math.nan}, "sigma must be a number"),
-        (Blur, {"growth": "square"}, "growth must be one of constant, linear, exponential"),
-        (Blur, {"growth": "linear", "rate": -0.1}, "rate must be a number of at least 0"),
         (Blur, {"rate": 0.1}, "rate=0.1 needs a linear or exponential growth"),
-        (Blur, {"padding": "zeros"}, "padding must be one of circular, reflect"),
         (Pixelate, {"num_steps": 6}, "num_steps must be at most 5, where one pixel is left"),
-        (Pixelate, {"num_steps": 0}, "num_steps must be a whole number of at least 1 or null"),
         (Zoom, {"crop_size": 20}, "crop_size must be below the image's shorter side of 20, got 20"),
         (Zoom, {"num_steps": 13}, "num_steps must be at most 12, the pixels to crop, got 13"),
-        (Zoom, {"interpolation": "bicubic"}, "interpolation must be one of nearest, bilinear"),
         (Decolour, {}, "Decolour needs images of 2 channels or more, got 1"),
         (columns, {"group_size": 3}, "group_size=3 does not divide the image's 20 columns; choose"),
         (columns, {"group_size": 40}, "group_size=40 .* choose one of 1, 2, 4, 5, 10, 20$"),
-        (columns, {"group_size": 2.0}, "group_size must be a whole number"),
-        (
-            columns,
-            {"order": "zigzag"},
-            "order must be one of random, outside_in, inside_out or shu",
-        ),
+        (columns, {"order": "zigzag"}, "order must be one of random, outside_in, .* or shuffled"),
         (columns, {"condition": "lines"}, "condition must be mask or null, got 'lines'"),
-        (columns, {"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
         (hybrid, {"order": "shuffled"}, "order must be one of random, outside_in, inside_out, got"),
-        (hybrid, {"spread": -1}, "spread must be a number of at least 0, got -1"),
         (hybrid, {"overlap": 1.5}, "overlap must be a number from 0 to 1, got 1.5"),
-        (hybrid, {"num_steps": True}, "num_steps must be a whole number .* got True"),
-        (inpaint, {"beta_start": 0}, "beta_start must be a number above 0, got 0"),
-        (inpaint, {"beta_step": -0.1}, "beta_step must be a number of at least 0, got -0.1"),
-        (inpaint, {"centre": "left"}, "centre must be one of middle, random, got 'left'"),
         (snow, {"threshold": 1.2}, "threshold must be a number from 0 to 1.15, got 1.2"),
-        (snow, {"zoom": 0.5}, "zoom must be a number of at least 1, got 0.5"),
-        (snow, {"blur": 0}, "blur must be a number of at least 0.05, got 0"),
-        (animorph, {"num_partners": 0}, "num_partners must be a whole number of at least 1"),
         (animorph, {"partners": None}, "partners must be a Source, got None"),
         (Gaussian, {"schedule": [1, 0]}, r"schedule must be a Tensor, got \[1, 0\]"),
-        (schedules.linear, {"timesteps": 10.0}, "timesteps must be a whole number of at least 1"),
         (schedules.linear, {"beta_start": 0}, "beta_start must be a number above 0 and below 1"),
-        (schedules.sigmoid, {"beta_end": math.inf}, "beta_end must be a number above 0 and below"),
-        (schedules.quadratic, {"rescale": 1}, "rescale must be true or false, got 1"),
-        (schedules.cosine, {"offset": 1.5}, "offset must be a number from 0 to 1, got 1.5"),
-        (schedules.cosine, {"max_beta": 1}, "max_beta must be a number above 0 and below 1, got 1"),
-        (Huber, {"delta": 0}, "delta must be a number above 0, got 0"),
         (MSE, {"weighting": LossSecondMoment()}, "weighting must be a Weighting or null, got Loss"),
-        (MinSNR, {"gamma": 0}, "gamma must be a number above 0, got 0"),
-        (P2, {"gamma": -1}, "gamma must be a number of at least 0, got -1"),
-        (P2, {"k": "1"}, "k must be a number above 0, got '1'"),
-        (LossSecondMoment, {"history": 0}, "history must be a whole number of at least 1, got 0"),
-        (LossSecondMoment, {"uniform_share": 2}, "uniform_share must be a number from 0 to 1"),
-        (cnn, {"hidden": []}, "hidden must be a list of at least 1, each entry a whole number of"),
         (cnn, {"hidden": [16, 2.5]}, r"hidden must be a list .* got \[16, 2.5\]"),
-        (cnn, {"kernel_size": 4}, "kernel_size must be odd, so that the image keeps its size"),
-        (cnn, {"last_kernel_size": 0}, "last_kernel_size must be a whole number of at least 1"),
+        (cnn, {"kernel_size": 4}, "kernel_size must be odd, to keep the image's size, got 4"),
         (cnn, {"activation": "GELU"}, "activation must be one of gelu, .*, sigmoid, got 'GELU'"),
-        (cnn, {"num_classes": 0}, "num_classes must be a whole number of at least 1 or null"),
-        (unet, {"label_dropout": 1.5}, "label_dropout must be a number from 0 to 1, got 1.5"),
-        (unet, {"num_classes": 3, "label_dropout": 1}, "label_dropout must be below 1 where there"),
+        (
+            unet,
+            {"label_dropout": 1},
+            "label_dropout must be a number .* below 1, got 1",
+        ),
         (unet, {"width": 12}, "width must be a multiple of 8, got 12"),
-        (unet, {"multipliers": "12"}, "multipliers must be a list of at least 1"),
-        (unet, {"attention_size": -1}, "attention_size must be a whole number of at least 0"),
-        (unet, {"dropout": 1.1}, "dropout must be a number from 0 to 1"),
     ],
 )
 def test_what_is_refused_names_the_parameter_and_what_is_allowed(
@@ -129,7 +90,7 @@ def test_what_is_refused_names_the_parameter_and_what_is_allowed(
 def test_the_ends_of_a_range_are_allowed(share: float) -> None:
     assert hybrid(overlap=share).num_steps == 100
     assert LossSecondMoment(uniform_share=share).uniform_share == share
-    assert unet(width=8, multipliers=[1], label_dropout=share).label_embedding is None
+    assert unet(width=8, multipliers=[1], dropout=share).label_embedding is None
     assert Fade(num_steps=1).num_steps == 1
 
 

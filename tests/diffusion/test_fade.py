@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from thaw.diffusion.degradations.decolour import Decolour
-from thaw.diffusion.degradations.fade import Fade
+from thaw.diffusion.degradations.fade import Decolour, Fade
 
 SHAPE = (3, 5, 6)
 BOTH = [(Fade(4), (2, 3)), (Decolour(SHAPE, 4), (1,))]

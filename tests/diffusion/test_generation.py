@@ -1,9 +1,8 @@
 """Generating many images: how many, from which seed, and what is left as it was."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from theory_support import restorer_of
 from torch import Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -22,7 +21,7 @@ SHAPE = (1, 4, 5)
 
 
 @pytest.fixture
-def restorer(restorer_of: Callable[..., Restorer]) -> Restorer:
+def restorer() -> Restorer:
     return restorer_of(lambda x_t, t: 0.9 * x_t, Gaussian(linear(8)), Noise())
 
 
@@ -49,18 +48,7 @@ def test_the_seed_decides_and_no_two_batches_are_alike(restorer: Restorer) -> No
     assert len(torch.cat([first, other]).flatten(1).unique(dim=0)) == 24
 
 
-def test_the_global_generator_neither_decides_nor_moves(restorer: Restorer) -> None:
-    torch.manual_seed(1)
-    first = torch.cat(images(restorer, 6, 4))
-    torch.manual_seed(2)
-    before = torch.random.get_rng_state()
-    assert torch.equal(torch.cat(images(restorer, 6, 4)), first)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_a_batch_is_prior_then_sampler_with_the_priors_noise(
-    restorer_of: Callable[..., Restorer],
-) -> None:
+def test_a_batch_is_prior_then_sampler_with_the_priors_noise() -> None:
     """For averaging and a perfect restorer, what is generated are the prior's own images."""
     degradation = LineAverage(SHAPE, "column", "random")
     stored = torch.randint(0, 256, (1, *SHAPE), dtype=torch.uint8)
@@ -74,7 +62,7 @@ def test_a_batch_is_prior_then_sampler_with_the_priors_noise(
 
 @pytest.mark.parametrize("was_training", [True, False])
 def test_the_network_is_evaluated_without_gradient_and_its_mode_comes_back(
-    was_training: bool, restorer_of: Callable[..., Restorer]
+    was_training: bool,
 ) -> None:
     seen = []
 

@@ -60,8 +60,3 @@ def test_what_the_memory_does_not_hold_is_halved_until_it_does_and_remembered() 
         assert network.asked == [200, 100, 50, 50, 50, 50]
         chunked(network, x_t, t)
     assert network.asked[6:] == [50, 50, 50, 50]
-
-
-def test_a_memory_that_holds_no_image_says_so() -> None:
-    with torch.no_grad(), pytest.raises(torch.OutOfMemoryError):
-        Chunked()(Limited(0).eval(), *batch(3, "meta"))

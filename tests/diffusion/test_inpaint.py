@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
+from theory_support import RANGE
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.inpaint import Inpaint, kept_shares
 from thaw.pixels import PixelRange
 
 SHAPE = (2, 7, 10)
-RANGE = PixelRange(-0.5, 0.5)
 
 
 def images(num_images: int, seed: int = 0) -> Tensor:
@@ -76,10 +76,3 @@ def test_centres_are_every_pixel_alike() -> None:
     counts.index_put_((centres[:, 0], centres[:, 1]), torch.ones(7000), accumulate=True)
     # 100 expected at each of the 70: the chi-squared statistic has mean 69 and deviation 12.
     assert ((counts - 100) ** 2 / 100).sum() < 69 + 4 * 12
-
-
-def test_a_centre_that_moves_takes_the_mask_with_it() -> None:
-    degradation = Inpaint(SHAPE, RANGE, centre="random")
-    x, t = images(2), torch.tensor([17, 17])
-    masks = degradation.mask(x, t, torch.tensor([[2, 3], [3, 5]]))
-    assert torch.equal(masks[0, :, :-1, :-2], masks[1, :, 1:, 2:])

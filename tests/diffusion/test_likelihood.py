@@ -1,25 +1,23 @@
 """Bits per dimension: against Ho et al.'s formulas pixel by pixel, and against entropy."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from scipy import special, stats
+from theory_support import exact_gaussian, restorer_of
 from torch import Generator, Tensor
 from torch.distributions import Normal, kl_divergence
 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.likelihood import Bound, bits_per_dimension, decoder_log_likelihood
-from thaw.diffusion.predictions import Clean, Noise
+from thaw.diffusion.predictions import Clean
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.schedules import alpha_bar_of, linear
+from thaw.diffusion.schedules import alpha_bar_of
 from thaw.pixels import PixelRange
 
-RestorerOf = Callable[..., Restorer]
-ExactGaussian = Callable[[Tensor], Gaussian]
 RANGE = PixelRange(-1.0, 1.0)
 BETAS = torch.linspace(1e-3, 0.3, 12, dtype=torch.float64)
 
@@ -42,9 +40,7 @@ def roughly(x_t: Tensor, t: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_each_term_is_hos(
-    variance: str, clip: bool, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
-) -> None:
+def test_each_term_is_hos(variance: str, clip: bool) -> None:
     """Equations 5 to 7 and 13 from the betas alone, a distribution for every pixel."""
     degradation = exact_gaussian(alpha_bar_of(BETAS))
     restorer = restorer_of(roughly, degradation, Clean(), RANGE)
@@ -104,9 +100,7 @@ def test_the_decoder_is_exact_far_out_in_both_tails() -> None:
     torch.testing.assert_close(log_p, torch.full_like(log_p, nearer), rtol=1e-9, atol=0)
 
 
-def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder(
-    exact_gaussian: ExactGaussian, restorer_of: RestorerOf
-) -> None:
+def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder() -> None:
     """x_0 ~ N(0, 1), the optimal network, large variance: every reverse step is the true one.
 
     What is left is the decoder, whose variance is beta_tilde_2 and not beta_1: a KL in closed form.
@@ -131,38 +125,7 @@ def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder(
     assert terms["small"].sum(1).mean().item() > entropy + misfit
 
 
-@pytest.mark.parametrize("deviation", [0.1, 0.3])
-def test_for_gaussian_data_each_term_is_its_expectation(
-    deviation: float, exact_gaussian: ExactGaussian, restorer_of: RestorerOf
-) -> None:
-    """The optimal noise predictor's x_0_hat has the posterior variance v (1 - ab) / s_t^2."""
-    schedule, v = linear(50, 1e-3, 0.2), deviation**2
-    s_squared = schedule * v + 1 - schedule
-
-    def network(x_t: Tensor, t: Tensor) -> Tensor:
-        return ((1 - schedule[t]).sqrt() / s_squared[t]).view(-1, 1, 1, 1) * x_t
-
-    restorer = restorer_of(network, exact_gaussian(schedule), Noise(), RANGE)
-    quantiles = deviation * special.ndtri((np.arange(40_000) + 0.5) / 40_000)
-    x_0 = RANGE.from_uint8(RANGE.to_uint8(torch.from_numpy(quantiles).view(4, 1, 100, 100)))
-    terms = Bound(restorer, clip=False).terms(x_0.double(), seeded())
-    for t in (2, 3, 10, 30, 50):
-        ab_t, ab_s = schedule[t].item(), schedule[t - 1].item()
-        beta = 1 - ab_t / ab_s
-        tilde = (1 - ab_s) / (1 - ab_t) * beta
-        error = ab_s * beta**2 / (1 - ab_t) ** 2 * v * (1 - ab_t) / s_squared[t].item()
-        for name, sigma_squared in (("small", tilde), ("large", beta)):
-            spread = math.log(sigma_squared / tilde) + tilde / sigma_squared - 1
-            expected = 0.5 * (spread + error / sigma_squared) / math.log(2)
-            # Five standard errors of a mean of 40,000 squared normals.
-            slack = 5 * math.sqrt(2 / 40_000) * 0.5 * error / sigma_squared / math.log(2)
-            assert terms[name][:, t - 1].mean().item() == pytest.approx(expected, abs=slack)
-    entropy = 0.5 * math.log2(2 * math.pi * math.e * v) - math.log2(2 / 255)
-    for name in ("small", "large"):
-        assert terms[name].sum(1).mean() > entropy
-
-
-def test_the_summary_adds_up_and_is_the_same_for_the_same_seed(restorer_of: RestorerOf) -> None:
+def test_the_summary_adds_up_and_is_the_same_for_the_same_seed() -> None:
     degradation = Gaussian(alpha_bar_of(BETAS))
     restorer = restorer_of(roughly, degradation, Clean(), RANGE)
     images = levels(7, 1, 6, 5)
@@ -178,22 +141,8 @@ def test_the_summary_adds_up_and_is_the_same_for_the_same_seed(restorer_of: Rest
     assert bits_per_dimension(restorer, images, batch_size=3, seed=2) != result
 
 
-def test_the_network_is_asked_once_a_step_and_batch(restorer_of: RestorerOf) -> None:
-    asked = []
-
-    def network(x_t: Tensor, t: Tensor) -> Tensor:
-        asked.append((len(x_t), t.unique().item()))
-        return x_t
-
-    restorer = restorer_of(network, Gaussian(alpha_bar_of(BETAS)), Clean(), RANGE)
-    bits_per_dimension(restorer, levels(5, 1, 6, 5), batch_size=3, seed=0)
-    assert asked == [(3, t) for t in range(1, 13)] + [(2, t) for t in range(1, 13)]
-
-
 @pytest.mark.parametrize("timesteps", [1, 2, 20])
-def test_a_table_that_ends_in_pure_noise_has_no_prior_term(
-    timesteps: int, restorer_of: RestorerOf
-) -> None:
+def test_a_table_that_ends_in_pure_noise_has_no_prior_term(timesteps: int) -> None:
     schedule = torch.linspace(1, 0, timesteps + 1, dtype=torch.float64)
     restorer = restorer_of(roughly, Gaussian(schedule), Clean(), RANGE)
     x_0 = RANGE.from_uint8(levels(2, 1, 4, 4))
@@ -230,7 +179,7 @@ def test_a_class_conditional_model_is_told_each_images_class() -> None:
     assert right["small"]["steps"] < 0.01 * without["small"]["steps"]
 
 
-def test_a_cold_model_has_none(restorer_of: RestorerOf) -> None:
+def test_a_cold_model_has_none() -> None:
     columns = LineAverage((1, 6, 5), "column", "random")
     with pytest.raises(ValueError, match="Bound needs .*Gaussian, got LineAverage"):
         bits_per_dimension(restorer_of(roughly, columns), levels(2, 1, 6, 5), 2, 0)

@@ -2,7 +2,6 @@
 
 from typing import get_args
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,29 +65,10 @@ def test_the_orders_are_those_of_the_study() -> None:
     assert (line_order("inside_out", 5, 0) + 1).tolist() == [3, 4, 2, 5, 1]
 
 
-@pytest.mark.parametrize("axis", ["column", "row"])
-def test_steps_follow_the_order(axis: str) -> None:
-    """The line that changes from t - 1 to t is the order's t-th."""
-    degradation = LineAverage((1, 28, 28), axis, "outside_in")
-    x_0 = torch.rand(1, 1, 28, 28, dtype=torch.float64)
-    for t, line in enumerate(line_order("outside_in", 28, 0).tolist(), start=1):
-        change = degrade(degradation, x_0, t) - degrade(degradation, x_0, t - 1)
-        by_line = change.abs().sum((0, 1, 2) if axis == "column" else (0, 1, 3))
-        assert by_line.nonzero().flatten().tolist() == [line]
-
-
 @given(st.integers(1, 60), st.sampled_from(get_args(Order)), st.integers(0, 2**40))
 @few
 def test_every_order_takes_each_line_once(num_lines: int, order: str, seed: int) -> None:
     assert sorted(line_order(order, num_lines, seed).tolist()) == list(range(num_lines))
-
-
-def test_the_random_order_is_the_seeds() -> None:
-    first, again, other = (
-        LineAverage((1, 28, 28), "column", "random", seed=seed) for seed in (3, 3, 4)
-    )
-    assert torch.equal(first.step_of_line, again.step_of_line)
-    assert not torch.equal(first.step_of_line, other.step_of_line)
 
 
 @given(cases(), st.data())
@@ -108,23 +88,3 @@ def test_it_is_its_definition_and_batched_equals_one_by_one(
         torch.testing.assert_close(x_t[k], expected, rtol=1e-12, atol=1e-13)
         alone = degrade(degradation, x_0[k : k + 1], t[k : k + 1])
         torch.testing.assert_close(alone[0], x_t[k], rtol=0, atol=1e-15)
-
-
-@given(cases(), st.data())
-@few
-def test_it_is_a_nested_projection_that_keeps_means(
-    case: tuple[LineAverage, Tensor], data: st.DataObject
-) -> None:
-    degradation, x_0 = case
-    steps = st.integers(0, degradation.num_steps)
-    s, r = data.draw(steps), data.draw(steps)
-    close = {"rtol": 0.0, "atol": 1e-14}
-    x_s = degrade(degradation, x_0, s)
-    torch.testing.assert_close(degrade(degradation, x_s, s), x_s, **close)
-    both = degrade(degradation, degrade(degradation, x_0, r), s)
-    torch.testing.assert_close(both, degrade(degradation, x_0, max(s, r)), **close)
-    # The groups' means are what D(., T) writes, so it must say the same of x_0 and of x_s.
-    last = degradation.num_steps
-    torch.testing.assert_close(
-        degrade(degradation, x_s, last), degrade(degradation, x_0, last), **close
-    )

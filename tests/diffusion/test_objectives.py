@@ -5,19 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn import functional
+from theory_support import random_images, restorer_of
+from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.objectives import L1, MSE, Huber, Objective
 from thaw.diffusion.predictions import Clean, Noise
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import linear
 from thaw.diffusion.weightings import Weighting
 
-RestorerOf = Callable[..., Restorer]
 BATCH = (16, 1, 6, 4)
 
 
@@ -30,9 +28,7 @@ def network(x_t: Tensor, t: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"])
-def test_the_noise_loss_is_the_one_by_hand(
-    objective: Objective, power: int, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
-) -> None:
+def test_the_noise_loss_is_the_one_by_hand(objective: Objective, power: int) -> None:
     schedule, x_0 = linear(50), random_images(*BATCH)
     loss = objective(restorer_of(network, Gaussian(schedule), Noise()), x_0, seeded())
     draws = seeded()
@@ -46,9 +42,7 @@ def test_the_noise_loss_is_the_one_by_hand(
 
 
 @pytest.mark.parametrize(("objective", "power"), [(MSE(), 2), (L1(), 1)], ids=["mse", "l1"])
-def test_the_clean_loss_is_the_one_by_hand(
-    objective: Objective, power: int, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
-) -> None:
+def test_the_clean_loss_is_the_one_by_hand(objective: Objective, power: int) -> None:
     x_0 = random_images(*BATCH)
     degradation = LineAverage(BATCH[1:], "column", "outside_in")
     loss = objective(restorer_of(network, degradation, Clean()), x_0, seeded())
@@ -62,9 +56,7 @@ def test_the_clean_loss_is_the_one_by_hand(
 
 
 @pytest.mark.parametrize("delta", [0.05, 1.0, 100.0])
-def test_huber_is_the_one_by_hand(
-    delta: float, restorer_of: RestorerOf, random_images: Callable[..., Tensor]
-) -> None:
+def test_huber_is_the_one_by_hand(delta: float) -> None:
     x_0, output = random_images(*BATCH), 3 * random_images(*BATCH, seed=1)
     degradation = LineAverage(BATCH[1:], "column", "random")
     restorer = restorer_of(lambda x_t, t: output, degradation, Clean())
@@ -74,28 +66,6 @@ def test_huber_is_the_one_by_hand(
     # Far from the threshold it is half of the one or a multiple of the other.
     if delta == 100:
         assert expected == pytest.approx(MSE()(restorer, x_0, seeded()).item() / 2)
-
-
-@pytest.mark.parametrize(
-    ("objective", "plain"), [(MSE(), functional.mse_loss), (L1(), functional.l1_loss)]
-)
-@pytest.mark.parametrize("shape", [(16, 1, 28, 28), (7, 3, 5, 9)])
-def test_uniform_weights_and_steps_change_no_bit_of_loss_and_gradient(
-    objective: Objective,
-    plain: Callable[[Tensor, Tensor], Tensor],
-    shape: tuple[int, ...],
-    restorer_of: RestorerOf,
-) -> None:
-    weight = nn.Parameter(torch.randn(shape, generator=seeded(1)))
-    degradation, x_0 = Gaussian(linear(50)), torch.rand(shape, generator=seeded(2)) - 0.5
-    loss = objective(restorer_of(lambda x_t, t: weight * x_t, degradation, Noise()), x_0, seeded())
-    (gradient,) = torch.autograd.grad(loss, weight)
-    draws = seeded()
-    t = torch.randint(1, 51, (shape[0],), generator=draws)
-    noise = degradation.draw_noise(x_0, draws)
-    expected = plain(weight * degradation(x_0, t, noise), noise)
-    assert loss.equal(expected)
-    assert gradient.equal(torch.autograd.grad(expected, weight)[0])
 
 
 class ByStep(Weighting[Degradation]):
@@ -109,10 +79,7 @@ class ByStep(Weighting[Degradation]):
     ("kind", "power"), [(MSE, 2), (L1, 1), (lambda **by: Huber(100.0, **by), None)]
 )
 def test_each_images_error_has_the_weight_of_its_step(
-    kind: Callable[..., Objective],
-    power: int | None,
-    restorer_of: RestorerOf,
-    random_images: Callable[..., Tensor],
+    kind: Callable[..., Objective], power: int | None
 ) -> None:
     x_0, output = random_images(*BATCH), random_images(*BATCH, seed=1)
     degradation = LineAverage(BATCH[1:], "column", "random")
@@ -129,9 +96,7 @@ def test_each_images_error_has_the_weight_of_its_step(
     [Gaussian(linear(5)), LineAverage((1, 6, 4), "column", "random"), Gaussian(linear(1))],
     ids=["gaussian-5", "columns-4", "gaussian-1"],
 )
-def test_every_step_from_1_to_T_is_trained_equally_often(  # noqa: N802
-    degradation: Degradation, restorer_of: RestorerOf
-) -> None:
+def test_every_step_from_1_to_T_is_trained_equally_often(degradation: Degradation) -> None:  # noqa: N802
     """Sampling starts at T, so T is among them; 0 has nothing to learn, so it is not."""
     seen: list[Tensor] = []
 
@@ -150,16 +115,3 @@ def test_every_step_from_1_to_T_is_trained_equally_often(  # noqa: N802
     share = 1 / num_steps
     bound = 5 * (2000 * share * (1 - share)) ** 0.5
     assert all(abs(count - 2000 * share) <= bound for count in counts[1:])
-
-
-@pytest.mark.parametrize("objective", [MSE(), L1()], ids=["mse", "l1"])
-def test_draws_are_the_given_generators_alone(
-    objective: Objective, restorer_of: RestorerOf
-) -> None:
-    restorer = restorer_of(network, Gaussian(linear(50)), Noise())
-    x_0 = torch.zeros(BATCH)
-    before = torch.random.get_rng_state()
-    first, again, other = (objective(restorer, x_0, seeded(seed)) for seed in (1, 1, 2))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert first == again
-    assert first != other

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from theory_support import exact_gaussian, random_images
 from torch import Tensor, nn
 
-from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
@@ -18,35 +18,8 @@ from thaw.pixels import PixelRange
 SHAPE = (2, 6, 4)
 
 
-@pytest.mark.parametrize(
-    ("prediction", "degradation"),
-    [
-        (Clean(), Gaussian(linear(100))),
-        (Clean(), LineAverage(SHAPE, "column", "random")),
-        (Noise(), Gaussian(linear(100))),
-        (Noise(), Gaussian(cosine(1000))),
-    ],
-    ids=["clean-gaussian", "clean-columns", "noise-linear", "noise-cosine"],
-)
-def test_the_target_decodes_to_the_clean_image(
-    prediction: Prediction, degradation: Degradation, random_images: Callable[..., Tensor]
-) -> None:
-    x_0 = random_images(degradation.num_steps + 1, *SHAPE)
-    t = torch.arange(degradation.num_steps + 1)
-    noise = degradation.draw_noise(x_0)
-    x_t = degradation(x_0, t, noise)
-    target = prediction.target(x_0, noise, t, degradation)
-    decoded = prediction.decode(target, x_t, t, degradation)
-    # Dividing by sqrt(alpha_bar_T), 5e-5 for the cosine, costs four of float64's sixteen digits.
-    torch.testing.assert_close(decoded, x_0, rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize("schedule", [linear(100), cosine(1000), linear(9, zero_terminal_snr=True)])
-def test_the_velocity_decodes_to_the_clean_image(
-    schedule: Tensor,
-    exact_gaussian: Callable[[Tensor], Gaussian],
-    random_images: Callable[..., Tensor],
-) -> None:
+def test_the_velocity_decodes_to_the_clean_image(schedule: Tensor) -> None:
     """To float64's last digits at every step: it divides by nothing."""
     degradation, t = exact_gaussian(schedule), torch.arange(len(schedule))
     x_0 = random_images(len(t), *SHAPE)
@@ -72,11 +45,7 @@ def test_the_velocity_is_that_of_diffusers(name: str, schedule: Callable[[int], 
 
 
 @pytest.mark.parametrize("prediction", [Clean(), Noise(), Velocity()])
-def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(
-    prediction: Prediction,
-    exact_gaussian: Callable[[Tensor], Gaussian],
-    random_images: Callable[..., Tensor],
-) -> None:
+def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(prediction: Prediction) -> None:
     schedule = linear(100)
     degradation, t = exact_gaussian(schedule), torch.arange(1, 101)
     x_0, error = random_images(100, *SHAPE), random_images(100, *SHAPE, seed=1)
@@ -86,25 +55,6 @@ def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(
     snr = (schedule / (1 - schedule))[1:].view(-1, 1, 1, 1)
     expected = prediction.error_of_clean(snr) * error**2
     torch.testing.assert_close((x_0_hat - x_0) ** 2, expected, rtol=1e-9, atol=1e-13)
-
-
-def test_the_restorer_decodes_what_its_network_says(
-    restorer_of: Callable[..., Restorer], random_images: Callable[..., Tensor]
-) -> None:
-    degradation = Gaussian(linear(10))
-    x_0, noise = random_images(3, *SHAPE), random_images(3, *SHAPE, seed=1)
-    t = torch.tensor([1, 5, 10])
-    x_t = degradation(x_0, t, noise)
-    seen = []
-
-    def network(x: Tensor, steps: Tensor) -> Tensor:
-        seen.append((x, steps))
-        return noise
-
-    x_0_hat = restorer_of(network, degradation, Noise())(x_t, t)
-    torch.testing.assert_close(x_0_hat, x_0, rtol=0, atol=1e-12)
-    assert seen[0][0] is x_t
-    assert seen[0][1] is t
 
 
 def test_a_network_of_double_precision_is_asked_in_double_and_heard_in_single() -> None:

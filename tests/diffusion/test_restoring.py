@@ -1,30 +1,26 @@
 """Every way back from one x_t is what the degradation, the restorer and the samplers make of it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from theory_support import RANGE, restorer_of
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.gaussian import Gaussian, Noising
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.degradations.noising import Noising
 from thaw.diffusion.predictions import Clean, Noise
-from thaw.diffusion.restoration import STAGES, Restoration
+from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Quadratic
 from thaw.diffusion.schedules import linear
-from thaw.pixels import PixelRange
 from thaw.ranks import Portion
 from thaw.seeding import generator
 
-RestorerOf = Callable[..., Restorer]
-RANGE = PixelRange(-0.5, 0.5)
 SHAPE = (1, 8, 12)
 LINES = LineAverage(SHAPE, "column", "random", group_size=2)
 ORDERS = LineAverage(SHAPE, "row", "shuffled")
@@ -81,7 +77,7 @@ CASES = {
 @pytest.mark.parametrize("t", [None, 1, 4])
 @pytest.mark.parametrize("name", CASES)
 def test_every_stage_is_made_of_the_same_x_t_and_noise(
-    name: str, t: int | None, images: Tensor, restorer_of: RestorerOf
+    name: str, t: int | None, images: Tensor
 ) -> None:
     degradation, sampler, stages = CASES[name]
     prediction = Noise() if isinstance(degradation, Gaussian) else Clean()
@@ -118,7 +114,7 @@ def test_every_stage_is_made_of_the_same_x_t_and_noise(
 @pytest.mark.parametrize("t", [None, 1, 4])
 @pytest.mark.parametrize("degradation", [LINES, ORDERS, HalfNoise()], ids=["lines", "orders", "n"])
 def test_a_perfect_restorer_makes_every_stage_exact(
-    degradation: Degradation, t: int | None, images: Tensor, restorer_of: RestorerOf
+    degradation: Degradation, t: int | None, images: Tensor
 ) -> None:
     x_0 = RANGE.from_uint8(images)
     restoration = Restoration(restorer_of(lambda x_t, t: x_0, degradation), Cold(), t, refine=True)
@@ -130,33 +126,10 @@ def test_a_perfect_restorer_makes_every_stage_exact(
         torch.testing.assert_close(found[name], x_0, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["cold", "neither", "hot"])
-def test_refined_is_a_last_look_of_the_network_at_step_1(
-    name: str, images: Tensor, restorer_of: RestorerOf
-) -> None:
-    degradation, sampler, stages = CASES[name]
-    prediction = Noise() if isinstance(degradation, Gaussian) else Clean()
-    restorer = restorer_of(blend, degradation, prediction)
-    (plain,) = Restoration(restorer, sampler).batches(images, 6, seed=1)
-    restoration = Restoration(restorer, sampler, refine=True)
-    (found,) = restoration.batches(images, 6, seed=1)
-    assert tuple(found) == restoration.stages == tuple(s for s in STAGES if s in found)
-    assert set(found) - set(plain) == {f"{stage}_refined" for stage in stages[3:]}
-    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0))
-    for stage in stages[3:]:
-        assert torch.equal(found[stage], plain[stage])
-        with torch.no_grad():
-            again = restorer(found[stage], torch.ones(6, dtype=torch.int64), noise)
-        assert torch.equal(found[f"{stage}_refined"], again.clamp(*RANGE))
-
-
 @pytest.mark.parametrize("algorithm", [Cold, Naive])
 @pytest.mark.parametrize("degradation", [LINES, Gaussian(linear(12))], ids=["lines", "noise"])
 def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
-    algorithm: type[Cold | Naive],
-    degradation: Degradation,
-    images: Tensor,
-    restorer_of: RestorerOf,
+    algorithm: type[Cold | Naive], degradation: Degradation, images: Tensor
 ) -> None:
     restorer = restorer_of(blend, degradation)
     sampler = algorithm(3, refine=True)
@@ -175,9 +148,7 @@ def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
     assert sampler.refine
 
 
-def test_images_that_are_degraded_already_are_restored_as_they_are(
-    images: Tensor, restorer_of: RestorerOf
-) -> None:
+def test_images_that_are_degraded_already_are_restored_as_they_are(images: Tensor) -> None:
     x_t = RANGE.from_uint8(images)
     restoration = Restoration(restorer_of(blend, LINES), Cold(), t=4)
     found = list(restoration.batches(images, 4, seed=0, is_degraded=True))
@@ -189,61 +160,10 @@ def test_images_that_are_degraded_already_are_restored_as_they_are(
     torch.testing.assert_close(restored, expected, rtol=0, atol=0)
 
 
-def test_averaged_columns_keep_their_means_by_algorithm_2_alone(
-    images: Tensor, restorer_of: RestorerOf
-) -> None:
-    (found,) = Restoration(restorer_of(blend, LINES), Cold()).batches(images, 6, seed=0)
-
-    def means(stage: str) -> Tensor:
-        return found[stage].unflatten(3, (6, 2)).mean((2, 4))
-
-    torch.testing.assert_close(means("algorithm_2"), means("original"))
-    assert not torch.allclose(means("algorithm_1"), means("original"), atol=1e-3)
-
-
-def test_the_seed_decides_the_noise_and_no_batch_repeats_another(
-    images: Tensor, restorer_of: RestorerOf
-) -> None:
-    restorer = restorer_of(blend, Gaussian(linear(12)), Noise())
-
-    def degraded(seed: int) -> Tensor:
-        found = Restoration(restorer, DDIM()).batches(images, 3, seed)
-        return torch.cat([stages["degraded"] for stages in found])
-
-    assert torch.equal(degraded(1), degraded(1))
-    assert not torch.equal(degraded(1), degraded(2))
-    assert not torch.allclose(degraded(1)[:3], degraded(1)[3:], atol=1)
-
-
-def test_the_network_is_evaluated_and_left_as_it_was(
-    images: Tensor, restorer_of: RestorerOf
-) -> None:
-    modes = []
-
-    def network(x_t: Tensor, t: Tensor) -> Tensor:
-        modes.append(restorer.network.training)
-        return x_t
-
-    restorer = restorer_of(network, LINES)
-    for is_training in (True, False):
-        restorer.train(is_training)
-        list(Restoration(restorer, Cold()).batches(images, 6, seed=0))
-        assert restorer.training is restorer.network.training is is_training
-    assert modes
-    assert not any(modes)
-
-
 @pytest.mark.parametrize("t", [0, 7, 2.5])
-def test_a_step_outside_1_to_T_is_refused(t: object, restorer_of: RestorerOf) -> None:  # noqa: N802
+def test_a_step_outside_1_to_T_is_refused(t: object) -> None:  # noqa: N802
     with pytest.raises(ValueError, match=f"^t must be a whole number from 1 to 6, got {t!r}$"):
         Restoration(restorer_of(blend, LINES), Cold(), t)  # type: ignore[arg-type]
-
-
-def test_the_description_says_how_many_steps_are_taken(restorer_of: RestorerOf) -> None:
-    restorer = restorer_of(blend, LINES)
-    for num_steps, t, expected in ((None, None, 6), (None, 2, 2), (4, None, 4), (4, 2, 2)):
-        assert Restoration(restorer, Cold(num_steps), t).describe() == f"Cold, {expected} steps"
-    assert Restoration(restorer, Cold()).labels_in_words() == ""
 
 
 class Told(nn.Module):

@@ -1,32 +1,22 @@
 """Time grids: what each promises, diffusers' spacings, and the way they are chosen."""
 
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig, OmegaConf
+from theory_support import restorer_of
 from torch import Tensor
 
-from thaw.commands import config
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
 from thaw.diffusion.schedules import linear
-from thaw.training.experiment import build
-from thaw.training.nodes import create
 
-RestorerOf = Callable[..., Restorer]
-CONF = Path(__file__).resolve().parents[2] / "conf"
-NAMES = sorted(path.stem for path in CONF.glob("sampler/grid/*.yaml"))
 GRIDS = [Trailing(), Linspace(), Leading(), Quadratic()]
 every_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.name)
 COLUMNS = LineAverage((1, 4, 6), "column", "random")
@@ -76,28 +66,11 @@ def test_squares_that_would_fall_together_are_spread_out(last: int, num_steps: i
         assert t == max(round(last * (rank / num_steps) ** 2), rank)
 
 
-@every_grid
-@pytest.mark.parametrize("num_steps", [1, 4, None])
-def test_a_sampler_asks_at_the_times_of_its_grid(
-    grid: Grid, num_steps: int | None, restorer_of: RestorerOf
-) -> None:
-    asked = []
-
-    def network(x_t: Tensor, t: Tensor) -> Tensor:
-        asked.append(t.unique().item())
-        return torch.zeros_like(x_t)
-
-    x_T = torch.randn(2, 1, 2, 2)
-    degradation = Gaussian(linear(30))
-    DDIM(num_steps, grid=grid).sample(restorer_of(network, degradation), x_T, x_T)
-    assert [*asked, 0] == grid.times(30, num_steps or 30)
-
-
 @pytest.mark.parametrize("sampler", [Cold, Naive])
 @pytest.mark.parametrize("grid", [Trailing(), Linspace(), Quadratic()], ids=lambda g: g.name)
 @pytest.mark.parametrize("num_steps", [1, 3, 5])
 def test_the_cold_algorithms_take_fewer_steps_on_any_grid(
-    sampler: type[Cold], grid: Grid, num_steps: int, restorer_of: RestorerOf
+    sampler: type[Cold], grid: Grid, num_steps: int
 ) -> None:
     """What the network sees is what the degradation makes of the image at the step it is told."""
     x_0 = torch.rand(3, 1, 4, 6, dtype=torch.float64) - 0.5
@@ -126,38 +99,3 @@ def test_the_description_names_a_grid_that_is_not_the_usual_one() -> None:
     assert DDIM(25, grid=Trailing()).describe(degradation) == "DDIM, 25 steps"
     assert DDIM(25, grid=Leading()).describe(degradation) == "DDIM, 25 steps, leading grid"
     assert Cold(2, grid=Quadratic()).describe(COLUMNS) == "Cold, 2 steps, quadratic grid"
-
-
-def composed(command: str, *overrides: str) -> DictConfig:
-    config.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, overrides=list(overrides))
-
-
-QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
-
-
-def test_every_grid_has_a_file() -> None:
-    assert sorted(grid.name for grid in GRIDS) == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_grid_is_chosen_by_its_group(name: str) -> None:
-    """For the run's sampler, for that of the scores, and for a stored run."""
-    cfg = composed(
-        "train", *QUICK, f"sampler/grid={name}", f"sampler/grid@metrics.sampler.grid={name}"
-    )
-    experiment = build(cfg, provenance={})
-    assert experiment.sampler.grid.name == name
-    assert experiment.score_sampler.grid.name == name
-    later = composed("evaluate", "sampler=ddim", f"sampler/grid={name}")
-    assert create(later.sampler).grid.name == name
-    # Without a sampler of its own, a change to the stored one.
-    change = composed("evaluate", f"+sampler/grid={name}").sampler
-    assert create(OmegaConf.merge(cfg.sampler, change)).grid.name == name
-
-
-@pytest.mark.parametrize("path", sorted(CONF.glob("sampler/*.yaml")), ids=lambda path: path.stem)
-def test_the_grid_of_every_sampler_is_trailing_unless_chosen(path: Path) -> None:
-    cfg = composed("train", *QUICK, f"sampler={path.stem}")
-    assert isinstance(create(cfg.sampler).grid, Trailing)

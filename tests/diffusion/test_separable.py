@@ -1,6 +1,5 @@
 """Row and column operators: the product by its definition, the exact identity, types, autocast."""
 
-import pytest
 import torch
 from torch import Generator, Tensor
 
@@ -36,12 +35,6 @@ def test_it_is_rows_and_columns_of_each_channel_each_image_at_its_own_step() -> 
         for channel, found in zip(image, out, strict=True):
             expected = rows[t] @ channel @ columns[t].T
             torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_rounded_once_at_the_end(dtype: torch.dtype) -> None:
-    x_0 = images(dtype=dtype)
-    assert torch.equal(degrade(x_0, [4] * 6), degrade(x_0.float(), [4] * 6).to(dtype))
 
 
 def test_the_operators_follow_from_the_arguments_so_no_checkpoint_holds_them() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from theory_support import restorer_of
 from torch import Generator, Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
@@ -14,12 +15,10 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Noise
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import linear
-from thaw.diffusion.timesteps import LossSecondMoment, UniformTimesteps
+from thaw.diffusion.timesteps import LossSecondMoment
 from thaw.diffusion.weightings import Weighting
 
-RestorerOf = Callable[..., Restorer]
 CPU = torch.device("cpu")
 
 
@@ -103,15 +102,7 @@ def test_the_expected_loss_is_that_of_uniform_steps() -> None:
     np.testing.assert_allclose(p, 0.95 * losses / losses.sum() + 0.01, rtol=1e-5)
 
 
-def test_uniform_steps_need_no_correction_and_are_the_generators() -> None:
-    t, factors = UniformTimesteps().draw(20, 9, seeded(), CPU)
-    assert t.equal(torch.randint(1, 10, (20,), generator=seeded()))
-    assert factors.equal(torch.ones(20, 1, 1, 1))
-
-
-def test_without_a_gradient_steps_are_uniform_and_nothing_is_recorded(
-    restorer_of: RestorerOf,
-) -> None:
+def test_without_a_gradient_steps_are_uniform_and_nothing_is_recorded() -> None:
     timesteps = filled(torch.tensor([9.0, 0.1, 0.1, 0.1]))
     kept = copy.deepcopy(timesteps.state_dict())
     restorer = restorer_of(lambda x_t, t: x_t.sin(), Gaussian(linear(4)), Noise())
@@ -130,7 +121,7 @@ class ByStep(Weighting[Degradation]):
         return t.view(-1, 1, 1, 1)
 
 
-def test_the_recorded_loss_is_weighted_but_not_corrected(restorer_of: RestorerOf) -> None:
+def test_the_recorded_loss_is_weighted_but_not_corrected() -> None:
     """What is recorded is L_t itself, whose second moment the method needs."""
     timesteps = filled(torch.tensor([8.0, 1.0]), history=1, uniform_share=0.0)
     restorer = restorer_of(
@@ -155,7 +146,7 @@ def test_probabilities_stay_finite_whatever_the_size_of_the_losses(losses: list[
     assert p.tolist() == pytest.approx(expected, rel=1e-6)
 
 
-def training(restorer_of: RestorerOf) -> tuple[nn.Module, Callable[[int], float]]:
+def training() -> tuple[nn.Module, Callable[[int], float]]:
     """An objective with history, and the step that trains a scale by it and gives the loss."""
     scale = nn.Parameter(torch.tensor(0.0))
     objective = MSE(timesteps=LossSecondMoment(history=2))
@@ -173,26 +164,19 @@ def training(restorer_of: RestorerOf) -> tuple[nn.Module, Callable[[int], float]
     return state, step
 
 
-def test_a_resumed_run_draws_what_the_undisturbed_one_does(restorer_of: RestorerOf) -> None:
-    state, step = training(restorer_of)
+def test_a_resumed_run_draws_what_the_undisturbed_one_does() -> None:
+    state, step = training()
     for number in range(10):
         step(number)
     file = io.BytesIO()
     torch.save(state.state_dict(), file)
     undisturbed = [step(number) for number in range(10, 20)]
     file.seek(0)
-    resumed_state, resumed_step = training(restorer_of)  # has drawn nothing, knows no T
+    resumed_state, resumed_step = training()  # has drawn nothing, knows no T
     resumed_state.load_state_dict(torch.load(file, weights_only=True))
     assert [resumed_step(number) for number in range(10, 20)] == undisturbed
     # The history is what makes it so.
     file.seek(0)
-    forgetful_state, forgetful_step = training(restorer_of)
+    forgetful_state, forgetful_step = training()
     forgetful_state.scale.data.copy_(torch.load(file, weights_only=True)["scale"])
     assert [forgetful_step(number) for number in range(10, 20)] != undisturbed
-
-
-def test_another_number_of_steps_starts_a_new_history() -> None:
-    timesteps = filled(torch.tensor([3.0, 1.0]))
-    t, factors = timesteps.draw(100, 6, seeded(), CPU)
-    assert t.unique().tolist() == [1, 2, 3, 4, 5, 6]
-    torch.testing.assert_close(factors, torch.ones_like(factors))

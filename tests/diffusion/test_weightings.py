@@ -3,23 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
+from theory_support import exact_gaussian, random_images, restorer_of
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.needs import check_needs
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import cosine, linear, quadratic
-from thaw.diffusion.weightings import P2, MinSNR, Unweighted, Weighting
+from thaw.diffusion.weightings import P2, MinSNR, Weighting
 
-RestorerOf = Callable[..., Restorer]
 SCHEDULES = {"linear": linear, "squaredcos_cap_v2": cosine, "scaled_linear": quadratic}
 PREDICTIONS: dict[str, Prediction[Any]] = {
     "sample": Clean(),
@@ -58,36 +54,9 @@ def test_p2_is_the_published_formula_of_diffusers_snr(
     torch.testing.assert_close(found, (k + snr) ** -gamma, rtol=5e-4, atol=5e-4)
 
 
-@pytest.mark.parametrize("kind", PREDICTIONS)
-def test_weights_are_their_closed_forms_in_float64(kind: str) -> None:
-    """To the rounding of float32, far closer than a float32 table of alpha_bar allows."""
-    schedule = linear(1000)
-    snr = (schedule / (1 - schedule))[1:].numpy()
-    of_clean = {"sample": 1.0, "epsilon": 1 / snr, "v_prediction": 1 / (1 + snr)}[kind]
-    for weighting, expected in (
-        (MinSNR(5.0), np.minimum(snr, 5) * of_clean),
-        (P2(0.5, 2.0), snr / np.sqrt(2 + snr) * of_clean),
-        (Unweighted(), np.ones(1000)),
-    ):
-        found = weights(weighting, PREDICTIONS[kind], schedule).numpy()
-        np.testing.assert_allclose(found, expected, rtol=2e-6)
-
-
-def test_p2_with_gamma_0_and_min_snr_at_high_noise_leave_the_noise_loss_alone() -> None:
-    schedule = linear(1000)
-    assert weights(P2(gamma=0.0), Noise(), schedule) == pytest.approx(1, rel=1e-6)
-    noisy = (schedule / (1 - schedule))[1:] < 5
-    min_snr = weights(MinSNR(5.0), Noise(), schedule)
-    assert min_snr[noisy] == pytest.approx(1, rel=1e-6)
-    assert (min_snr[~noisy] < 1).all()
-
-
 @pytest.mark.parametrize("weighting", [MinSNR(), P2()], ids=["min_snr", "p2"])
 def test_one_guess_of_the_image_costs_the_same_whatever_the_network_predicts(
     weighting: Weighting,
-    exact_gaussian: Callable[[Tensor], Gaussian],
-    restorer_of: RestorerOf,
-    random_images: Callable[..., Tensor],
 ) -> None:
     schedule = linear(100)
     degradation, x_0 = exact_gaussian(schedule), random_images(16, 1, 6, 4)
@@ -126,11 +95,3 @@ def test_weights_are_finite_with_zero_terminal_snr(
     assert found.isfinite().all()
     assert (found[:-1] > 0).all()
     assert found[-1] == 0
-
-
-@pytest.mark.parametrize("weighting", [MinSNR(), P2()])
-def test_a_degradation_without_noise_is_refused(weighting: Weighting) -> None:
-    degradation = LineAverage((1, 4, 5), "column", "random")
-    with pytest.raises(ValueError, match="needs a degradation of the kind Gaussian, got LineAvera"):
-        check_needs(weighting, degradation)
-    check_needs(Unweighted(), degradation)

@@ -161,14 +161,11 @@ def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
     ("step", "error"),
     [
         (lambda x: x.mean().item(), ReadsAValue),
-        (lambda x: 1 if x.max() > 0 else 0, ReadsAValue),
         (lambda x: x[x > 0], ReadsAMask),
         (lambda x: x + torch.ones(3), AssertionError),
-        (lambda x: torch.ones(3)[x.long()], AssertionError),
         (lambda x: x[torch.ones(3).long()], AssertionError),
         (lambda x: torch.randn_like(x, generator=Generator()), AssertionError),
         (lambda x: x.mean().cpu(), AssertionError),
-        (lambda x: x + torch.ones(3).to(x), AssertionError),
     ],
 )
 def test_what_waits_is_found(step: Callable[[Tensor], object], error: type[Exception]) -> None:

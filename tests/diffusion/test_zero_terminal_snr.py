@@ -1,15 +1,13 @@
 """Zero-terminal-SNR schedules: x_T is noise alone, and sampling from it stays finite and right."""
 
-import math
 from collections.abc import Callable
 
 import pytest
 import torch
+from theory_support import exact_gaussian, random_images, restorer_of
 from torch import Generator, Tensor
 
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.predictions import Clean, Prediction, Velocity
-from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import cosine, linear, quadratic, sigmoid
 
@@ -37,23 +35,11 @@ def output_for(
     return network
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_x_T_is_the_noise(schedule: Callable[..., Tensor]) -> None:  # noqa: N802
-    degradation = Gaussian(table(schedule))
-    x_0, noise = torch.rand(SHAPE), torch.randn(SHAPE)
-    assert degradation(x_0, torch.full((4,), 50), noise).equal(noise)
-
-
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
 @pytest.mark.parametrize("prediction", [Clean(), Velocity()])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_state_is_finite_and_the_perfect_restorer_leads_to_its_image(
-    schedule: Callable[..., Tensor],
-    prediction: Prediction,
-    sampler: DDIM,
-    exact_gaussian: Callable[[Tensor], Gaussian],
-    restorer_of: Callable[..., Restorer],
-    random_images: Callable[..., Tensor],
+    schedule: Callable[..., Tensor], prediction: Prediction, sampler: DDIM
 ) -> None:
     alpha_bar, x_0 = table(schedule), random_images(*SHAPE)
     network = output_for(prediction, alpha_bar, lambda x_t, ab: x_0)
@@ -65,11 +51,7 @@ def test_every_state_is_finite_and_the_perfect_restorer_leads_to_its_image(
 
 
 @pytest.mark.parametrize("prediction", [Clean(), Velocity()])
-def test_gaussian_data_comes_out_with_its_mean_and_deviation(
-    prediction: Prediction,
-    exact_gaussian: Callable[[Tensor], Gaussian],
-    restorer_of: Callable[..., Restorer],
-) -> None:
+def test_gaussian_data_comes_out_with_its_mean_and_deviation(prediction: Prediction) -> None:
     """DDIM with the optimal network is affine in x_T: 0 maps to the mean, 1 a deviation above."""
     mean, deviation, alpha_bar = 0.3, 0.2, table(linear, 1000)
 
@@ -83,19 +65,3 @@ def test_gaussian_data_comes_out_with_its_mean_and_deviation(
     at_0, at_1 = DDIM(clip=False).sample(restorer, x_T, x_T).flatten().tolist()
     assert at_0 == pytest.approx(mean, abs=1e-12)
     assert at_1 - at_0 == pytest.approx(deviation, rel=0.02)
-
-
-def test_without_it_the_mean_of_the_images_leaks_into_x_T(  # noqa: N802
-    exact_gaussian: Callable[[Tensor], Gaussian], restorer_of: Callable[..., Restorer]
-) -> None:
-    """Lin et al., section 2: trained on an x_T that still shows the mean, started from N(0, 1)."""
-    alpha_bar, mean = linear(100), 0.3
-
-    def optimal(x_t: Tensor, ab: Tensor) -> Tensor:  # of data N(0.3, 1)
-        return mean + ab.sqrt() * (x_t - ab.sqrt() * mean)
-
-    network = output_for(Velocity(), alpha_bar, optimal)
-    restorer = restorer_of(network, exact_gaussian(alpha_bar), Velocity())
-    x_T = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
-    x_0 = DDIM(clip=False).sample(restorer, x_T, x_T).item()
-    assert x_0 == pytest.approx(mean * (1 - math.sqrt(alpha_bar[-1])), rel=0.02)

@@ -42,16 +42,6 @@ def test_it_is_torchs_resizing_of_the_middle(
         torch.testing.assert_close(degrade(degradation, x_0, t), expected, rtol=0, atol=1e-6)
 
 
-@every_interpolation
-def test_half_of_the_pixels_by_hand(interpolation: str) -> None:
-    """The middle two of 4 pixels, enlarged: a pixel is a square, its value lies in the middle."""
-    x_0 = torch.tensor([9.0, 0, 1, 9]).expand(1, 1, 4, 4)
-    row = {"nearest": [0, 0, 1, 1], "bilinear": [0, 0.25, 0.75, 1]}[interpolation]
-    degradation = Zoom((1, 4, 4), crop_size=2, interpolation=interpolation)
-    assert degradation.num_steps == 1
-    assert degrade(degradation, x_0, 1)[0, 0, 0].tolist() == row
-
-
 def test_a_pixel_off_each_border_a_step_unless_told_otherwise() -> None:
     assert Zoom((1, 28, 28)).num_steps == 10
     assert crop_sides(28, 28, 8, 10) == [28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8]
@@ -70,11 +60,3 @@ def test_every_step_crops_further(height: int, width: int) -> None:
                 assert (sizes[0], len(sizes)) == (side, num_steps + 1)
                 assert all(after < before for before, after in pairwise(sizes))
             assert crop_sides(shorter, shorter, crop_size, num_steps)[-1] == crop_size
-
-
-@every_interpolation
-def test_every_pixel_becomes_a_mean_of_pixels(interpolation: str) -> None:
-    degradation = Zoom((1, 28, 31), interpolation=interpolation)
-    for operators in (degradation.rows, degradation.columns):
-        assert operators.min() >= 0
-        torch.testing.assert_close(operators.sum(2), torch.ones(operators.shape[:2]))

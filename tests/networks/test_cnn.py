@@ -111,17 +111,3 @@ def test_other_widths_kernels_and_shapes_follow_it_too(
     assert output.shape == x_t.shape
     expected = as_described(dict(network.state_dict()), x_t, t, 32)
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-9)
-
-
-def test_time_enters_after_the_first_block_and_nowhere_else() -> None:
-    network = exact(CNN((1, 6, 5), num_steps=10, hidden=[3, 4]))
-    x_t = normal(1, 1, 6, 5).expand(2, 1, 6, 5)
-    seen: dict[str, Tensor] = {}
-    network.blocks[0].register_forward_hook(lambda m, i, o: seen.update(first=o))
-    network.blocks[1].register_forward_pre_hook(lambda m, i: seen.update(second=i[0]))
-    output = network(x_t, torch.tensor([3, 7]))
-    torch.testing.assert_close(seen["first"][0], seen["first"][1])
-    added = (seen["second"] - seen["first"]).flatten(2)
-    torch.testing.assert_close(added, added[:, :, :1].expand_as(added), rtol=0, atol=1e-12)
-    assert (added[0] - added[1]).abs().min() > 1e-3
-    assert (output[0] - output[1]).abs().max() > 1e-3

@@ -25,19 +25,9 @@ def generate(
 ) -> Iterator[Tensor]:
     """Batches of x_0 ``[b, C, H, W]`` that add up to ``num_samples`` images.
 
-    The network is in evaluation mode for each batch, and no gradient is kept. What is drawn
-    depends on the seed and on ``batch_size``, never on the global generator. x_T is drawn for the
-    image's class, where the prior knows classes; the random numbers do not depend on the labels.
-
-    Args:
-        restorer: the model.
-        sampler: the way from x_T to x_0, with the scale of the guidance.
-        prior: distribution of x_T.
-        num_samples: images in all.
-        batch_size: images at once.
-        seed: seed for every draw.
-        labels: the classes, int64 ``[num_samples]``; None draws them where the model takes any.
-        portion: this process's portion of the batches.
+    What is drawn depends on the seed and on ``batch_size``, never on the global generator nor on
+    the labels. These are the classes, int64 ``[num_samples]``; None draws them where the model
+    takes any. ``portion`` is this process's portion of the batches.
     """
     if labels is None:
         labels = draw_labels(restorer, num_samples, seed)

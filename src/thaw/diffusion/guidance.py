@@ -28,18 +28,8 @@ def guided(
     out_y is the network's output with the labels, out without (Ho and Salimans 2022, equation 6,
     where scale = 1 + w): at 1 the conditional model alone, at 0 the unconditional, above 1 what
     tells the class apart is exaggerated. The network is called once, on both halves of a doubled
-    batch, and on one half alone at 0 and 1.
-
-    Args:
-        restorer: the model.
-        x_t: images ``[B, C, H, W]``.
-        t: their steps, int64 ``[B]``.
-        noise: what x_t was degraded with, for networks with the degradation's ``condition``.
-        labels: the classes, int64 ``[B]``; None for the unconditional model, whatever the scale.
-        scale: scale of the guidance, 0 or more.
-
-    Raises:
-        ValueError: an unconditional model is given labels.
+    batch, and on one half alone at 0 and 1. Labels are the classes, int64 ``[B]``; None is the
+    unconditional model, whatever the scale.
     """
     if labels is not None and restorer.num_classes is None:
         raise ValueError("an unconditional model takes no labels")
@@ -58,14 +48,12 @@ def guided(
 
 
 def check_guidance(restorer: Restorer, scale: float) -> None:
-    """Refuse a scale of the guidance that has no meaning for this model.
-
-    Raises:
-        ValueError: another scale than 1 without labels, or without an unconditional model.
-    """
-    if scale != 1 and restorer.num_classes is None:
+    """Refuse a scale of the guidance that has no meaning for this model."""
+    if scale == 1:
+        return
+    if restorer.num_classes is None:
         raise ValueError(f"guidance={scale:g} needs a class-conditional model (num_classes)")
-    if scale != 1 and restorer.label_dropout == 0:
+    if restorer.label_dropout == 0:
         raise ValueError(
             f"guidance={scale:g} needs a model that has learnt to go without labels too "
             "(label_dropout above 0)"

@@ -7,8 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.base import all_at
-from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.degradations.gaussian import Gaussian, Noising
 from thaw.diffusion.needs import Part, check_needs
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Path
@@ -29,23 +28,14 @@ def bits_per_dimension(
 ) -> dict[str, Any]:
     """The bound on -log2 p(x_0) of images, in bits per dimension, for both variances.
 
-    One draw of x_t for each image and t; T network evaluations an image.
-
-    Args:
-        restorer: a model of Gaussian noise; p(x_T) is N(0, I).
-        images: uint8 ``[N, C, H, W]``, two or more.
-        batch_size: images at once; what is drawn depends on it.
-        seed: seed for the noise.
-        clip: whether x_0_hat is clipped to the range of the images, as in sampling.
-        labels: the classes, int64 ``[N]``, of a class-conditional model: then of p(x_0 | y).
+    Of images, uint8 ``[N, C, H, W]``, two or more, and a model of Gaussian noise with p(x_T) =
+    N(0, I); with labels, int64 ``[N]``, of p(x_0 | y). One draw of x_t for each image and t, which
+    depends on the batch size; T network evaluations an image.
 
     Returns:
         For ``small`` and ``large`` variance ``bits_per_dim`` and its ``standard_error`` over the
         images, the parts ``prior``, ``steps`` and ``decoder``, and all ``terms`` L_0, ..., L_T;
         beside them ``n`` images, ``evaluations`` of the network an image, and ``clip``.
-
-    Raises:
-        ValueError: the degradation is not Gaussian noise.
     """
     bound, device = Bound(restorer, clip), restorer.device
     batches = []
@@ -70,13 +60,6 @@ class Bound(Part[Gaussian]):
     t = 2..T, p with the mean and the variance of :class:`Ancestral`; L_0 = -log p(x_0 | x_1), the
     discretised decoder of equation 13. Its variance is the posterior's at t = 2, as in their code,
     because at t = 1 the posterior has none.
-
-    Args:
-        restorer: the model.
-        clip: whether x_0_hat is clipped to the range of the images.
-
-    Raises:
-        ValueError: the degradation is not Gaussian noise.
     """
 
     needs = Gaussian
@@ -84,7 +67,6 @@ class Bound(Part[Gaussian]):
     def __init__(self, restorer: Restorer, clip: bool = True) -> None:
         self.restorer = restorer
         self.degradation = check_needs(self, restorer.degradation)
-        self.alpha_bar = torch.tensor(self.degradation.alpha_bar, dtype=torch.float64)
         self.sampler = Ancestral(clip=clip)
 
     def terms(
@@ -92,12 +74,9 @@ class Bound(Part[Gaussian]):
     ) -> dict[str, Tensor]:
         """L_0, ..., L_T of each image, for each variance float64 ``[B, T + 1]``.
 
-        Args:
-            x_0: ``[B, C, H, W]``, each value one of the 256 levels of the images' range.
-            draws: source of x_1, ..., x_T.
-            labels: the classes, int64 ``[B]``, of a class-conditional model.
+        Each value of x_0 ``[B, C, H, W]`` is one of the 256 levels of the images' range.
         """
-        ab = self.alpha_bar
+        ab = self.degradation.schedule
         decoder, errors = self._measure(x_0, draws, labels)
         prior = 0.5 * (-(1 - ab[-1]).log() - ab[-1] + ab[-1] * _mean(x_0.double() ** 2))
         terms: dict[str, Tensor] = {}
@@ -115,6 +94,8 @@ class Bound(Part[Gaussian]):
     ) -> tuple[Tensor, list[Tensor]]:
         """(L_0 ``[B]`` in nats, the mean squared error ``[B]`` of x_0_hat at t = 2, ..., T)."""
         degradation, errors = self.degradation, []
+        ab = degradation.schedule
+        variance = posterior_variance(ab[2], ab[1]) if len(ab) > 2 else 1 - ab[1]
         for t in range(1, degradation.num_steps + 1):
             noise = degradation.draw_noise(x_0, draws)
             x_t = degradation(x_0, all_at(t, x_0), noise)
@@ -122,14 +103,10 @@ class Bound(Part[Gaussian]):
             x_0_hat = self.sampler.estimate(t, x_t, path).x_0_hat
             if t == 1:
                 pixel_range = self.restorer.pixel_range
-                log_p = decoder_log_likelihood(x_0, x_0_hat, self._decoder_deviation(), pixel_range)
+                log_p = decoder_log_likelihood(x_0, x_0_hat, variance.sqrt().item(), pixel_range)
             else:
                 errors.append(_mean((x_0.double() - x_0_hat.double()) ** 2))
         return -_mean(log_p), errors
-
-    def _decoder_deviation(self) -> float:
-        ab = self.alpha_bar
-        return math.sqrt(posterior_variance(ab[2], ab[1]) if len(ab) > 2 else 1 - ab[1])
 
 
 def decoder_log_likelihood(
@@ -137,11 +114,8 @@ def decoder_log_likelihood(
 ) -> Tensor:
     """log of N(mean, deviation^2)'s mass in the bin of each value of x_0 (Ho et al. 2020, eq. 13).
 
-    A bin is a level and half a level on either side; the first and the last reach to infinity.
-
-    Returns:
-        float64, of x_0's shape, in nats; exact far out in the tails too, where Ho et al. round the
-        mass up to 1e-12.
+    In nats, float64. A bin is a level and half a level on either side; the first and the last reach
+    to infinity. Exact far out in the tails too, where Ho et al. round the mass up to 1e-12.
     """
     half = (pixel_range.high - pixel_range.low) / (NUM_LEVELS - 1) / 2
     away = x_0.double() - mean.double()

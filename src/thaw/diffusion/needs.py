@@ -15,13 +15,12 @@ class Part(Generic[D]):
     needs: type[D] = Degradation  # type: ignore[assignment]
     """The kind of degradation that it fits: a class such as ``Noising``."""
 
+    def check(self, degradation: D) -> None:
+        """Raise a ``ValueError`` with the reason where a degradation's settings do not fit."""
+
 
 def check_needs(part: Part[D], degradation: Degradation) -> D:
-    """The degradation, known to be of the kind that the part needs.
-
-    Raises:
-        ValueError: it is not; the message names the part, the kind and the degradation.
-    """
+    """The degradation, known to be of the kind that the part needs; else a ``ValueError``."""
     if not isinstance(degradation, part.needs):
         raise ValueError(
             f"{type(part).__name__} needs a degradation of the kind {part.needs.__name__}, got "

@@ -1,31 +1,17 @@
 """What the network predicts, and how a clean image is read from it."""
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.degradations.noising import Noising
-from thaw.diffusion.needs import Part
-
-D = TypeVar("D", bound=Degradation, contravariant=True)
+from thaw.diffusion.degradations.gaussian import Gaussian, Noising
+from thaw.diffusion.needs import D, Part
 
 
-class Prediction(Part, ABC, Generic[D]):
-    """A training target and its inverse: ``decode(target(x_0, ...), x_t, ...) = x_0``.
-
-    D is the kind of degradation that it needs.
-    """
-
-    def check(self, degradation: D) -> None:
-        """Refuse a degradation of the right kind whose settings do not fit.
-
-        Raises:
-            ValueError: with the reason.
-        """
+class Prediction(Part[D], ABC):
+    """A training target and its inverse: ``decode(target(x_0, ...), x_t, ...) = x_0``."""
 
     @abstractmethod
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: D) -> Tensor:
@@ -37,10 +23,7 @@ class Prediction(Part, ABC, Generic[D]):
 
     @abstractmethod
     def error_of_clean(self, snr: Tensor) -> Tensor:
-        """(x_0_hat - x_0)^2 / (output - target)^2 at SNR = alpha_bar / (1 - alpha_bar).
-
-        It turns a weight of the squared error of x_0 into one of this prediction's squared error.
-        """
+        """(x_0_hat - x_0)^2 / (output - target)^2 at SNR = alpha_bar / (1 - alpha_bar)."""
 
 
 class Clean(Prediction[Degradation]):

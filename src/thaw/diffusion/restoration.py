@@ -29,10 +29,10 @@ class Restoration:
     """x_t = D(x_0, t, noise), and from that same x_t every way back to x_0.
 
     ``direct`` is R(x_t, t); ``algorithm_1`` and ``algorithm_2`` are those of Bansal et al. 2022
-    with the sampler's steps, grid and clipping; ``sampled`` is the sampler's own, where it is
-    neither of them. Under Gaussian noise, where the two algorithms would have to know the noise,
-    there are ``direct`` and ``sampled`` alone. A class-conditional model is given the images'
-    labels, or none where the sampler's guidance is 0.
+    with the sampler's settings; ``sampled`` is the sampler's own, where it is neither of them.
+    Under Gaussian noise, where the two algorithms would have to know the noise, there are
+    ``direct`` and ``sampled`` alone. A class-conditional model is given the images' labels, or none
+    where the sampler's guidance is 0.
 
     Args:
         restorer: the model.
@@ -40,9 +40,6 @@ class Restoration:
         t: the step that images are degraded to, 1..T; None is T.
         refine: whether each way of many steps has a last pass R(x_0, 1) as a stage of its own,
             ``algorithm_1_refined``, ...; it has where the run's sampler ends with one.
-
-    Raises:
-        ValueError: there is no step t.
     """
 
     def __init__(
@@ -63,7 +60,6 @@ class Restoration:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The names of all stages, in order."""
         refined = {f"{name}{REFINED}" for name in self.ways} if self.refine else set()
         due = {"original", "degraded", "direct", *self.ways, *refined}
         return tuple(name for name in STAGES if name in due)
@@ -73,12 +69,10 @@ class Restoration:
         return self.sampler.describe(self.restorer.degradation)
 
     def labels_in_words(self, labels: str = "with their own labels") -> str:
-        """Which labels the model is given with the images; empty for an unconditional model."""
         return labels_in_words(self.restorer, self.sampler.guidance, labels)
 
     @property
     def needs_labels(self) -> bool:
-        """Whether the model is given the images' labels."""
         return self.restorer.num_classes is not None and self.sampler.guidance != 0
 
     def num_evaluations(self) -> int:
@@ -95,22 +89,11 @@ class Restoration:
         portion: Portion = WHOLE,
         labels: Tensor | None = None,
     ) -> Iterator[dict[str, Tensor]]:
-        """All stages of images, batch by batch.
+        """All stages by name, in the order of ``stages``, each ``[B, C, H, W]``, batch by batch.
 
-        Args:
-            images: originals, uint8 ``[N, C, H, W]``.
-            batch_size: images at once.
-            seed: seed for the degradation's noise and the sampler's.
-            is_degraded: whether the images are x_t already: their noise has to be empty, and there
-                is no ``original``.
-            portion: this process's portion of the batches.
-            labels: the classes, int64 ``[N]``, of a class-conditional model.
-
-        Yields:
-            By name, in the order of ``stages``, each ``[B, C, H, W]`` in the restorer's range.
-
-        Raises:
-            ValueError: the model needs labels, and they are missing.
+        Images are uint8 ``[N, C, H, W]``, labels int64 ``[N]``. Where ``is_degraded`` they are x_t
+        already: their noise has to be empty, and there is no ``original``. ``portion`` is this
+        process's portion of the batches.
         """
         if self.needs_labels and labels is None:
             raise ValueError("a class-conditional model restores images by their labels")
@@ -133,10 +116,7 @@ class Restoration:
         draws: Generator | None = None,
         labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """``direct`` and the rest of the stages, from x_t ``[B, C, H, W]``, its noise and labels.
-
-        The network is in evaluation mode meanwhile, and no gradient is kept.
-        """
+        """``direct`` and the later stages, from x_t ``[B, C, H, W]``, its noise and labels."""
         restorer, scale = self.restorer, self.sampler.guidance
         path = Path(restorer, restorer.degradation, noise, draws, labels)
         with evaluating(restorer):

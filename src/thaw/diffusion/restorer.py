@@ -25,9 +25,6 @@ class Restorer(nn.Module):
         degradation: the degradation that the network learns to undo.
         prediction: how the network's output is read.
         pixel_range: (low, high) of the images, to which samplers clip x_0_hat.
-
-    Raises:
-        ValueError: prediction and degradation do not fit.
     """
 
     class_frequencies: Tensor
@@ -53,7 +50,6 @@ class Restorer(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of the network's weights."""
         return next(self.network.parameters()).device
 
     @property
@@ -63,34 +59,24 @@ class Restorer(nn.Module):
 
     @property
     def label_dropout(self) -> float:
-        """Share of the labels hidden in training, to train the unconditional model too."""
+        """Share of the labels hidden in training."""
         return float(getattr(self.network, "label_dropout", 0.0))
 
     def forward(self, x_t: Tensor, t: Tensor, noise: Tensor | None = None) -> Tensor:
         """x_0_hat ``[B, C, H, W]`` from x_t ``[B, C, H, W]`` and its steps, int64 ``[B]``.
 
-        Without labels: a conditional model answers unconditionally. ``noise`` is that of the
-        degradation, for networks with its ``condition`` as an input.
+        Without labels: a conditional model answers unconditionally.
         """
         output = self.predict(x_t, t, noise=noise)
         return self.prediction.decode(output, x_t, t, self.degradation)
 
     def predict(
-        self,
-        x_t: Tensor,
-        t: Tensor,
-        labels: Tensor | None = None,
-        noise: Tensor | None = None,
+        self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """The network's own output, ``[B, C, H, W]``.
+        """The network's own output, ``[B, C, H, W]`` of x_t's type, which may be less than its own.
 
-        Args:
-            x_t: images ``[B, C, H, W]``.
-            t: their steps, int64 ``[B]``.
-            labels: int64 ``[B]``, None for -1 throughout; not for an unconditional network.
-            noise: noise of the degradation, for its ``condition``; None where it is deterministic.
-
-        A network in float64 computes in float64; the result has x_t's type.
+        Labels are int64 ``[B]``, None for -1 throughout. The noise is for the degradation's
+        ``condition``; None where it is deterministic.
         """
         weights = next((weight.dtype for weight in self.network.parameters()), x_t.dtype)
         wide = torch.promote_types(x_t.dtype, weights)

@@ -2,8 +2,7 @@
 
 Entry 0 is the clean image, ``alpha_bar[0] = 1``; ``alpha_bar[t] = prod_{s <= t} (1 - beta_s)``, in
 (0, 1). With ``zero_terminal_snr`` the last entry is 0, see :func:`to_zero_terminal_snr`. With
-``rescale`` betas meant for T = 1000 fit any T, see :func:`rescaled`. Both raise a ``ValueError`` if
-T is too small for them.
+``rescale`` betas meant for T = 1000 fit any T, see :func:`rescaled`.
 """
 
 import math
@@ -89,7 +88,7 @@ def cosine(
 
 
 def alpha_bar_of(betas: Tensor) -> Tensor:
-    """The table of T + 1 entries from T betas: ``alpha_bar[t] = prod_{s <= t} (1 - beta_s)``."""
+    """The table of T + 1 entries from T betas."""
     return torch.cat([betas.new_ones(1), torch.cumprod(1 - betas, dim=0)])
 
 
@@ -102,9 +101,6 @@ def rescaled(betas: Tensor) -> Tensor:
     """The T betas times 1000 / T, so that any T ends about as noisy as T = 1000 does.
 
     Nichol and Dhariwal 2021, as published with their code.
-
-    Raises:
-        ValueError: a beta would reach 1.
     """
     scale, largest = PUBLISHED_TIMESTEPS / len(betas), betas.max().item()
     if scale * largest >= 1:
@@ -121,9 +117,6 @@ def to_zero_terminal_snr(alpha_bar: Tensor) -> Tensor:
     """The table with sqrt(alpha_bar) shifted so that T ends at 0, stretched so that t = 1 stays.
 
     Lin et al. 2023, Algorithm 1: x_T is then noise alone.
-
-    Raises:
-        ValueError: T is 1, where one step would have to be both 0 and unchanged.
     """
     if len(alpha_bar) < 3:
         raise ValueError(

@@ -1,13 +1,13 @@
 """Which time steps are trained: uniformly drawn, or more often where the loss is large."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
 from thaw.checks import Count, Share, checked
+from thaw.diffusion.buffers import take_stored_shapes
 
 
 class Timesteps(nn.Module, ABC):
@@ -17,16 +17,10 @@ class Timesteps(nn.Module, ABC):
     def draw(
         self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """Steps, and the factors with which the expected loss is that of uniform steps.
+        """t, int64 ``[B]``, each in 1..T, and 1 / (T p(t)), ``[B, 1, 1, 1]``.
 
-        Args:
-            num_images: B.
-            num_steps: T.
-            generator: the generator to draw from; the global one if None.
-            device: device of the generator and of the results.
-
-        Returns:
-            t, int64 ``[B]``, each in 1..T, and 1 / (T p(t)), ``[B, 1, 1, 1]``.
+        With these factors the expected loss is that of uniform steps. ``device`` is that of the
+        generator (the global one if None) and of the results.
         """
 
     def record(self, t: Tensor, errors: Tensor, weights: Tensor) -> None:
@@ -64,13 +58,14 @@ class LossSecondMoment(UniformTimesteps):
         self.uniform_share = uniform_share
         self.register_buffer("losses", torch.empty(0, history))
         self.register_buffer("counts", torch.empty(0, dtype=torch.int64))
-        self.register_load_state_dict_pre_hook(self._make_room)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(take_stored_shapes)  # type: ignore[no-untyped-call]
 
     def draw(
         self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         if len(self.counts) != num_steps + 1:  # T is known at the first draw
-            self._forget(num_steps, device)
+            self.losses = self.losses.new_zeros(num_steps + 1, self.history, device=device)
+            self.counts = self.counts.new_zeros(num_steps + 1, device=device)
         if not torch.is_grad_enabled():
             return super().draw(num_images, num_steps, generator, device)
         p = self.probabilities()
@@ -107,18 +102,6 @@ class LossSecondMoment(UniformTimesteps):
         kept = finite & (after < self.history)
         t, losses = torch.where(kept, t, 0), torch.where(kept, losses, 0)
         self.losses[t, slots] = losses
-
-    def _forget(self, num_steps: int, device: torch.device) -> None:
-        shape, dtype = (num_steps + 1, self.history), self.losses.dtype
-        self.losses = torch.zeros(shape, device=device, dtype=dtype)
-        self.counts = torch.zeros(num_steps + 1, dtype=torch.int64, device=device)
-
-    def _make_room(
-        self, module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any
-    ) -> None:
-        counts = state_dict.get(f"{prefix}counts")
-        if counts is not None:
-            self._forget(len(counts) - 1, self.counts.device)
 
 
 def _of_all_processes(values: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Weightings: how much the error at each time step counts in the loss."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,12 +9,12 @@ from torch import Tensor
 from thaw.checks import NotNegative, Positive, checked
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.diffusion.needs import Part
-from thaw.diffusion.predictions import D, Prediction
+from thaw.diffusion.needs import D, Part
+from thaw.diffusion.predictions import Prediction
 
 
-class Weighting(Part, ABC, Generic[D]):
-    """w_t, the factor of the errors of images at step t; D is the kind of degradation needed."""
+class Weighting(Part[D], ABC):
+    """w_t, the factor of the errors of images at step t."""
 
     @abstractmethod
     def __call__(self, degradation: D, prediction: Prediction[Any], t: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Annotated
 from annotated_types import MinLen
 from torch import Tensor, nn
 
-from thaw.checks import Count, Share, checked
+from thaw.checks import Count, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
-from thaw.networks.embeddings import TimeEmbedding, label_embedding
+from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding
 
 
 class CNN(nn.Module):
@@ -27,9 +27,6 @@ class CNN(nn.Module):
         num_classes: number of classes of the labels; None for an unconditional network.
         label_dropout: share of the labels hidden in training, which the trainer reads.
         extra_channels: channels of the input beside the image's, from the degradation.
-
-    Raises:
-        ValueError: a kernel size is even, or all labels would be hidden.
     """
 
     @checked
@@ -42,18 +39,19 @@ class CNN(nn.Module):
         last_kernel_size: Count = 3,
         activation: Activation = "gelu",
         num_classes: Count | None = None,
-        label_dropout: Share = 0.1,
+        label_dropout: LabelDropout = 0.1,
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        _check_odd("kernel_size", kernel_size)
-        _check_odd("last_kernel_size", last_kernel_size)
-        channels, *size = image_shape
+        for name, size in (("kernel_size", kernel_size), ("last_kernel_size", last_kernel_size)):
+            if size % 2 == 0:
+                raise ValueError(f"{name} must be odd, to keep the image's size, got {size}")
+        channels, height, width = image_shape
         widths = [channels + extra_channels, *hidden]
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
-                nn.LayerNorm((after, *size)),
+                nn.LayerNorm((after, height, width)),
                 ACTIVATIONS[activation](),
             )
             for before, after in zip(widths, hidden, strict=False)
@@ -61,7 +59,7 @@ class CNN(nn.Module):
         self.time_embedding = TimeEmbedding(hidden[0], num_steps, activation)
         self.last = nn.Conv2d(hidden[-1], channels, last_kernel_size, padding=last_kernel_size // 2)
         # Last, so that the other weights are those of the unconditional network of the same seed.
-        self.label_embedding = label_embedding(num_classes, hidden[0], label_dropout)
+        self.label_embedding = LabelEmbedding(num_classes, hidden[0]) if num_classes else None
         self.num_classes = num_classes
         self.label_dropout = label_dropout
 
@@ -78,8 +76,3 @@ class CNN(nn.Module):
             h = block(h)
         output: Tensor = self.last(h)
         return output
-
-
-def _check_odd(name: str, kernel_size: int) -> None:
-    if kernel_size % 2 == 0:
-        raise ValueError(f"{name} must be odd, so that the image keeps its size, got {kernel_size}")

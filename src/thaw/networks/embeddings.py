@@ -1,11 +1,16 @@
 """Embeddings of a network's inputs beside the image: the step t and perhaps a class label."""
 
 import math
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from thaw.networks.activations import ACTIVATIONS, Activation
+
+# From labels that are all hidden nothing is learnt.
+LabelDropout = Annotated[float, Interval(ge=0, lt=1)]
 
 
 class TimeEmbedding(nn.Module):
@@ -45,21 +50,3 @@ class LabelEmbedding(nn.Embedding):
         """``[B, width]`` from labels, int64 ``[B]``, each -1 or a class."""
         embedding: Tensor = super().forward(labels.clamp(min=0))
         return embedding * (labels >= 0).unsqueeze(1)
-
-
-def label_embedding(
-    num_classes: int | None, width: int, label_dropout: float
-) -> LabelEmbedding | None:
-    """A network's embedding of labels, None for an unconditional network.
-
-    Raises:
-        ValueError: all labels would be hidden.
-    """
-    if num_classes is None:
-        return None
-    if label_dropout == 1:
-        raise ValueError(
-            "label_dropout must be below 1 where there are classes, got 1: nothing is learnt from "
-            "labels that are all hidden"
-        )
-    return LabelEmbedding(num_classes, width)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thaw.checks import Count, Share, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
-from thaw.networks.embeddings import TimeEmbedding, label_embedding
+from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding
 
 GROUPS = 8
 
@@ -19,24 +19,16 @@ class UNet(nn.Module):
 
     28 x 28 goes through 14 x 14 to 7 x 7 and back; any other size works too, each resolution
     being half of the one before, rounded up. Each block receives the sum of the embeddings of t / T
-    and, where there are classes, of the class label (Dhariwal and Nichol 2021).
+    and, where there are classes, of the class label (Dhariwal and Nichol 2021). Other arguments:
+    :class:`~thaw.networks.cnn.CNN`.
 
     Args:
-        image_shape: (C, H, W).
-        num_steps: T.
         width: channels at full resolution, a multiple of 8.
         multipliers: factors of the width at each resolution, from full to smallest.
         num_blocks: residual blocks at each resolution on the way down; one more on the way up.
         attention_size: side in pixels of the largest resolution that has attention after each of
             its blocks; the middle of the network always has attention.
         dropout: share of the hidden units dropped in training.
-        activation: the activation function.
-        num_classes: number of classes of the labels; None for an unconditional network.
-        label_dropout: share of the labels hidden in training, which the trainer reads.
-        extra_channels: channels of the input beside the image's, from the degradation.
-
-    Raises:
-        ValueError: the width is not a multiple of 8, or all labels would be hidden.
     """
 
     @checked
@@ -51,7 +43,7 @@ class UNet(nn.Module):
         dropout: Share = 0.0,
         activation: Activation = "silu",
         num_classes: Count | None = None,
-        label_dropout: Share = 0.1,
+        label_dropout: LabelDropout = 0.1,
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
@@ -89,7 +81,7 @@ class UNet(nn.Module):
             _zeroed(nn.Conv2d(here, channels, 3, padding=1)),
         )
         # Last, so that the other weights are those of the unconditional network of the same seed.
-        self.label_embedding = label_embedding(num_classes, embedding, label_dropout)
+        self.label_embedding = LabelEmbedding(num_classes, embedding) if num_classes else None
         self.num_classes = num_classes
         self.label_dropout = label_dropout
 

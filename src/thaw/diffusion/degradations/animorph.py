@@ -41,10 +41,8 @@ class Animorph(Degradation):
     black until :meth:`fit` and is stored in the checkpoint.
 
     Args:
-        image_shape: (C, H, W) of the images; partners are resized and made grey or coloured.
-        pixel_range: (low, high) of the images.
         schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
-        partners: the other data set, read in :meth:`fit` only.
+        partners: the other data set, read in :meth:`fit` only; resized, made grey or coloured.
         num_partners: size of the bank; images are repeated where there are fewer.
         seed: seed for the choice of the images in the bank.
     """
@@ -75,11 +73,7 @@ class Animorph(Degradation):
         self.register_buffer("bank", torch.zeros(num_partners, *image_shape, dtype=torch.uint8))
 
     def fit(self, images: Tensor) -> None:
-        """Fill the bank from the partners' training images; ``images`` are not read.
-
-        Raises:
-            OSError, ValueError: the partners cannot be read, or not be converted.
-        """
+        """Fill the bank from the partners' training images; ``images`` are not read."""
         partners, _ = self.partners.load()
         order = torch.randperm(len(partners.images), generator=Generator().manual_seed(self.seed))
         chosen = order[torch.arange(len(self.bank)) % len(order)]
@@ -96,18 +90,9 @@ class Animorph(Degradation):
 
 
 def converted(images: Tensor, image_shape: Sequence[int]) -> Tensor:
-    """uint8 ``[N, C, H, W]`` converted to ``image_shape``: to grey or colour, and resized smoothly.
-
-    Raises:
-        ValueError: the numbers of channels differ, and are not 1 and 3 or 3 and 1.
-    """
+    """uint8 ``[N, C, H, W]`` in ``image_shape``: made grey or coloured, and resized smoothly."""
     channels, height, width = image_shape
-    given = images.shape[1]
-    if channels != given and given != 1 and (given, channels) != (3, 1):
-        raise ValueError(
-            f"partners with images of {given} channels cannot be converted to {channels} channels"
-        )
-    if (given, channels) == (3, 1):
+    if (images.shape[1], channels) == (3, 1):
         luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
         images = (images * luma).sum(1, keepdim=True).round().to(torch.uint8)
     if tuple(images.shape[2:]) != (height, width):

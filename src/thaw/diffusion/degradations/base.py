@@ -13,7 +13,8 @@ class Degradation(nn.Module, ABC):
     """x_t = D(x_0, t, noise) with D(x_0, 0, noise) = x_0 (Bansal et al. 2022, section 3).
 
     The noise is an argument, drawn once for a whole trajectory, so that D(., t, noise) and
-    D(., s, noise) belong together.
+    D(., s, noise) belong together. Constructors may ask for ``image_shape``, (C, H, W), and
+    ``pixel_range``, (low, high) of the images; ``num_steps`` is T.
     """
 
     num_steps: int
@@ -38,52 +39,38 @@ class Degradation(nn.Module, ABC):
     """The network's input beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
 
     def fit(self, images: Tensor) -> None:
-        """Learn from training images, uint8 ``[N, C, H, W]``, once, before training.
-
-        Most degradations learn nothing. Results are kept in buffers, so that checkpoints have them.
-        """
+        """Fill buffers from training images, uint8 ``[N, C, H, W]``, once, before training."""
 
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The noise of one trajectory for each image; ``[B, 0]`` where D is deterministic.
 
-        Args:
-            x_0: images ``[B, C, H, W]``, read for shape, dtype and device only.
-            generator: the generator to draw from; the global one if None.
+        Of x_0 ``[B, C, H, W]`` it reads shape, dtype and device only. The generator is the global
+        one if None.
         """
         return x_0.new_empty(len(x_0), 0)
 
     @abstractmethod
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Degrade each image by its own number of steps.
+        """x_t of each image at its own step, of x_0's shape, dtype and device.
 
         Args:
             x_0: images ``[B, C, H, W]``; left untouched.
             t: steps, int64 ``[B]``, each in 0..T.
             noise: the result of :meth:`draw_noise` for these images.
-
-        Returns:
-            x_t, of x_0's shape, dtype and device.
         """
 
     def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """How degraded each pixel is at step t: ``[B, 1, H, W]``, 0 (clean) to 1, of x_t's dtype.
 
-        Only degradations with a choice of ``condition`` have a mask.
-
-        Args:
-            x_t: images ``[B, C, H, W]``, read for shape, dtype and device only.
-            t: their steps, int64 ``[B]``.
-            noise: the noise of their trajectories.
+        Only degradations with a choice of ``condition`` have a mask. Of images x_t ``[B, C, H, W]``
+        it reads shape, dtype and device only.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no mask")
+        raise NotImplementedError
 
     def remainder(self, x_0: Tensor) -> Tensor:
         """The part of x_0 that x_T shows whatever the noise, ``[B, C, H, W]``: here D(x_0, T).
 
-        Density priors model it.
-
-        Raises:
-            ValueError: x_T depends on the noise as well.
+        Density priors model it. A ``ValueError`` where x_T depends on the noise as well.
         """
         noise = self.draw_noise(x_0)
         if noise.numel():

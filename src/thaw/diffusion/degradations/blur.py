@@ -59,17 +59,11 @@ class Blur(Separable):
     columns, so the t convolutions are two matrices, composed exactly.
 
     Args:
-        image_shape: (C, H, W).
-        num_steps: T.
-        kernel_size: size of each G_t in pixels, odd.
+        kernel_size: size of each G_t in pixels, odd, at most about twice the image's.
         sigma: standard deviation of the first kernel in pixels.
         growth: how sigma_t grows, see :func:`standard_deviations`.
         rate: rate of the growth; 0 where it is constant.
         padding: ``circular``, which keeps the mean of the image, or ``reflect``.
-
-    Raises:
-        ValueError: the kernel size is even or too large for the image, or a constant sigma has a
-            rate.
     """
 
     @checked
@@ -88,19 +82,15 @@ class Blur(Separable):
             raise ValueError(
                 f"rate={rate} needs a linear or exponential growth: a constant sigma has the rate 0"
             )
-        _check_kernel_size(kernel_size, min(height, width), padding)
+        # torch's limits: circular padding is at most one whole image, reflection one pixel less.
+        largest = 2 * min(height, width) + (1 if padding == "circular" else -1)
+        if kernel_size % 2 == 0 or kernel_size > largest:
+            raise ValueError(
+                f"kernel_size must be odd and at most {largest} for these images, got {kernel_size}"
+            )
         sigmas = standard_deviations(growth, num_steps, sigma, rate)
         kernels = [kernel_1d(kernel_size, each) for each in sigmas]
         super().__init__(
             composed_operators(kernels, height, padding),
             composed_operators(kernels, width, padding),
-        )
-
-
-def _check_kernel_size(kernel_size: int, side: int, padding: Padding) -> None:
-    # torch's limits: circular padding is at most one whole image, reflection one pixel less.
-    largest = 2 * side + 1 if padding == "circular" else 2 * side - 1
-    if kernel_size % 2 == 0 or kernel_size > largest:
-        raise ValueError(
-            f"kernel_size must be odd and at most {largest} for these images, got {kernel_size}"
         )

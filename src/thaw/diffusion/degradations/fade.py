@@ -1,5 +1,6 @@
-"""Fading an image to its mean."""
+"""Fading an image to its mean, or its colours to grey."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -14,9 +15,6 @@ class Fade(Degradation):
 
     The simplest degradation in the sense of Bansal et al. 2022, section 3: x_T holds one number a
     channel. Only D(., T) is a projection.
-
-    Args:
-        num_steps: T.
     """
 
     mean_over: ClassVar[tuple[int, ...]] = (2, 3)
@@ -33,5 +31,25 @@ class Fade(Degradation):
         return torch.lerp(x_0, mean, share)
 
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
-        """The mean of a remainder, also of a drawn one: D(x_T, T) = x_T."""
         return self._at_last(remainder, noise)
+
+
+class Decolour(Fade):
+    """x_t = (1 - t / T) x_0 + t / T m(x_0), m the mean of the channels.
+
+    The linear colour desaturation of Bansal et al. 2022 in closed form.
+
+    Args:
+        image_shape: (C, H, W), C at least 2.
+    """
+
+    mean_over = (1,)
+
+    @checked
+    def __init__(self, image_shape: Sequence[int], num_steps: Count = 20) -> None:
+        super().__init__(num_steps)
+        if image_shape[0] < 2:
+            raise ValueError(
+                f"Decolour needs images of 2 channels or more, got {image_shape[0]}: use images in "
+                "colour"
+            )

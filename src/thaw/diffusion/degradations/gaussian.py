@@ -1,11 +1,52 @@
-"""Gaussian noise, the degradation of DDPM."""
+"""Gaussian noise in place of the image, or of a part of it."""
+
+from abc import abstractmethod
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from thaw.checks import checked
-from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.schedules import NOTHING_LEFT
+
+
+class Noising(Degradation):
+    """x_t = K x_0 + sqrt(ab_t) R x_0 + sqrt(1 - ab_t) spread R eps, with K + R = 1 and K R = 0.
+
+    K keeps a part of the image to the end, R is the residual that noise replaces. With K = 0 and
+    spread 1 this is Ho et al. 2020, equation 4. ab_t, alpha_bar, may differ from pixel to pixel.
+    """
+
+    spread: float = 1.0
+    """Standard deviation of the noise that replaces the residual; 0 fades it without noise."""
+
+    def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        return torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype, device=x_0.device)
+
+    @abstractmethod
+    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(sqrt(ab_t), sqrt(1 - ab_t)) for int64 ``[B]``, each of a shape that fits images."""
+
+    @abstractmethod
+    def alpha_bar_at(self, t: int) -> Tensor:
+        """ab_t on the CPU in float64: a scalar, or of a shape that fits one image."""
+
+    @abstractmethod
+    def residual(self, x: Tensor) -> Tensor:
+        """R x, ``[B, C, H, W]`` of images ``[B, C, H, W]``."""
+
+    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        signal, sigma = self.scales(t)
+        eps = self.spread * self.residual(noise)
+        # K x_0 + a R x_0 as x_0 + (a - 1) R x_0, so that clean pixels stay bit for bit.
+        return (x_0 + (signal - 1) * self.residual(x_0) + sigma * eps).to(x_0.dtype)
+
+    def remainder(self, x_0: Tensor) -> Tensor:
+        """K x_0 + sqrt(ab_T) R x_0, the mean of x_T."""
+        return self._at_last(x_0, torch.zeros_like(x_0))
+
+    def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
+        return remainder + self._at_last(torch.zeros_like(remainder), noise)
 
 
 class Gaussian(Noising):
@@ -30,17 +71,15 @@ class Gaussian(Noising):
         super().__init__()
         self.schedule = schedule
         self.num_steps = len(schedule) - 1
-        self.alpha_bar: list[float] = schedule.tolist()
-        self.ends_in_noise = self.alpha_bar[-1] < NOTHING_LEFT
+        self.ends_in_noise = schedule[-1].item() < NOTHING_LEFT
         self.register_buffer("signal", schedule.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - schedule).sqrt().float(), persistent=False)
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t)) for int64 ``[B]``, each ``[B, 1, 1, 1]``."""
         return self.signal[t].view(-1, 1, 1, 1), self.sigma[t].view(-1, 1, 1, 1)
 
     def alpha_bar_at(self, t: int) -> Tensor:
-        return torch.tensor(self.alpha_bar[t], dtype=torch.float64)
+        return self.schedule[t]
 
     def residual(self, x: Tensor) -> Tensor:
         return x
@@ -48,10 +87,3 @@ class Gaussian(Noising):
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         signal, sigma = self.scales(t)
         return (signal * x_0 + sigma * noise).to(x_0.dtype)
-
-    def remainder(self, x_0: Tensor) -> Tensor:
-        """sqrt(alpha_bar_T) x_0, the mean of x_T."""
-        return self.signal[-1] * x_0
-
-    def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
-        return remainder + self.sigma[-1] * noise

@@ -14,12 +14,8 @@ from thaw.pixels import PixelRange
 def kept_shares(height: int, width: int, betas: Tensor) -> Tensor:
     """z_beta_1 ... z_beta_t at each distance from the centre, float64 ``[T + 1, H, W]``.
 
-    Entry ``[t, i, j]`` is for a pixel i rows and j columns away, on either side; entry 0 is 1.
-
-    Args:
-        height: rows.
-        width: columns.
-        betas: standard deviations in pixels, float64 ``[T]``.
+    Entry ``[t, i, j]`` is for a pixel i rows and j columns away, on either side; entry 0 is 1. The
+    betas are standard deviations in pixels, float64 ``[T]``.
     """
     rows, columns = (torch.arange(side, dtype=torch.float64) for side in (height, width))
     squared_distance = rows[:, None] ** 2 + columns**2
@@ -37,9 +33,6 @@ class Inpaint(Degradation):
     most of a digit as it is.
 
     Args:
-        image_shape: (C, H, W).
-        pixel_range: (low, high) of the images.
-        num_steps: T.
         beta_start: beta_1, in pixels.
         beta_step: beta_t - beta_(t-1), in pixels.
         centre: ``middle``, or ``random``: a random pixel for each trajectory. The noise, int64

@@ -22,12 +22,11 @@ def line_order(order: Order, num_lines: int, seed: int) -> Tensor:
     """
     if order == "random":
         return torch.randperm(num_lines, generator=generator(seed, "line_order"))
+    lines = torch.arange(num_lines)
     if order == "outside_in":
-        return torch.tensor([i // 2 if i % 2 == 0 else num_lines - 1 - i // 2
-                             for i in range(num_lines)])  # fmt: skip
+        return lines.minimum(num_lines - 0.5 - lines).argsort()
     middle = (num_lines - 1) // 2
-    return torch.tensor([middle - i // 2 if i % 2 == 0 else middle + 1 + i // 2
-                         for i in range(num_lines)])  # fmt: skip
+    return (lines - middle - 0.25).abs().argsort()
 
 
 class LineAverage(Degradation):
@@ -38,16 +37,13 @@ class LineAverage(Degradation):
     and the projections are nested: P_s P_t = P_max(s, t).
 
     Args:
-        image_shape: (C, H, W).
         axis: ``column`` or ``row``.
         order: see :func:`line_order`; or ``shuffled``, a random order for each trajectory. The step
             of each line is then the noise, int64 ``[B, T]``.
-        group_size: adjacent lines that are averaged together, in one step, into one mean.
+        group_size: adjacent lines that are averaged together, in one step, into one mean; it
+            divides the number of lines.
         seed: seed for the random order.
         condition: ``mask`` gives the network a channel that marks the averaged lines.
-
-    Raises:
-        ValueError: the group size does not divide the image side.
     """
 
     is_projection = True

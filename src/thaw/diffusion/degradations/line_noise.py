@@ -8,8 +8,8 @@ from torch import Tensor
 
 from thaw.checks import Count, NotNegative, Seed, Share, checked
 from thaw.diffusion.degradations.base import Condition
+from thaw.diffusion.degradations.gaussian import Noising
 from thaw.diffusion.degradations.line_average import Axis, LineAverage, Order
-from thaw.diffusion.degradations.noising import Noising
 
 NOTHING = 1e-12
 
@@ -33,28 +33,19 @@ class LineNoise(Noising):
 
     P averages every line (column or row), c. Each line goes from clean to its mean plus noise,
     a_c(t) = cos(pi / 2 p), over a window of steps of its own, p being the share of the window that
-    has passed; the windows follow the order of the lines. The line means stay to the end. The
-    residual, which :class:`~thaw.diffusion.degradations.line_average.LineAverage` removes, so that
-    one x_T gives one image, is replaced by noise. With spread 0, overlap 0 and one step a line the
-    two are the same.
-
-    The cosine is that of Nichol and Dhariwal 2021, equation 17, with no offset.
+    has passed (Nichol and Dhariwal 2021, equation 17, with no offset); the windows follow the order
+    of the lines. The line means stay to the end. The residual, which ``LineAverage`` removes, is
+    replaced by noise. With spread 0, overlap 0 and one step a line the two are the same.
 
     Args:
-        image_shape: (C, H, W).
         axis: ``column`` or ``row``.
-        order: order of the lines' windows, see
-            :func:`~thaw.diffusion.degradations.line_average.line_order`.
-        group_size: adjacent lines that share a mean and a window.
+        order: order of the lines' windows, as of ``LineAverage``.
+        group_size: adjacent lines that share a mean and a window; it divides the number of lines.
         seed: seed for the random order.
-        num_steps: T.
         overlap: 0 (one window after the other) to 1 (all at once). A window lasts the share
             w = 1 / (1 + (n - 1) (1 - overlap)) of T, for n lines.
         spread: standard deviation of the noise: 0 is cold, 1 hot.
         condition: ``mask`` gives the network 1 - a_c(t) as a channel.
-
-    Raises:
-        ValueError: the group size does not divide the image side.
     """
 
     signal: Tensor
@@ -105,14 +96,5 @@ class LineNoise(Noising):
         return x - self.average.remainder(x)
 
     def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """1 - a_c(t): 0 before a line's window, 1 after it."""
         spoilt = 1 - self.scales(t)[0]
         return spoilt.expand(-1, 1, *x_t.shape[2:]).to(x_t.dtype)
-
-    def remainder(self, x_0: Tensor) -> Tensor:
-        """The mean of each line."""
-        return self.average.remainder(x_0)
-
-    def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
-        """The line means and, around them, the noise."""
-        return self._at_last(remainder, noise)

@@ -1,6 +1,5 @@
 """Halving the resolution, step by step."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,10 +13,8 @@ FEWEST_PIXELS = 4
 
 def num_halvings(side: int) -> int:
     """How often ``side`` pixels are halved before fewer than 4 are left; at least once."""
-    halvings = 1
-    while math.ceil(side / 2 ** (halvings + 1)) >= FEWEST_PIXELS:
-        halvings += 1
-    return halvings
+    # ceil(side / 2^h) >= 4 where 2^h <= (side - 1) / 3.
+    return max(1, ((side - 1) // (FEWEST_PIXELS - 1)).bit_length() - 1)
 
 
 def block_means(side: int, num_steps: int) -> Tensor:
@@ -38,12 +35,8 @@ class Pixelate(Separable):
     left; where the side is not a multiple of 2^t the last ones are smaller.
 
     Args:
-        image_shape: (C, H, W).
-        num_steps: T; None halves as often as leaves at least 4 pixels, rounded up, of the shorter
-            side.
-
-    Raises:
-        ValueError: num_steps is more than it takes until one pixel is left.
+        num_steps: T, at most as many as leave one pixel; None halves as often as leaves at least 4
+            pixels, rounded up, of the shorter side.
     """
 
     is_projection = True

@@ -21,11 +21,9 @@ class Separable(Degradation):
 
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
         super().__init__()
-        assert len(rows) == len(columns)
         self.num_steps = len(rows) - 1
-        for name, operators in (("rows", rows), ("columns", columns)):
-            assert torch.equal(operators[0], torch.eye(*operators.shape[1:], dtype=torch.float64))
-            self.register_buffer(name, operators.float(), persistent=False)
+        self.register_buffer("rows", rows.float(), persistent=False)
+        self.register_buffer("columns", columns.float(), persistent=False)
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         with torch.autocast(x_0.device.type, enabled=False):

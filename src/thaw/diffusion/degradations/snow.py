@@ -33,10 +33,9 @@ def enlarged(cells: Tensor, zoom: float, height: int, width: int) -> Tensor:
 def drift(field: Tensor, angle: Tensor) -> Tensor:
     """The values that pass over each pixel while the field moves: ``[B, STREAK, H, W]``.
 
-    Args:
-        field: ``[B, H + STREAK - 1, W + STREAK - 1]``; its middle is over the image halfway.
-        angle: direction of the motion ``[B]``, in radians: 0 is along a row, pi / 2 down a column.
-            The field moves by one pixel a moment, rounded to whole pixels.
+    The field ``[B, H + STREAK - 1, W + STREAK - 1]`` moves by one pixel a moment, rounded to whole
+    pixels; halfway its middle is over the image. The angle ``[B]`` is in radians: 0 is along a row,
+    pi / 2 down a column.
     """
     height, width = (side - STREAK + 1 for side in field.shape[1:])
     moment = torch.arange(STREAK, device=field.device) - STREAK // 2
@@ -61,8 +60,6 @@ class Snow(Degradation):
     the values that pass over each pixel during the exposure.
 
     Args:
-        pixel_range: (low, high) of the images.
-        num_steps: T.
         threshold: threshold of the flakes at T, for noise of mean 0.55 and standard deviation 0.3.
         zoom: size of a flake in pixels.
         blur: standard deviation of the motion blur at T in pixels, over streaks of 11.

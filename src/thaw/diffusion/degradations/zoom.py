@@ -28,11 +28,8 @@ def crop_sides(side: int, shorter: int, crop_size: int, num_steps: int) -> list[
 def zoom_operators(side: int, sizes: Sequence[int], interpolation: Interpolation) -> Tensor:
     """Cropping the middle and enlarging it again, float64 ``[T + 1, side, side]``.
 
-    Args:
-        side: pixels before and after.
-        sizes: pixels of each crop; one that cannot be exactly in the middle is half a pixel nearer
-            to the start.
-        interpolation: ``nearest`` or ``bilinear``.
+    Crops, of ``sizes`` pixels, that cannot be exactly in the middle are half a pixel nearer to the
+    start.
     """
     pixels = torch.eye(side, dtype=torch.float64).unsqueeze(0)
     operators = []
@@ -50,14 +47,10 @@ class Zoom(Separable):
     A degradation in the sense of Bansal et al. 2022, section 3; its inverse draws the surroundings.
 
     Args:
-        image_shape: (C, H, W).
         crop_size: pixels of the shorter side that are left at T; the aspect ratio is kept.
-        num_steps: T; None crops one pixel at each border in each step.
+        num_steps: T, at most one a pixel that is cropped; None crops one pixel at each border in
+            each step.
         interpolation: ``nearest`` or ``bilinear``.
-
-    Raises:
-        ValueError: the crop is not smaller than the image, or there are more steps than pixels to
-            crop.
     """
 
     @checked

@@ -1,7 +1,7 @@
 """What priors share that are densities of what the degradation leaves of training images."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,12 +31,9 @@ class Density(Prior[Degradation]):
     each class has a density of its own, in coordinates that all share.
 
     Args:
-        image_shape: (C, H, W).
-        pixel_range: (low, high) of the images.
         num_images: training images to fit to, at most; ``seed`` says which.
         max_dims: directions to keep, at most.
         seed: seed for whatever is random in a fit.
-        jitter: see :class:`~thaw.diffusion.priors.base.Prior`.
     """
 
     centre: Tensor
@@ -71,16 +68,14 @@ class Density(Prior[Degradation]):
     def fit(self, images: Tensor, degradation: Degradation, labels: Tensor | None = None) -> None:
         order = shuffled(len(images), self.seed, labels, self.num_images)
         chosen = order[: self.num_images].to(images.device)
-        self.labels = None if labels is None else labels[chosen].to(self.centre.device)
+        if labels is not None:
+            self.labels = labels[chosen].to(self.centre.device)
         remainders = [
             degradation.remainder(self.pixel_range.from_uint8(batch)).flatten(1).cpu()
             for batch in images[chosen].split(BATCH_SIZE)
         ]
         z = self._project(torch.cat(remainders).double())
-        if self.labels is None:
-            self.fit_coordinates(z)
-        else:
-            self.fit_classes(z, self.labels.cpu().numpy())
+        self.fit_coordinates(z, None if labels is None else self.labels.cpu().numpy())
 
     def _project(self, remainders: Tensor) -> NDArray[Any]:
         """Fit centre and directions; the coordinates of ``[N, pixels]``, float64 ``[N, d]``."""
@@ -93,17 +88,11 @@ class Density(Prior[Degradation]):
         return coordinates[:, varies]
 
     @abstractmethod
-    def fit_coordinates(self, z: NDArray[Any]) -> None:
-        """Fit the density to float64 ``[N, d]`` of mean 0; d may be 0, where all remainders agree.
+    def fit_coordinates(self, z: NDArray[Any], labels: NDArray[Any] | None) -> None:
+        """Fit a density, or with labels, int64 ``[N]``, one for each class.
 
-        The columns are uncorrelated, in the units of the images.
-        """
-
-    @abstractmethod
-    def fit_classes(self, z: NDArray[Any], labels: NDArray[Any]) -> None:
-        """As :meth:`fit_coordinates`, a density for each class; labels are int64 ``[N]``.
-
-        The columns of one class may be correlated, and have any mean.
+        The columns of z, float64 ``[N, d]``, have mean 0 and are uncorrelated, in the units of the
+        images; those of one class need not. d may be 0, where all remainders agree.
         """
 
     @abstractmethod
@@ -120,7 +109,7 @@ class Density(Prior[Degradation]):
         num_samples: int,
         degradation: Degradation,
         generator: Generator,
-        labels: Tensor | None = None,
+        labels: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         assert len(self.centre), "fit() comes first"
         with torch.autocast(generator.device.type, enabled=False):
@@ -136,10 +125,3 @@ class Density(Prior[Degradation]):
     def _keep(self, **fitted: NDArray[Any]) -> None:
         for name, array in fitted.items():
             setattr(self, name, torch.from_numpy(array).to(self.centre))
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        # Before a fit the shapes are not known.
-        for name, buffer in self.named_buffers(recurse=False):
-            if prefix + name in state_dict:
-                setattr(self, name, buffer.new_empty(state_dict[prefix + name].shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)

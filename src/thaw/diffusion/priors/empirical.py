@@ -40,14 +40,15 @@ class Empirical(Prior[Degradation]):
         order = shuffled(len(images), self.seed, labels, len(self.images))
         chosen = order[torch.arange(len(self.images)) % len(images)].to(images.device)
         self.images.copy_(images[chosen])
-        self.labels = None if labels is None else labels[chosen].to(self.images.device)
+        if labels is not None:
+            self.labels = labels[chosen].to(self.images.device)
 
     def draw_exactly(
         self,
         num_samples: int,
         degradation: Degradation,
         generator: Generator,
-        labels: Tensor | None = None,
+        labels: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         if labels is None:
             index = torch.randint(

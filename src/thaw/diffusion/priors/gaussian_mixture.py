@@ -49,12 +49,9 @@ class GaussianMixture(Density):
         self.components = components
         self._register("weights", "means", "factors")
 
-    def fit_coordinates(self, z: NDArray[Any]) -> None:
-        weights, means, factors = self._mixture(z)
-        self._keep(weights=weights, means=means, factors=factors)
-
-    def fit_classes(self, z: NDArray[Any], labels: NDArray[Any]) -> None:
-        fits = [self._mixture(z[labels == y]) for y in range(labels.max() + 1)]
+    def fit_coordinates(self, z: NDArray[Any], labels: NDArray[Any] | None) -> None:
+        of_class = [z] if labels is None else [z[labels == y] for y in range(labels.max() + 1)]
+        fits = [self._mixture(each) for each in of_class]
         weights, means, factors = (_stacked(arrays) for arrays in zip(*fits, strict=True))
         self._keep(weights=weights, means=means, factors=factors)
 
@@ -70,8 +67,8 @@ class GaussianMixture(Density):
             max_iter=MAX_ITERATIONS,
             random_state=self.seed,
         )
-        # Thousands of small products: threads share little of them and wait for each other, which
-        # on a busy machine took 138 s in place of 6, and gave the same numbers.
+        # Threads share little of thousands of small products and wait for each other: on a busy
+        # machine 138 s in place of 6, for the same numbers.
         with threadpool_limits(1):
             # scikit-learn takes no single point.
             fitted = unfitted.fit(z if len(z) > 1 else np.repeat(z, 2, axis=0))
@@ -80,15 +77,17 @@ class GaussianMixture(Density):
     def draw_coordinates(
         self, num_samples: int, generator: Generator, labels: Tensor | None
     ) -> Tensor:
-        k: Any
         if labels is None:
-            k = torch.multinomial(self.weights, num_samples, replacement=True, generator=generator)
+            y: Any = 0
+            weights = self.weights[0]
+            k = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
         else:
-            k = labels, torch.multinomial(self.weights[labels], 1, generator=generator).squeeze(1)
+            y = labels
+            k = torch.multinomial(self.weights[y], 1, generator=generator).squeeze(1)
         eps = torch.randn(
             num_samples, self.means.shape[-1], 1, generator=generator, device=generator.device
         )
-        return self.means[k] + (self.factors[k] @ eps).squeeze(2)
+        return self.means[y, k] + (self.factors[y, k] @ eps).squeeze(2)
 
     def label(self) -> str:
         return "gaussian" if self.components == 1 else f"gmm, {self.components} components"

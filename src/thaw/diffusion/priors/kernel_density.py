@@ -44,12 +44,13 @@ class KernelDensity(Density):
         self.bandwidth = bandwidth
         self._register("points", "widths")
 
-    def fit_coordinates(self, z: NDArray[Any]) -> None:
-        self._keep(points=z, widths=self._h(z) * z.std(axis=0, ddof=1))
-
-    def fit_classes(self, z: NDArray[Any], labels: NDArray[Any]) -> None:
-        of_class = [z[labels == y] for y in range(labels.max() + 1)]
-        self._keep(points=z, widths=np.stack([self._h(each) * _factor(each) for each in of_class]))
+    def fit_coordinates(self, z: NDArray[Any], labels: NDArray[Any] | None) -> None:
+        if labels is None:
+            widths = self._h(z) * z.std(axis=0, ddof=1)
+        else:
+            of_class = [z[labels == y] for y in range(labels.max() + 1)]
+            widths = np.stack([self._h(each) * _factor(each) for each in of_class])
+        self._keep(points=z, widths=widths)
 
     def _h(self, z: NDArray[Any]) -> float:
         num_points, num_dims = z.shape

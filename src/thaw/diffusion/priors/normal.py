@@ -29,7 +29,7 @@ class Normal(Prior[Gaussian]):
     def misfit(self, degradation: Gaussian) -> str | None:
         if degradation.ends_in_noise:
             return None
-        kept = float(f"{100 * degradation.alpha_bar[-1]:.2g}")
+        kept = float(f"{100 * degradation.schedule[-1]:.2g}")
         return f"x_T keeps {kept:g} % of the image's variance"
 
     def draw_exactly(
@@ -37,7 +37,7 @@ class Normal(Prior[Gaussian]):
         num_samples: int,
         degradation: Gaussian,
         generator: Generator,
-        labels: Tensor | None = None,
+        labels: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         x_T = torch.randn(
             num_samples, *self.image_shape, generator=generator, device=generator.device

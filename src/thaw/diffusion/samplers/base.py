@@ -38,8 +38,8 @@ class Estimate(NamedTuple):
 class Path(Generic[D]):
     """What stays the same along a trajectory: the model, the noise of x_T and the labels.
 
-    ``noise`` is what x_T was degraded with; ``generator`` is the source of what the sampler draws,
-    None for the global one; ``labels``, int64 ``[B]``, are the classes, None for no labels.
+    ``generator`` is the source of what the sampler draws, None for the global one; ``labels``,
+    int64 ``[B]``, are the classes, None for no labels.
     """
 
     restorer: Restorer
@@ -63,9 +63,6 @@ class Sampler(Part[D], ABC):
         grid: the times.
         guidance: scale of :func:`~thaw.diffusion.guidance.guided`, where there are labels.
         refine: whether a last pass R(x, 1) follows the last step.
-
-    Raises:
-        ValueError: an argument is out of its range.
     """
 
     stage: ClassVar[str] = "sampled"
@@ -79,11 +76,6 @@ class Sampler(Part[D], ABC):
     refine: bool = False
 
     def check(self, degradation: Degradation) -> None:
-        """Refuse a degradation that this sampler's settings do not fit.
-
-        Raises:
-            ValueError: more steps than the degradation has, or a grid that needs another kind.
-        """
         if self.num_steps is not None and self.num_steps > degradation.num_steps:
             raise ValueError(
                 f"num_steps={self.num_steps} is more than the {degradation.num_steps} steps of "
@@ -134,10 +126,7 @@ class Sampler(Part[D], ABC):
         start: int | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """x_0 ``[B, C, H, W]`` from x_T ``[B, C, H, W]``.
-
-        Arguments and errors as :meth:`trajectory`.
-        """
+        """x_0 ``[B, C, H, W]``, the end of the :meth:`trajectory` with the same arguments."""
         x_0 = x_T
         for state in self.trajectory(restorer, x_T, noise, generator, start, labels):
             x_0 = state.x_t
@@ -154,18 +143,9 @@ class Sampler(Part[D], ABC):
     ) -> Iterator[State]:
         """Each state on the way, from (t_0, x_T) to (0, x_0), and the refined x_0 if there is one.
 
-        Args:
-            restorer: the model.
-            x_T: where to start, ``[B, C, H, W]``.
-            noise: what it was degraded with.
-            generator: source of what the sampler draws; the global generator if None.
-            start: the step of x_T, 1..T; None is T. The grid is laid over what is left, in no more
-                steps than that.
-            labels: the classes, int64 ``[B]``, of a class-conditional model; None for no labels.
-
-        Raises:
-            ValueError: this sampler does not fit the degradation, there is no step ``start``, or an
-                unconditional model is given labels.
+        x_T ``[B, C, H, W]`` is at step ``start``, 1..T (None is T), degraded with ``noise``; the
+        grid is laid over what is left, in no more steps than that. The generator (the global one
+        if None) is for what the sampler draws; labels, int64 ``[B]``, are the classes.
         """
         degradation = check_needs(self, restorer.degradation)
         self.check(degradation)
@@ -195,10 +175,7 @@ class Sampler(Part[D], ABC):
         return Estimate(t, x_t, x_0_hat.clamp(*restorer.pixel_range) if self.clip else x_0_hat)
 
     def improve(self, now: Estimate, s: int, path: Path[D], before: Estimate | None) -> Estimate:
-        """``now`` with a better x_0_hat for the step to s, such as a second-order solver has.
-
-        It may use the network's estimate ``before`` (None at the first step) or ask for another.
-        """
+        """``now`` with a better x_0_hat; ``before`` is the last step's, None at the first step."""
         return now
 
     @abstractmethod
@@ -207,9 +184,5 @@ class Sampler(Part[D], ABC):
 
 
 def check_step(name: str, t: int, degradation: Degradation) -> None:
-    """Refuse a step outside 1..T.
-
-    Raises:
-        ValueError: naming what is allowed.
-    """
+    """Refuse a step outside 1..T."""
     check(name, t, Annotated[int, Interval(ge=1, le=degradation.num_steps)])

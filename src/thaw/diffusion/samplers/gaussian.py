@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from thaw.checks import Share, checked
-from thaw.diffusion.degradations.noising import Noising
+from thaw.diffusion.degradations.gaussian import Noising
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 
 N = TypeVar("N", bound=Noising, default=Noising)

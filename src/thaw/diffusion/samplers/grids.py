@@ -13,7 +13,6 @@ class Grid(Part, ABC):
 
     @property
     def name(self) -> str:
-        """The class's name in small letters."""
         return type(self).__name__.lower()
 
     @abstractmethod

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from torch import Tensor
+
 from thaw.checks import checked
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.samplers.base import Estimate, Path
@@ -30,7 +32,7 @@ class DPMSolver(Solver):
     def improve(
         self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
     ) -> Estimate:
-        ab = path.degradation.alpha_bar
+        ab = path.degradation.schedule
         if before is None or ab[s] == 1:
             return now
         at_u, at_t, at_s = (log_snr(ab[time]) for time in (before.t, now.t, s))
@@ -48,7 +50,7 @@ class Heun(Solver):
     """
 
     def num_evaluations(self, degradation: Gaussian) -> int:
-        ab = degradation.alpha_bar
+        ab = degradation.schedule
         times = self.times(degradation.num_steps)
         slopes = sum(_has_slopes(ab[t], ab[s]) for t, s in pairwise(times))
         return len(times) - 1 + slopes + self.refine
@@ -56,7 +58,7 @@ class Heun(Solver):
     def improve(
         self, now: Estimate, s: int, path: Path[Gaussian], before: Estimate | None
     ) -> Estimate:
-        ab = path.degradation.alpha_bar
+        ab = path.degradation.schedule
         if not _has_slopes(ab[now.t], ab[s]):
             return now
         ahead = self.estimate(s, self.step(now, s, path), path)
@@ -64,10 +66,10 @@ class Heun(Solver):
         return now._replace(x_0_hat=now.x_0_hat + ratio / 2 * (ahead.x_0_hat - now.x_0_hat))
 
 
-def log_snr(ab: float) -> float:
+def log_snr(ab: Tensor) -> float:
     """log(alpha_bar / (1 - alpha_bar)), -inf at alpha_bar = 0; for alpha_bar < 1."""
-    return math.log(ab / (1 - ab)) if ab > 0 else -math.inf
+    return ab.logit().item()
 
 
-def _has_slopes(ab_t: float, ab_s: float) -> bool:
-    return ab_t > 0 and ab_s < 1
+def _has_slopes(ab_t: Tensor, ab_s: Tensor) -> bool:
+    return bool(ab_t > 0 and ab_s < 1)
