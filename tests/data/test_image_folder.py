@@ -83,7 +83,6 @@ def test_given_splits_are_kept_and_share_their_classes(folder: Path) -> None:
         ("training", "Test", ""),
         ("train2017", "val2017", ""),
         ("TRAIN_SET", "Validation-Set", ""),
-        ("train", "test", "val"),
         ("Training", "test", "valid"),
         ("train", "test", "unlabelled"),
     ],
@@ -99,27 +98,19 @@ def test_folders_called_nearly_train_and_test_are_the_splits(
     source = Source(folder, image_size=8)
     assert [colours(split) for split in source.load()] == [{(1, 0, 0)}, {(2, 0, 0)}]
     assert source.class_names == ["cat", "dog"]
-    assert caplog.messages[0] == (
-        f"{folder}: 2 training images in {train}/, 1 test images in {test}/, 2 classes: "
-        "0 is cat (1 + 1), 1 is dog (1 + 0)"
-    )
-    not_read = [message for message in caplog.messages if "not read" in message]
-    assert not_read == ([f"{folder}: not read: {left_out}/"] if left_out else [])
+    expected = f"{folder}: 2 training images, 1 test images, 2 classes: cat, dog"
+    assert caplog.messages[0] == expected
 
 
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        (["Test/cat/a", "cat/a"], "holds Test/, but not train and test"),
-        (["val/cat/a", "test/cat/a"], "holds test/ and val/, but not train and test"),
-        (["train/a", "Train/a", "test/a"], "holds Train/ and test/ and train/, two for the same"),
+        (["Test/cat/a", "cat/a"], "holds Test/, not one folder to train and one"),
+        (["val/cat/a", "test/cat/a"], "holds test/ and val/, not one folder to train"),
+        (["train/a", "Train/a", "test/a"], "holds Train/ and test/ and train/, not one"),
         (["train/cat/a", "train/dog/a", "test/a"], "has no image: images without a class; take"),
         (["train/a", "test/cat/a"], "test holds classes of which .*train has no image: cat; take"),
-        (["train/cat/a", "test/cat/a", "test/10/a", "test/9/a"], "has no image: 9, 10; take"),
-        (["train/cat/a", "train/dog/.a", "train/cow/", "test/cat/a"], "without an image: cow, dog"),
-        (["cat/a", "dog/b", "cow/"], "without an image: cow"),
-        (["pictures/train/cat/a", "pictures/test/cat/a"], "pictures holds test/ and train/, which"),
-        (["cat/Train/a", "cat/val/a", "dog/a"], "cat holds Train/ and val/"),
+        (["pictures/train/cat/a", "pictures/test/cat/a"], "pictures holds folders to train and to"),
         (["cat/a", "b"], "b lies beside the folders of classes"),
         ([], "no folder .*pictures: set data.root"),
         (["train/a", "test/.hidden"], "no image in .*test"),

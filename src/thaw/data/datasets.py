@@ -14,7 +14,7 @@ from thaw.data.module import ImageDataModule
 class FileDataModule(ImageDataModule):
     """An :class:`ImageDataModule` whose source reads files below a folder ``root``."""
 
-    source_class: ClassVar[type[sources.IdxSource] | type[cifar.CIFAR10]]
+    source_class: ClassVar[type[sources.FileSource]]
 
     @checked
     def __init__(

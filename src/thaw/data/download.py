@@ -26,7 +26,7 @@ def complete(
 
     Args:
         root: folder of the data sets.
-        archives: the archive of each file, which lies above or beside it.
+        archives: archive of each file, which lies above or beside it.
         md5: MD5 of each archive, by the archive's name.
         mirrors: URLs that end in "/", to which an archive's name is appended.
         may_fetch: whether anything may be written.
@@ -37,8 +37,8 @@ def complete(
     """
     missing = {file: archive for file, archive in archives.items() if not file.is_file()}
     try:
+        # Such as the root that a checkpoint of another machine names.
         if missing and not may_fetch:
-            # Such as the root that a checkpoint of another machine names.
             raise PermissionError("only a folder named by THAW_DATA or data.root is written to")
         for archive in dict.fromkeys(missing.values()):
             files = [file for file in missing if missing[file] == archive]
@@ -82,11 +82,7 @@ def _unpack(archive: Path, md5: str, files: Sequence[Path], mirrors: Sequence[st
 
 
 def _download(name: str, md5: str, mirrors: Sequence[str], folder: str) -> None:
-    """From the first mirror that has it.
-
-    Raises:
-        ConnectionError: none has; one line with each mirror and the reason.
-    """
+    """From the first mirror that has it; else ``ConnectionError`` with the reason of each."""
     failures = []
     for mirror in mirrors:
         try:

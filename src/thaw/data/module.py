@@ -62,9 +62,6 @@ class ImageDataModule(pl.LightningDataModule):
             seed: seed for the order of the training images and for their augmentation.
             augment: what each training image of a batch goes through, uint8 ``[C, H, W]`` to the
                 same, such as a transform of ``torchvision.transforms.v2``; None for nothing.
-
-        Raises:
-            ValueError: ``pixel_range`` is not valid, or ``augment`` changes shape or type.
         """
         super().__init__()
         self.source = source
@@ -103,12 +100,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the images, once; a second call does nothing.
-
-        Raises:
-            FileNotFoundError, ValueError: what the source raises.
-            ValueError: ``val_size`` or ``batch_size`` is too large for the training images.
-        """
+        """Load the images, once; refuse a ``val_size`` or ``batch_size`` too large for them."""
         if self._is_set_up:
             return
         with progress(f"reading {self.name}"):
@@ -117,7 +109,11 @@ class ImageDataModule(pl.LightningDataModule):
         if words := changes(self._expected, self.identity):
             log.warning("other data than that of %s: %s", self._expected_by, words)
         train, held_out = self._hold_out(train)
-        self._check_batch_size(len(train.labels))
+        if self.batch_size > len(train.labels):
+            raise ValueError(
+                f"data.batch_size={self.batch_size} is more than the "
+                f"{len(train.labels):,} training images of {self.name}"
+            )
         val = held_out if self.val_size else test
         self.train_images, self.train_labels = train.images, train.labels
         self.val_images, self.val_labels = val.images, val.labels
@@ -132,28 +128,17 @@ class ImageDataModule(pl.LightningDataModule):
                 f"data.val_size={self.val_size} leaves nothing to train on: "
                 f"{self.name} has {num_images:,} training images"
             )
-        if not self.val_size:
-            # The source's own tensors, not a copy of them.
-            return train, ImageSet(train.images[:0], train.labels[:0])
-        if train.is_shuffled:
-            cut = num_images - self.val_size
-            return (
-                ImageSet(train.images[:cut], train.labels[:cut]),
-                ImageSet(train.images[cut:], train.labels[cut:]),
-            )
-        order = torch.randperm(num_images, generator=generator(HOLD_OUT_SEED, "hold-out"))
-        held_out, rest = order[: self.val_size].sort().values, order[self.val_size :].sort().values
+        cut = num_images - self.val_size
+        rest: slice | Tensor = slice(cut)
+        held_out: slice | Tensor = slice(cut, num_images)
+        # Slices are views of the source's own tensors, indices copy.
+        if self.val_size and not train.is_shuffled:
+            order = torch.randperm(num_images, generator=generator(HOLD_OUT_SEED, "hold-out"))
+            held_out, rest = (part.sort().values for part in order.tensor_split([self.val_size]))
         return (
             ImageSet(train.images[rest], train.labels[rest]),
             ImageSet(train.images[held_out], train.labels[held_out]),
         )
-
-    def _check_batch_size(self, num_train: int) -> None:
-        if self.batch_size > num_train:
-            raise ValueError(
-                f"data.batch_size={self.batch_size} is more than the "
-                f"{num_train:,} training images of {self.name}"
-            )
 
     def train_dataloader(self) -> BatchLoader:
         """Full batches of the training images in an order of their own each epoch."""

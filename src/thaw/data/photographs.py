@@ -69,9 +69,7 @@ class Photographs(Source):
     def _read(self, name: str) -> Tensor:
         """A photograph, float32 0..255 ``[C, H, W]``."""
         image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
-        if self.image_shape[0] == 1:
-            image = rgb_to_grayscale(image)
-        return image
+        return rgb_to_grayscale(image) if self.image_shape[0] == 1 else image
 
     def _crops(self, regions: list[Tensor], num_images: int, split: str) -> ImageSet:
         draws = generator(self.seed, "photographs", split)

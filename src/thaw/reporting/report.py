@@ -33,13 +33,11 @@ def write_report(
 
     Args:
         run_dirs: run directories; the page names what is missing or damaged in one.
-        out: a folder that is new, empty, or an earlier report, which is overwritten.
+        out: a folder that is new, empty, or an earlier report, which is overwritten; anything else
+            is a ``ValueError``.
         title: title of the page.
         num_shown: largest number of experiments that have figures, those of the best FID; tables
             have all.
-
-    Raises:
-        ValueError: ``out`` holds something else.
     """
     _check_out(out)
     for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
@@ -81,9 +79,6 @@ def _ranked_by() -> str:
 
 
 def _check_out(out: Path) -> None:
-    for name in (PAGE, "figures", "tables"):
-        if (out / name).is_symlink():
-            raise ValueError(f"out={out}: {out / name} is a link, which is not written through")
     if out.is_dir() and any(out.iterdir()):
         page = out / PAGE
         if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace"):

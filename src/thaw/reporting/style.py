@@ -43,15 +43,11 @@ def own_style() -> Iterator[None]:
 
 @contextmanager
 def harmless(name: str) -> Iterator[None]:
-    """Turn the error of a figure that cannot be drawn into a warning, and go on.
-
-    Raises:
-        OSError: the disk is full.
-    """
+    """Turn the error of a figure into a warning, and go on, unless the disk is full."""
     try:
         yield
     except Exception as error:
-        if isinstance(error, storage.WriteError) or getattr(error, "errno", None) in storage.FULL:
+        if isinstance(error, storage.WriteError):
             raise
         log.warning("%s could not be drawn, going on without it: %s", name, error)
 
@@ -99,14 +95,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     height = max(label.count("\n") + 1 for label in labels)
     rows = height * math.ceil(len(labels) / columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize=8,
-    )
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles, labels, frameon=False, fontsize=8, **place)
 
 
 def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
@@ -126,9 +116,7 @@ def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
 
 def plain(text: str) -> str:
     """Text that matplotlib shows as it is, dollar signs included."""
-    # A legend leaves out what begins with an underscore; a space without width hides it.
-    shown = f"\u200b{text}" if text.startswith("_") else text
-    return shown.replace("$", r"\$")
+    return text.replace("$", r"\$")
 
 
 def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
