@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torchvision.transforms import v2
 
-from thaw.data.augment import Augmentation
+from thaw.data.augment import augmented
 from thaw.data.loader import ShuffledBatchLoader
 from thaw.data.module import ImageDataModule
 from thaw.data.sources import ImageSet, Source
@@ -45,8 +45,7 @@ class Noise(Source):
 
 
 def loader(transform: Callable[[Tensor], Tensor] | None, seed: int = 3) -> ShuffledBatchLoader:
-    augment = Augmentation(transform, SHAPE) if transform else None
-    return ShuffledBatchLoader(noise(45), BYTES, BATCH, seed, augment=augment)
+    return ShuffledBatchLoader(noise(45), BYTES, BATCH, seed, augment=transform)
 
 
 def epoch(shuffled: ShuffledBatchLoader, number: int) -> list[Tensor]:
@@ -60,7 +59,7 @@ def same(one: list[Tensor], two: list[Tensor]) -> bool:
 
 def test_each_image_is_mirrored_or_not_on_its_own() -> None:
     images = noise(2000).images
-    mirrored = Augmentation(v2.RandomHorizontalFlip(0.3), SHAPE)(images, seed=1)
+    mirrored = augmented(images, v2.RandomHorizontalFlip(0.3), seed=1)
     is_mirrored = (mirrored == images.flip(-1)).flatten(1).all(1)
     is_left = (mirrored == images).flatten(1).all(1)
     assert torch.equal(is_mirrored, ~is_left)
@@ -70,14 +69,14 @@ def test_each_image_is_mirrored_or_not_on_its_own() -> None:
 
 
 def test_the_seed_alone_decides_and_the_global_generator_is_left_alone() -> None:
-    augment, images = Augmentation(AFFINE, SHAPE), noise(16).images
+    images = noise(16).images
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = augment(images, seed=5)
+    first = augmented(images, AFFINE, seed=5)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert torch.equal(augment(images, seed=5), first)
-    assert not torch.equal(augment(images, seed=6), first)
+    assert torch.equal(augmented(images, AFFINE, seed=5), first)
+    assert not torch.equal(augmented(images, AFFINE, seed=6), first)
     assert (first.shape, first.dtype) == (images.shape, torch.uint8)
 
 
@@ -88,10 +87,9 @@ def test_batches_depend_on_seed_epoch_and_batch_alone() -> None:
     assert same(epoch(again, 0), whole[0])
     # The same images every time, so what differs is how each batch was changed.
     constant = ImageSet(noise(1).images.expand(45, *SHAPE).contiguous(), torch.arange(45))
-    augment = Augmentation(AFFINE, SHAPE)
     batches = []
     for seed in (3, 4):
-        shuffled = ShuffledBatchLoader(constant, BYTES, BATCH, seed, augment=augment)
+        shuffled = ShuffledBatchLoader(constant, BYTES, BATCH, seed, augment=AFFINE)
         batches += [*epoch(shuffled, 0), *epoch(shuffled, 1)]
     assert len({batch.numpy().tobytes() for batch in batches}) == len(batches) == 20
 
@@ -177,7 +175,7 @@ def test_there_are_choices() -> None:
 def test_every_choice_changes_training_images_and_nothing_else(name: str) -> None:
     transform = instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"), _convert_="all")
     images = noise(64).images
-    changed = Augmentation(transform, SHAPE)(images, seed=0)
+    changed = augmented(images, transform, seed=0)
     share = (changed != images).flatten(1).any(1).double().mean()
     assert share > 0.25
     data = ImageDataModule(Noise(), BATCH, pixel_range=(0, 255), augment=transform)
@@ -190,9 +188,9 @@ def test_every_choice_changes_training_images_and_nothing_else(name: str) -> Non
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_its_generator_is_left_alone_too() -> None:
     images = noise(16).images.cuda()
-    augment = Augmentation(v2.Compose([AFFINE, v2.GaussianNoise()]), SHAPE)
+    transform = v2.Compose([AFFINE, v2.GaussianNoise()])
     before = torch.cuda.get_rng_state()
-    first = augment(images, seed=5)
+    first = augmented(images, transform, seed=5)
     assert torch.equal(torch.cuda.get_rng_state(), before)
     torch.cuda.manual_seed(1)
-    assert torch.equal(augment(images, seed=5), first)
+    assert torch.equal(augmented(images, transform, seed=5), first)

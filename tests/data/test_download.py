@@ -123,7 +123,7 @@ def test_without_a_network_one_line_says_what_was_tried_and_the_ways_out(
     for mirror, reason in zip(archive.mirrors, ("refused", "timed out", "Not Found"), strict=True):
         assert reason in message.split(f"{mirror} (")[1].split(")")[0]
     assert "set THAW_DATA to a folder that holds KMNIST/raw/" in message
-    assert f"{IDX_NAMES[3]}.gz in {tmp_path / 'root' / 'KMNIST' / 'raw'}" in message
+    assert f"{IDX_NAMES[0]}.gz in {tmp_path / 'root' / 'KMNIST' / 'raw'}" in message
     assert "data=mnist_5k" in message
     assert leftovers(tmp_path / "root") == []
 

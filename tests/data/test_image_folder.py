@@ -98,7 +98,7 @@ def test_folders_called_nearly_train_and_test_are_the_splits(
     source = Source(folder, image_size=8)
     assert [colours(split) for split in source.load()] == [{(1, 0, 0)}, {(2, 0, 0)}]
     assert source.class_names == ["cat", "dog"]
-    expected = f"{folder}: 2 training images, 1 test images, 2 classes: cat, dog"
+    expected = f"{folder}: 2 training images, 1 test images, 2 classes: 0 is cat, 1 is dog"
     assert caplog.messages[0] == expected
 
 

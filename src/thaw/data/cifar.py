@@ -33,14 +33,10 @@ class CIFAR10(FileSource):
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test split, as published and in the published order."""
-        archive, packed = self.archive, self.root / self.archive.filename
-        complete(
-            self.root,
-            {self.folder / name: packed for name, _ in (*archive.train_list, *archive.test_list)},
-            {packed.name: archive.tgz_md5},
-            [archive.url.removesuffix(archive.filename)],
-            self.may_fetch,
-        )
+        archive = self.archive
+        files = [self.folder / name for name, _ in (*archive.train_list, *archive.test_list)]
+        packed, mirrors = self.root / archive.filename, [archive.url.removesuffix(archive.filename)]
+        complete(self.root, files, packed, archive.tgz_md5, mirrors, self.may_fetch)
         return self._read_split(archive.train_list), self._read_split(archive.test_list)
 
     def _read_split(self, files: list[list[str]]) -> ImageSet:

@@ -85,7 +85,7 @@ class ImageFolder(Source):
         """
         train, test = self._splits
         numbers = {class_name: number for number, class_name in enumerate(self.class_names)}
-        first = ", ".join(self.class_names[:10])
+        first = ", ".join(f"{k} is {name}" for k, name in enumerate(self.class_names[:10]))
         log.info("%s: %d training images, %d test images, %d classes: %s",
                  self.root, len(train), len(test), len(numbers), first)  # fmt: skip
         files = [*train, *test]

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from thaw.data.augment import Augmentation
+from thaw.data.augment import Transform, augmented
 from thaw.data.sources import ImageSet
 from thaw.pixels import PixelRange
 from thaw.seeding import derive_seed, generator
@@ -90,7 +90,7 @@ class ShuffledBatchLoader(BatchLoader):
         batch_size: int,
         seed: int,
         device: torch.device | None = None,
-        augment: Augmentation | None = None,
+        augment: Transform | None = None,
     ) -> None:
         """``seed`` and the epoch decide the order; with the batch, what is augmented how."""
         super().__init__(data, pixel_range, batch_size, device)
@@ -111,7 +111,8 @@ class ShuffledBatchLoader(BatchLoader):
         stored = self._stored(self.sampler.order(), first)
         for index, (images, labels) in enumerate(stored, start=first):
             if self.augment is not None:
-                images = self.augment(images, derive_seed(self.seed, "augment", epoch, index))
+                seed = derive_seed(self.seed, "augment", epoch, index)
+                images = augmented(images, self.augment, seed)
             self._handed_out = {"epoch": epoch, "batches": index + 1}
             yield self.pixel_range.from_uint8(images), labels
 

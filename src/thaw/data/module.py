@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from thaw.checks import Count, Seed, checked
-from thaw.data.augment import Augmentation
+from thaw.data.augment import Transform, check_transform
 from thaw.data.identity import changes
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
@@ -51,7 +51,7 @@ class ImageDataModule(pl.LightningDataModule):
         val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
         seed: Seed = 0,
-        augment: Callable[[Tensor], Tensor] | None = None,
+        augment: Transform | None = None,
     ) -> None:
         """
         Args:
@@ -71,7 +71,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.val_size = val_size
         self.pixel_range = PixelRange.of(pixel_range)
         self.seed = seed
-        self.augment = None if augment is None else Augmentation(augment, source.image_shape)
+        self.augment = augment
+        if augment is not None:
+            check_transform(augment, source.image_shape)
         self._is_set_up = False
         self._expected: Any = None
         self._expected_by: object = None

@@ -101,9 +101,12 @@ class IdxSource(FileSource):
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test split, as published and in the published order."""
-        md5 = dict(self.archive.resources)
-        archives = {self.folder / name.removesuffix(".gz"): self.folder / name for name in md5}
-        complete(self.root, archives, md5, self.archive.mirrors, self.may_fetch)
+        for name, md5 in self.archive.resources:
+            packed = self.folder / name
+            complete(
+                self.root, [packed.with_suffix("")], packed, md5, self.archive.mirrors,
+                self.may_fetch,
+            )  # fmt: skip
         return self._read_split("train"), self._read_split("t10k")
 
     def _read_split(self, prefix: str) -> ImageSet:

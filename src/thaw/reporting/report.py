@@ -45,8 +45,7 @@ def write_report(
             shutil.rmtree(out / folder)
     read: list[FinishedRun] = []
     with progress(f"reading {len(run_dirs)} runs", len(run_dirs), lambda: len(read)):
-        for directory in run_dirs:
-            read.append(read_run(directory))
+        read.extend(map(read_run, run_dirs))
     groups = group_by_seed(read)
     drawn = best(groups, num_shown)
     written: list[Section] = []
@@ -54,6 +53,8 @@ def write_report(
         for section in sections(groups, drawn):
             _write(section, out)
             written.append(section)
+    score = table.GENERATED[0]
+    ranked_by = f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
@@ -64,18 +65,12 @@ def write_report(
         num_runs=len(run_dirs),
         num_groups=len(groups),
         num_drawn=len(drawn),
-        ranked_by=_ranked_by() if any(math.isfinite(badness(group)) for group in drawn) else "",
+        ranked_by=ranked_by if any(math.isfinite(badness(group)) for group in drawn) else "",
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     (out / PAGE).write_text(page, encoding="utf-8")
     return out / PAGE
-
-
-def _ranked_by() -> str:
-    """``lowest FID``."""
-    score = table.GENERATED[0]
-    return f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
 
 
 def _check_out(out: Path) -> None:

@@ -1,6 +1,6 @@
 """Tables of how runs were made: their hyperparameters and where they ran."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -52,18 +52,12 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     if "schedule" not in config.get("degradation", {}):  # composed, unused
         config = {key: value for key, value in config.items() if key != "schedule"}
         found.pop("schedule", None)
-    leaves = _flatten(config)
-    return found | {key: text for key, text in leaves.items() if not key.startswith(HIDDEN)}
-
-
-def _flatten(config: Any, path: str = "") -> dict[str, str]:
-    if not isinstance(config, Mapping):
-        return {path: _plain(config)}
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        if str(key) not in ("_target_", "_partial_"):
-            found |= _flatten(value, f"{path}.{key}" if path else str(key))
-    return found
+    leaves = pd.json_normalize(config).to_dict("records")[0]
+    return found | {
+        key: _plain(value)
+        for key, value in leaves.items()
+        if not key.startswith(HIDDEN) and not key.endswith(("_target_", "_partial_"))
+    }
 
 
 def _plain(value: Any) -> str:
