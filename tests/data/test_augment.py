@@ -94,13 +94,12 @@ def test_batches_depend_on_seed_epoch_and_batch_alone() -> None:
     assert len({batch.numpy().tobytes() for batch in batches}) == len(batches) == 20
 
 
-@pytest.mark.parametrize("num_handed_out", [1, 4])
-def test_after_a_stop_the_rest_of_the_epoch_is_the_same(num_handed_out: int) -> None:
+def test_after_a_stop_the_rest_of_the_epoch_is_the_same() -> None:
     expected = epoch(loader(AFFINE), 4)
     stopped = loader(AFFINE)
     stopped.sampler.set_epoch(4)
     batches = iter(stopped)
-    first = [next(batches)[0] for _ in range(num_handed_out)]
+    first = [next(batches)[0] for _ in range(3)]
     continued = loader(AFFINE)
     continued.load_state_dict(stopped.state_dict())
     torch.manual_seed(99)
@@ -165,10 +164,6 @@ def test_a_transform_that_does_not_fit_is_refused_at_once(transform: Any, compla
     with pytest.raises(ValueError, match=complaint) as error:
         ImageDataModule(Noise(), augment=transform)
     assert "\n" not in str(error.value)
-
-
-def test_there_are_choices() -> None:
-    assert CHOICES == ["affine", "flip", "flip_affine"]
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -137,11 +137,3 @@ def test_nothing_is_fetched_where_it_is_not_allowed(
     with pytest.raises(FileNotFoundError, match="only a folder named by THAW_DATA"):
         source.load()
     assert not (tmp_path / "root").exists()
-
-
-def test_a_root_that_cannot_be_created_is_part_of_the_same_line(
-    tmp_path: Path, archive: SimpleNamespace
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(FileNotFoundError, match=r"Not a directory.*Three ways out"):
-        KMNIST(tmp_path / "file" / "below").load()

@@ -63,16 +63,6 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert len({str(order) for order in orders}) == 6
 
 
-def test_seed_and_epoch_are_hashed_not_added() -> None:
-    orders = set()
-    for seed in range(8):
-        shuffle = EpochShuffle(50, seed)
-        for number in range(8):
-            shuffle.set_epoch(number)
-            orders.add(tuple(shuffle.order().tolist()))
-    assert len(orders) == 64
-
-
 def test_the_order_is_uniform() -> None:
     """The mean and spread of where item 0 lands, over 2,000 epochs, are those of a fair shuffle."""
     shuffle = EpochShuffle(100, seed=3)
@@ -83,13 +73,6 @@ def test_the_order_is_uniform() -> None:
     spread = (100**2 - 1) / 12
     assert abs(sum(places) / 2000 - 49.5) < 4 * (spread / 2000) ** 0.5
     assert abs(torch.tensor(places).double().var() / spread - 1) < 0.1
-
-
-def test_the_global_generator_is_left_alone() -> None:
-    before = torch.get_rng_state()
-    shown(ShuffledBatchLoader(numbered(50), RANGE, 8, seed=0))
-    shown(BatchLoader(numbered(50), RANGE, 8))
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_in_order_everything_is_shown_once() -> None:

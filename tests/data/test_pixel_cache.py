@@ -26,12 +26,11 @@ def stored(path: Path, array: NDArray[np.uint8], **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path, suffix: str) -> None:
+def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
     colour, grey = noise(32, 32, 3), noise(32, 32)
-    read = read_image(stored(tmp_path / f"a.{suffix}", colour), COLOUR)
+    read = read_image(stored(tmp_path / "a.png", colour), COLOUR)
     assert np.array_equal(read, colour.transpose(2, 0, 1))
-    assert np.array_equal(read_image(stored(tmp_path / f"b.{suffix}", grey), GREY), grey[None])
+    assert np.array_equal(read_image(stored(tmp_path / "b.png", grey), GREY), grey[None])
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (70, 102), (16, 16)])
@@ -46,12 +45,6 @@ def test_resizing_is_torchvisions_antialiased_one(tmp_path: Path, height: int, w
     kept = (slice(None), slice(edge, 32 - edge), slice(edge, 32 - edge))
     assert np.abs(mine[kept].astype(int) - theirs.numpy()[kept].astype(int)).max() <= 1
     assert mine.shape == COLOUR
-
-
-def test_what_is_finer_than_a_pixel_becomes_its_mean(tmp_path: Path) -> None:
-    checks = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
-    pixels = read_image(stored(tmp_path / "checks.png", checks), GREY)
-    assert np.abs(pixels.astype(float) - 127.5).max() <= 1.5
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -98,22 +91,11 @@ def test_what_is_transparent_is_seen_on_white(tmp_path: Path) -> None:
     assert (read_image(tmp_path / "b.png", COLOUR)[:, hidden] == 255).all()
 
 
-def first_half(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def one_bit_changed(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
-
-
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("a.png", first_half),
-        ("a.png", one_bit_changed),
-        ("a.jpg", first_half),
-        ("a.png", lambda content: b""),
+        ("a.png", lambda content: content[: len(content) // 2]),
+        ("a.jpg", lambda content: content[: len(content) // 2]),
         ("a.png", lambda content: b"label,1\n"),
     ],
 )

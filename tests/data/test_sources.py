@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,24 +23,15 @@ def test_real_mnist_equals_torchvisions(mnist_root: Path) -> None:
         assert (mine.images.dtype, mine.labels.dtype) == (torch.uint8, torch.int64)
 
 
-@pytest.mark.parametrize("name", IDX_NAMES[2:])
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
-    ],
-)
-def test_a_damaged_real_file_is_refused_by_name(
-    mnist_root: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
-) -> None:
+def test_a_damaged_real_file_is_refused_by_name(mnist_root: Path, tmp_path: Path) -> None:
+    name = IDX_NAMES[3]
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     for each in IDX_NAMES:
         (folder / each).symlink_to((mnist_root / "MNIST" / "raw" / each).resolve())
     content = (folder / name).read_bytes()
     (folder / name).unlink()
-    (folder / name).write_bytes(damage(content))
+    (folder / name).write_bytes(content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])
     with pytest.raises(ValueError, match=f"/{name} is damaged: its MD5 is not") as error:
         MNIST(tmp_path).load()
     assert "\n" not in str(error.value)
@@ -83,10 +73,7 @@ def images_file(num_images: int, num_pixels: int) -> bytes:
         (IDX_NAMES[3], labels_file(*range(1, 11), *range(1, 11)), r"label 10 is not in 0\.\.9"),
         (IDX_NAMES[0], b"\0\0\x08\x03" + bytes(12), "not a whole idx file|not .N, 28, 28"),
         (IDX_NAMES[0], images_file(2, 28 * 28), "not a whole idx file"),
-        (IDX_NAMES[0], images_file(2, 3 * 28 * 28), "not a whole idx file"),
-        (IDX_NAMES[0], images_file(2, 2 * 28 * 28)[:10], "not a whole idx file"),
         (IDX_NAMES[0], labels_file(1, 2), "not a whole idx file"),
-        (IDX_NAMES[1], b"\0\0\x09\x01\0\0\0\x1e" + bytes(30), "not a whole idx file"),
         (IDX_NAMES[1], b"", "not a whole idx file"),
         (IDX_NAMES[1], b"<!DOCTYPE html>", "not a whole idx file"),
     ],

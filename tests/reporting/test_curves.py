@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
-from reporting_support import HOSTILE, TITLE, written
+from reporting_support import TITLE, written
 from torch import nn
 
 from thaw.diffusion.schedules import cosine, linear
@@ -26,20 +26,16 @@ from thaw.reporting.curves import (
     score_figure,
 )
 from thaw.reporting.panels import forward_strip, restoration_figure, samples_figure
-from thaw.reporting.style import harmless, line_styles, save_figure
+from thaw.reporting.style import harmless, save_figure
 from thaw.storage import WriteError
 
 NOTHING: tuple[list[float], list[float]] = ([], [])
 LOSSES = Losses(([1, 2, 3, 4], [0.9, 0.5, 0.4, 0.2]), ([2, 4], [0.7, 0.3]), ([2, 4], [0.8, 0.35]))
 CURVE = Curve([1, 2, 4], [90.0, 40.0, 10.0], [0.0, 0.0, 0.0], 2.5, 250)
 BLANK = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+
+
 # What mathtext, the legend or the layout would stumble over.
-TITLES = (
-    HOSTILE[:44], "$", "$x$", "a $5 and $6", r"\$", r"\\$\\", r"$\frac{1}{$", r"\alpha_x^2",
-    "{}", "%s %(x)s", "x" * 44, "<b>&amp;</b>", "^_^", "--", "]]>",
-)  # fmt: skip
-
-
 def lines(axes: Axes) -> dict[str, Line2D]:
     return {str(line.get_label()): line for line in axes.get_lines()}
 
@@ -146,11 +142,6 @@ def test_shares_of_the_classes_sum_to_100() -> None:
     assert not class_figure({"a": [1, 2, 3]}, [1, 2]).axes[0].get_lines()  # other classes
 
 
-def test_titles_in_a_legend_are_drawn_as_they_are_written() -> None:
-    figure = score_figure(dict.fromkeys(TITLES, CURVE), "FID", log=True)
-    assert set(TITLES) <= set(written(figure))
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -183,14 +174,6 @@ def test_a_legend_of_many_runs_leaves_the_lines_their_room() -> None:
     heights = [figure.axes[0].get_window_extent().height for figure in (few, many)]
     assert heights[1] > 0.7 * heights[0]
     assert len(legend(many)) == 51
-
-
-def test_no_two_of_many_lines_look_the_same() -> None:
-    styles = [tuple(style.items()) for style in line_styles(28)]
-    assert len(set(styles)) == 28
-    assert len(line_styles(60)) == 60
-    # As many colours as there are come before any dash.
-    assert len({style["color"] for style in line_styles(7)}) == 7
 
 
 SETTINGS = {

@@ -16,7 +16,6 @@ from reporting_support import (
     HOSTILE,
     record,
     rows,
-    truncate,
     write_events,
     write_metrics,
     write_record,
@@ -220,9 +219,6 @@ def test_written_again_the_page_is_the_new_one_and_other_files_stay(tmp_path: Pa
         {"": "a file of that name"},
         {"notes.txt": "mine"},
         {"index.html": "<html><meta name='generator' content='other'></html>"},
-        {"index.html": "", "figures/a.png": "x"},
-        {"tables/results.csv": "mine"},
-        {"index.html/inside.txt": "a folder by that name"},
     ],
 )
 def test_a_folder_that_holds_something_else_is_left_as_it_is(
@@ -237,15 +233,6 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(
     with pytest.raises(ValueError, match="not a folder|holds something that is not a report"):
         write_report([run_dir], out, "x")
     assert snapshot(tmp_path) == before
-
-
-def test_a_report_of_nothing_but_a_damaged_record(tmp_path: Path) -> None:
-    run_dir = small_run(tmp_path)
-    truncate(run_dir / "run.json")
-    page = page_of([run_dir], tmp_path / "out")
-    assert [note for note in page.notes if "run.json is damaged" in note]
-    assert list(page.tables) == ["table-results"]
-    assert not page.of("img")
 
 
 def test_a_schedule_that_was_never_due_is_not_missing(tmp_path: Path) -> None:

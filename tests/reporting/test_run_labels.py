@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import group_by_seed
-from thaw.reporting.labels import differing, fitted, in_order, labels, natural, without_seed
+from thaw.reporting.labels import differing, fitted, in_order, labels, natural
 
 
 def run(name: str, record: dict[str, Any]) -> FinishedRun:
@@ -20,11 +20,6 @@ def test_what_every_run_overrides_is_left_out() -> None:
     overrides = [["data=x", "lr=1", "seed=0"], ["data=x", "lr=2", "seed=0"], ["data=x"]]
     assert differing(overrides) == [["lr=1", "seed=0"], ["lr=2", "seed=0"], []]
     assert differing([["data=x", "lr=1"]]) == [["data=x", "lr=1"]]
-
-
-def test_only_the_seed_itself_is_left_out() -> None:
-    overrides = ["seed=1", "degradation.seed=2", "prior.seed=3", "seeds=4"]
-    assert without_seed(overrides) == ["degradation.seed=2", "prior.seed=3", "seeds=4"]
 
 
 @pytest.mark.parametrize(
