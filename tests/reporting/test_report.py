@@ -157,7 +157,7 @@ MISSING = {
         "no final scores",
         "run.json holds no configuration",
         "no val/fid in metrics.csv",
-        "has the loss of 0 of 1 steps",
+        "file has 0 of 1 steps' losses",
         "no grids of samples",
         "no restored test images",
         "no histogram of classes",
@@ -167,13 +167,13 @@ MISSING = {
     "x=damaged": [
         "metrics.csv is damaged",
         "no final scores",
-        "has the loss of 0 of 1 steps",
+        "file has 0 of 1 steps' losses",
         "epoch_0002.png cannot be read",
         "restoration.npz cannot be read",
         "schedule.csv cannot be read",
         "no val/is_mean in metrics.csv",
     ],
-    "x=cut": ["restoration.npz cannot be read", "of 12 steps", "no grids"],
+    "x=cut": ["restoration.npz cannot be read", "of 12 steps' losses", "no grids"],
 }
 
 

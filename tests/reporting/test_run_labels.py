@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import group_by_seed
-from thaw.reporting.labels import differing, fitted, in_order, labels, natural
+from thaw.reporting.labels import differing, in_order, labels, natural
 
 
 def run(name: str, record: dict[str, Any]) -> FinishedRun:
@@ -123,13 +123,6 @@ def test_the_same_seed_once_more_is_no_other_seed() -> None:
     groups = group_by_seed([seed(1), seed(1), seed(2)])
     assert [len(group.members) for group in groups] == [2, 1]
     assert len({group.title for group in groups}) == 2
-
-
-@given(st.lists(st.text("ab =.", max_size=30), unique=True), st.integers(3, 40))
-def test_titles_stay_as_different_as_they_were(titles: list[str], length: int) -> None:
-    short = fitted(titles, length)
-    assert len(set(short)) == len(titles)
-    assert max(map(len, short), default=0) <= length + len(f" ({len(titles)})") + 4
 
 
 def job(number: int | None, *overrides: str) -> dict[str, Any]:

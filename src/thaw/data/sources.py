@@ -3,11 +3,10 @@
 import gzip
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from thaw.checks import check
-from thaw.data.download import check_md5, complete, damaged
+from thaw.data.download import complete, damaged
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,11 @@ class IdxSource(FileSource):
     """Four idx files in ``root/<torchvision's class name>/raw``.
 
     Missing ones are unpacked from their ``.gz``, which is downloaded where it is missing too and
-    checked against torchvision's MD5. Those present are checked against the MD5 of their content
-    where it is known (``content_md5``), else by their structure. Nothing is written where all four
-    are present.
+    checked against torchvision's MD5. Those present are checked by their structure, and nothing is
+    written where all four are.
     """
 
     archive: type[torchvision.datasets.MNIST]
-    content_md5: ClassVar[Mapping[str, str]] = {}
     image_shape = (1, 28, 28)
     num_classes = 10
 
@@ -124,8 +121,6 @@ class IdxSource(FileSource):
 
     def _read(self, name: str, read: Callable[[str], Tensor]) -> tuple[Path, Tensor]:
         path = self.folder / name
-        if name in self.content_md5:
-            check_md5(path, self.content_md5[name])
         try:
             return path, read(str(path))
         # Whatever torchvision's reader runs into.
@@ -139,12 +134,6 @@ class MNIST(IdxSource):
 
     name = "mnist"
     archive = torchvision.datasets.MNIST
-    content_md5: ClassVar[Mapping[str, str]] = {
-        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-    }
 
 
 class FashionMNIST(IdxSource):

@@ -69,10 +69,10 @@ class FinishedRun:
         losses = dict(sorted({event.step: event.value for event in scalars}.items()))
         return np.array(list(losses)), np.array(list(losses.values()))
 
-    def column(self, name: str) -> tuple[list[float], list[float]]:
-        """Epochs and values of a column of metrics.csv where it has one."""
+    def column(self, name: str, over: str = "epoch") -> tuple[list[float], list[float]]:
+        """Epochs (or steps) and values of a column of metrics.csv where it has one."""
         rows = [row for row in self.epochs if name in row]
-        return [row["epoch"] for row in rows], [row[name] for row in rows]
+        return [row[over] for row in rows], [row[name] for row in rows]
 
 
 def read_run(directory: Path) -> FinishedRun:

@@ -41,12 +41,6 @@ def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> l
     ])  # fmt: skip
 
 
-def fitted(titles: Sequence[str], length: int) -> list[str]:
-    """Titles of about ``length`` characters at most, cut in the middle, no two the same."""
-    half = (length - 1) // 2
-    return distinct([t if len(t) <= length else f"{t[:half]}…{t[-half:]}" for t in titles])
-
-
 def distinct(texts: Sequence[str]) -> list[str]:
     """The same, with a number behind each that is there more than once."""
     taken, found = set(texts), []

@@ -172,11 +172,11 @@ def _curve(score: Score, group: Group) -> curves.Curve:
 def _losses(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Loss", prefix)
     for group in groups:
-        num_read, num_steps = len(group.first.step_losses[0]), max(_ends(group).values(), default=1)
+        num_read = len(group.first.step_losses[0])
+        num_steps = max(group.first.column("step")[1], default=1)
         if num_read < num_steps:
             section.notes.append(
-                f"{group.title}: TensorBoard's file has the loss of {num_read} of {num_steps:.0f} "
-                "steps"
+                f"{group.title}: TensorBoard's file has {num_read} of {num_steps:.0f} steps' losses"
             )
     known = [group for group in groups if len(group.first.step_losses[0]) or group.first.epochs]
     if found := section.collect(known, _loss):
@@ -188,16 +188,11 @@ def _losses(groups: Sequence[Group], prefix: str) -> Section:
     return section
 
 
-def _ends(group: Group) -> dict[float, float]:
-    """The last step of each epoch."""
-    return {row["epoch"]: row.get("step", row["epoch"]) for row in group.first.epochs}
-
-
 def _loss(group: Group) -> curves.Losses:
-    run, ends = group.first, _ends(group)
-    (train_epochs, train), (val_epochs, val) = map(run.column, ("train/loss", "val/loss"))
-    train_ends, val_ends = ([ends[epoch] for epoch in each] for each in (train_epochs, val_epochs))
-    return curves.Losses(run.step_losses, (train_ends, train), (val_ends, val))
+    run = group.first
+    return curves.Losses(
+        run.step_losses, run.column("train/loss", "step"), run.column("val/loss", "step")
+    )
 
 
 def _samples(groups: Sequence[Group], prefix: str) -> Section:

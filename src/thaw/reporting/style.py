@@ -5,7 +5,6 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from thaw import storage
-from thaw.reporting.labels import fitted
+from thaw.reporting.labels import distinct
 
 log = logging.getLogger(__name__)
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
@@ -54,8 +53,8 @@ def harmless(name: str) -> Iterator[None]:
 
 def line_styles(count: int) -> list[dict[str, Any]]:
     """Colour and dashes for each of ``count`` lines; colours repeat with other dashes."""
-    pairs = ({"color": c, "linestyle": d} for d in DASHES for c in COLOURS)
-    return list(islice(cycle(list(pairs)), count))
+    pairs = [{"color": c, "linestyle": d} for d in DASHES for c in COLOURS]
+    return [pairs[k % len(pairs)] for k in range(count)]
 
 
 def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
@@ -101,10 +100,10 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
     """Titles in about so many lines, each of at most ``width`` characters, no two the same."""
-    return [
-        plain("\n".join(textwrap.wrap(text, width) or [""]))
-        for text in fitted(list(titles), width * lines)
-    ]
+    half = width * lines // 2
+    short = [t if len(t) <= 2 * half else f"{t[:half]}…{t[-half:]}" for t in titles]
+    # A dollar sign would begin a formula.
+    return ["\n".join(textwrap.wrap(t, width)).replace("$", r"\$") for t in distinct(short)]
 
 
 def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
@@ -112,11 +111,6 @@ def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
     lines = [title.count("\n") for title in titles]
     rows = [max(lines[k : k + columns]) for k in range(0, len(lines), columns)]
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(rows))
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib shows as it is, dollar signs included."""
-    return text.replace("$", r"\$")
 
 
 def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
