@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
+from data_support import Recorder
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -106,49 +106,25 @@ def test_after_a_stop_the_rest_of_the_epoch_is_the_same() -> None:
     assert same(first + epoch(continued, 4), expected)
 
 
-class Recorder(pl.LightningModule):
-    """Trains one number with dropout's generator in use, and keeps the sum of every batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.trained: list[float] = []
-        self.validated: list[float] = []
-        self.drawn: list[float] = []
-
-    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
-        weights = torch.arange(batch[0].numel()).view_as(batch[0])
-        self.trained.append((batch[0].double() * weights).sum().item())
-        self.drawn.append(torch.rand(()).item())
-        return self.weight * batch[0].mean()
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
-        weights = torch.arange(batch[0].numel()).view_as(batch[0])
-        self.validated.append((batch[0].double() * weights).sum().item())
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_in_training_a_resumed_run_sees_exactly_what_an_undisturbed_one_does(
     fit: Callable[..., None], tmp_path: Path
 ) -> None:
     def run(augment: Any, **options: Any) -> Recorder:
-        recorder = Recorder()
         torch.manual_seed(7)
+        recorder = Recorder()
         fit(recorder, ImageDataModule(Noise(), BATCH, seed=3, augment=augment), **options)
         return recorder
 
     plain, whole = run(None), run(AFFINE)
-    assert not set(plain.trained) & set(whole.trained)
-    assert len(set(whole.trained)) == NUM_BATCHES * NUM_EPOCHS
-    assert whole.validated == plain.validated
+    assert not set(plain.sums) & set(whole.sums)
+    assert len(set(whole.sums)) == NUM_BATCHES * NUM_EPOCHS
+    assert whole.validated_sums == plain.validated_sums
     assert whole.drawn == plain.drawn  # as dropout would: augmentation leaves no trace
     saving = ModelCheckpoint(tmp_path, "stopped", every_n_train_steps=7)
     stopped = run(AFFINE, max_steps=7, callbacks=[saving])
     resumed = run(AFFINE, ckpt_path=tmp_path / "stopped.ckpt")
-    assert stopped.trained + resumed.trained == whole.trained
+    assert stopped.sums + resumed.sums == whole.sums
 
 
 @pytest.mark.parametrize(

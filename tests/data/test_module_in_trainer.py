@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
-import torch
-from data_support import CountedSource
+from data_support import CountedSource, Recorder
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from thaw.data.module import ImageDataModule
@@ -16,27 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 NUM_BATCHES = 5
 NUM_EPOCHS = 3
-Seen = list[tuple[int, int, list[int]]]
-
-
-class Recorder(pl.LightningModule):
-    """Trains one number, and writes down (epoch, step of the epoch, labels) of every batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: Seen = []
-        self.validated: Seen = []
-
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int) -> torch.Tensor:
-        self.seen.append((self.current_epoch, step, batch[1].tolist()))
-        return self.weight * batch[0].mean()
-
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], step: int) -> None:
-        self.validated.append((self.current_epoch, step, batch[1].tolist()))
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)
 
 
 @pytest.fixture

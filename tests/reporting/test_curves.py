@@ -164,18 +164,6 @@ def test_titles_are_drawn_as_written_and_differ_where_they_differ_in_their_middl
     assert all(f"activation={value}" in shown.replace("model.", "") for value in values), shown
 
 
-def test_a_legend_of_many_runs_leaves_the_lines_their_room() -> None:
-    few, many = (
-        score_figure({f"{k} {'x' * 40}": CURVE for k in range(count)}, "FID", log=True)
-        for count in (2, 50)
-    )
-    for figure in (few, many):
-        figure.draw_without_rendering()
-    heights = [figure.axes[0].get_window_extent().height for figure in (few, many)]
-    assert heights[1] > 0.7 * heights[0]
-    assert len(legend(many)) == 51
-
-
 SETTINGS = {
     "text.usetex": True,
     "font.family": ["no such font"],

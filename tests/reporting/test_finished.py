@@ -71,7 +71,6 @@ def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:
         (lambda run_dir: (run_dir / "metrics.csv").unlink(), "no metrics.csv"),
         (write("metrics.csv", ""), "metrics.csv is damaged: it has no rows"),
         (write("metrics.csv", HEADER + "1,4,0.5\n2,8"), "a row is cut off"),
-        (write("metrics.csv", HEADER + "1,4,0.5\n2,8,0.2"), "its last row is cut off"),
         (write("metrics.csv", HEADER + ",4,0.5\n"), "a row has no epoch"),
     ],
 )

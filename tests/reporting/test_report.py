@@ -84,12 +84,6 @@ def test_of_more_runs_than_can_be_shown_the_best_have_figures_and_all_have_rows(
     assert (out / "figures" / "fid.svg").read_bytes() == figure
 
 
-def test_where_none_has_a_fid_the_first_have_figures(tmp_path: Path) -> None:
-    run_dirs = [small_run(tmp_path / f"{k}", overrides=[f"x={k}"], last_epoch={}) for k in range(3)]
-    page = page_of(run_dirs, tmp_path / "out", num_shown=2)
-    assert "Figures show the first 2 experiments, tables all 3." in page.text
-
-
 def test_nothing_comes_from_the_network_and_links_lead_somewhere(report: Report) -> None:
     ids = [attributes["id"] for _, attributes in report.page.tags if "id" in attributes]
     assert len(set(ids)) == len(ids)
@@ -233,13 +227,6 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(
     with pytest.raises(ValueError, match="not a folder|holds something that is not a report"):
         write_report([run_dir], out, "x")
     assert snapshot(tmp_path) == before
-
-
-def test_a_schedule_that_was_never_due_is_not_missing(tmp_path: Path) -> None:
-    """A degradation may take a schedule of which no table is written."""
-    run_dir = small_run(tmp_path, config={"degradation": {"schedule": {"timesteps": 50}}})
-    page = page_of([run_dir], tmp_path / "out")
-    assert not [note for note in page.notes if "schedule" in note]
 
 
 def test_a_score_that_is_not_a_number_in_one_seed_breaks_nothing(tmp_path: Path) -> None:
