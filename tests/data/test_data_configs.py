@@ -45,13 +45,6 @@ def test_it_builds_a_data_module_of_its_own_name(name: str) -> None:
         assert data.num_classes == (2 if name == "photographs" else 10)
 
 
-def test_a_folder_of_images_can_be_of_any_size_and_grey() -> None:
-    changes = {"image_size": 48, "channels": 1, "root": "here", "folder": "there"}
-    data = instantiate(data_config("image_folder", **changes))
-    assert data.image_shape == (1, 48, 48)
-    assert data.source.root == Path.cwd() / "here" / "there"
-
-
 def test_metrics_chosen_by_name_come_before_those_of_the_data() -> None:
     assert composed("data=cifar10", "metrics=none").metrics.suite is None
     own = composed("metrics=mnist", "metrics.encoder=own.safetensors", "data=fashion_mnist")

@@ -47,12 +47,6 @@ def test_an_epoch_of_mnists_size_has_468_batches_and_no_image_twice() -> None:
     assert len(numbers.unique()) == 468 * 128
 
 
-@pytest.mark.parametrize(("num_images", "num_batches"), [(8, 1), (15, 1), (16, 2), (17, 2)])
-def test_only_what_fills_no_batch_is_left_over(num_images: int, num_batches: int) -> None:
-    batches = shown(ShuffledBatchLoader(numbered(num_images), RANGE, 8, seed=0))
-    assert [len(batch) for batch in batches] == [8] * num_batches
-
-
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     data = numbered(200)
     one, same, other = (ShuffledBatchLoader(data, RANGE, 10, seed) for seed in (7, 7, 8))

@@ -15,12 +15,7 @@ from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting import curves, panels, results, settings
-from thaw.reporting.finished import (
-    read_alpha_bar,
-    read_image,
-    read_restoration,
-    sample_grids,
-)
+from thaw.reporting.finished import read_alpha_bar, read_image, read_restoration, sample_grids
 from thaw.reporting.groups import Group
 from thaw.reporting.tables import Table
 
@@ -73,9 +68,10 @@ class Section:
         """Add a figure."""
         self.drawings.append(Drawing(f"{self.prefix}{name}", caption, figure, is_chart))
 
-    def tabulate(self, *tables: Table) -> None:
-        """Add those tables that have rows."""
+    def tabulate(self, *tables: Table) -> "Section":
+        """Add those tables that have rows; returns this section."""
         self.tables += [each for each in tables if each.rows]
+        return self
 
     def collect(
         self, groups: Sequence[Group], read: Callable[[Group], T], is_mean: bool = False
@@ -104,9 +100,7 @@ def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Sectio
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
             yield _one(group, f"{number:02d}_")
-    section = Section("Environment")
-    section.tabulate(settings.environment(groups))
-    yield section
+    yield Section("Environment").tabulate(settings.environment(groups))
 
 
 def _problems(groups: Sequence[Group]) -> Section:
@@ -120,27 +114,18 @@ def _problems(groups: Sequence[Group]) -> Section:
 
 
 def _results(groups: Sequence[Group]) -> Section:
-    section = Section("Results")
-    section.tabulate(
-        results.results(groups),
-        results.estimates(groups),
-        results.evaluations(groups),
-        results.restorations(groups),
-    )
-    _note_where_missing(section, groups, "final_scores", "no final scores")
+    kinds = (results.results, results.estimates, results.evaluations, results.restorations)
+    section = Section("Results").tabulate(*(kind(groups) for kind in kinds))
+    lacking = [group for group in groups if not group.first.get("final_scores")]
+    section.notes += [f"{group.title}: no final scores" for group in lacking]
     return section
 
 
 def _hyperparameters(groups: Sequence[Group]) -> Section:
-    section = Section("Hyperparameters")
-    section.tabulate(*settings.hyperparameters(groups))
-    _note_where_missing(section, groups, "config", "run.json holds no configuration")
+    section = Section("Hyperparameters").tabulate(*settings.hyperparameters(groups))
+    lacking = [group for group in groups if not group.first.get("config")]
+    section.notes += [f"{group.title}: run.json holds no configuration" for group in lacking]
     return section
-
-
-def _note_where_missing(section: Section, groups: Sequence[Group], key: str, what: str) -> None:
-    lacking = [group.title for group in groups if not group.first.get(key)]
-    section.notes += [f"{title}: {what}" for title in lacking]
 
 
 def _scores(groups: Sequence[Group], prefix: str) -> Section:
