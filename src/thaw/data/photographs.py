@@ -61,10 +61,8 @@ class Photographs(Source):
         photographs = [self._read(name) for name in self.files]
         upper = [image[:, :NUM_TRAIN_ROWS] for image in photographs]
         lower = [image[:, NUM_TRAIN_ROWS:] for image in photographs]
-        return (
-            self._crops(upper, self.num_images, "train"),
-            self._crops(lower, self.num_test_images, "test"),
-        )
+        train = self._crops(upper, self.num_images, "train")
+        return train, self._crops(lower, self.num_test_images, "test")
 
     def _read(self, name: str) -> Tensor:
         """A photograph, float32 0..255 ``[C, H, W]``."""

