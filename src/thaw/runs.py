@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +28,6 @@ REQUIREMENTS = "requirements.txt"
 GONE = "its process is gone"
 SIGNAL = "ended_by_signal"
 """Key in the record of a run one of whose processes a signal ended: the signal's number."""
-STATUSES = ("running", "completed", "failed", "interrupted")
 
 
 def shown(path: Path) -> Path:
@@ -41,10 +39,8 @@ def shown(path: Path) -> Path:
 def read_record(run_dir: Path) -> dict[str, Any]:
     """The contents of run.json, empty where there is none.
 
-    A ``running`` run whose process on this machine is gone is ``interrupted``.
-
-    Raises:
-        ValueError: the file is not a JSON object.
+    A ``running`` run whose process on this machine is gone is ``interrupted``. ``ValueError`` where
+    the file is not a JSON object.
     """
     record = _stored_record(run_dir)
     here = platform.node()
@@ -57,18 +53,10 @@ def read_record(run_dir: Path) -> dict[str, Any]:
 def is_held(run_dir: Path) -> bool:
     """Whether a process holds the run directory's lock, or that cannot be known."""
     try:
-        # Without O_NONBLOCK, opening a pipe would wait.
-        file = os.open(run_dir / LOCK, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(file)
+        with (run_dir / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
     return False
 
 
@@ -80,11 +68,8 @@ def _stored_record(run_dir: Path) -> dict[str, Any]:
 def update_record(run_dir: Path, changes: Mapping[str, Any]) -> None:
     """Merge ``changes`` into run.json; NaN and infinity become null.
 
-    Only the first of several processes that train together does so.
-
-    Raises:
-        WriteError: the disk is full; what was there stays, but a run that had come to its end is
-            ``failed``.
+    Only the first of several processes that train together does so. On a full disk what was there
+    stays, but a run that had come to its end is ``failed``.
     """
     if ranks.rank() > 0:
         return

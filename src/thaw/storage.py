@@ -5,7 +5,6 @@ import errno
 import io
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,11 +29,7 @@ _trained_in: Path | None = None
 
 @contextmanager
 def trained_in(run_dir: Path) -> Iterator[None]:
-    """Have :func:`make_folder` refuse to write anything once this run directory is gone.
-
-    Raises:
-        GoneError: in place of any error that it causes.
-    """
+    """Have :func:`make_folder` raise :class:`GoneError` once this run directory is gone."""
     global _trained_in
     _trained_in = run_dir
     try:
@@ -54,11 +49,7 @@ def check_there() -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder to write into, and those above it, where they are missing.
-
-    Raises:
-        GoneError: see :func:`trained_in`.
-    """
+    """Create a folder to write into, and those above it; see :func:`trained_in`."""
     check_there()
     path.mkdir(parents=True, exist_ok=True)
 
@@ -75,11 +66,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file in the system's error for a disk that is full or cannot be written to.
-
-    Raises:
-        WriteError: in place of that error.
-    """
+    """Raise :class:`WriteError` for a disk that is full or cannot be written to."""
     try:
         yield
     except OSError as error:
@@ -95,18 +82,11 @@ def cache_folder(what: str) -> Path:
 
 
 def make_cache(folder: Path, otherwise: str) -> None:
-    """Create a folder that is kept between runs, where it is missing.
+    """Create a folder that is kept between runs; ``OSError`` where it cannot be written to.
 
-    Args:
-        folder: its path.
-        otherwise: keys and variables that choose another folder, for the message.
-
-    Raises:
-        OSError: it cannot be created or written to; one line with the way out.
+    ``otherwise`` are keys and variables that choose another folder, for the message.
     """
     try:
-        if folder.parts[:1] == ("~",):
-            raise OSError(errno.ENOENT, "there is no HOME")
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -119,11 +99,7 @@ def make_cache(folder: Path, otherwise: str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A new file to write, which replaces ``path`` once the block has ended without an error.
 
-    So a reader sees the whole file, or what was there before.
-
-    Raises:
-        WriteError: the disk is full; what was there before is whole.
-        GoneError: see :func:`trained_in`.
+    So a reader sees the whole file, or what was there before, also where the disk is full.
     """
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -153,13 +129,7 @@ def write_if_changed(path: Path, contents: bytes) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    if path.exists() and not path.is_file():  # reading a pipe would wait
-        raise ValueError(f"{path} is damaged: not a file")
+    """A JSON object; ``ValueError`` for anything else in the file."""
     try:
         value = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
@@ -175,50 +145,30 @@ def read_text(path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file of thaw, also where a spreadsheet has saved it again.
-
-    Then it may have semicolons or tabs between its cells, decimal commas, columns in another order,
-    and rows of empty cells, which are left out.
+    """The rows of a CSV file of thaw.
 
     Raises:
         ValueError: it is damaged; the message does not name the file.
     """
-    text = path.read_bytes().decode("utf-8-sig")
+    text = read_text(path)
     try:
-        lines = io.StringIO(text, newline=None)
-        header = lines.readline()
-        lines.seek(0)
-        rows = list(csv.DictReader(lines, delimiter=max(",;\t", key=header.count)))
+        rows = list(csv.DictReader(io.StringIO(text)))
     except csv.Error as error:
         raise ValueError(str(error)) from error
     # DictReader's marks for too many cells and for too few.
     if any(None in row or None in row.values() for row in rows):
         raise ValueError("a row is cut off or too long")
-    found = [{key: _with_point(cell) for key, cell in row.items()} for row in rows]
-    found = [row for row in found if any(row.values())]
-    if not found:
+    if not rows:
         raise ValueError("it has no rows")
-    if not text.endswith(("\n", "\r")):
+    if not text.endswith("\n"):
         raise ValueError("its last row is cut off")
-    return found
-
-
-def _with_point(cell: str) -> str:
-    """The cell, with a point where it is a number with a decimal comma."""
-    is_number = re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", cell)
-    return cell.replace(",", ".") if is_number else cell
+    return rows
 
 
 def check_no_links(run_dir: Path, out: Path) -> None:
-    """Refuse to write into a folder inside a run through a link, which may lead anywhere.
-
-    Raises:
-        ValueError: naming the link.
-    """
-    if not out.absolute().is_relative_to(run_dir.absolute()):
-        return
-    inside = out.absolute().relative_to(run_dir.absolute()).parts
-    above = [run_dir.joinpath(*inside[: depth + 1]) for depth in range(len(inside))]
-    for path in (*above, *out.rglob("*")):
+    """Refuse to write into a folder inside a run through a link, which may lead anywhere."""
+    run_dir, out = run_dir.absolute(), out.absolute()
+    above = [path for path in (out, *out.parents) if run_dir in path.parents]
+    for path in (*above, *(out.rglob("*") if above else ())):
         if path.is_symlink():
             raise ValueError(f"{path} is a link, through which nothing is written: remove it")

@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -64,3 +65,40 @@ class CountedSource(Source):
         self.num_loads += 1
         train, test = (numbered(size) for size in self.sizes)
         return train, test
+
+
+Seen = list[tuple[int, int, list[int]]]
+
+
+class Recorder(pl.LightningModule):
+    """Trains one number, and writes down (epoch, step of the epoch, labels) of every batch.
+
+    ``sums`` and ``validated_sums`` tell images apart; ``drawn`` is what dropout would draw.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: Seen = []
+        self.validated: Seen = []
+        self.sums: list[float] = []
+        self.validated_sums: list[float] = []
+        self.drawn: list[float] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
+        self.seen.append((self.current_epoch, step, batch[1].tolist()))
+        self.sums.append(weighted_sum(batch[0]))
+        self.drawn.append(torch.rand(()).item())
+        return self.weight * batch[0].mean()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
+        self.validated.append((self.current_epoch, step, batch[1].tolist()))
+        self.validated_sums.append(weighted_sum(batch[0]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def weighted_sum(images: Tensor) -> float:
+    """A number that another image, or another order of pixels, would change."""
+    return (images.double() * torch.arange(images.numel()).view_as(images)).sum().item()

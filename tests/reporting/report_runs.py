@@ -80,8 +80,6 @@ def broken_runs(folder: Path, marker: Path) -> dict[str, Path]:
     write_run(runs["cut"], "hot", **cut | {"seed": 0})
     write_metrics(runs["cut"], losses_of(3))
     truncate(event_file(runs["cut"]))
-    schedule = runs["cut"] / "figures" / "schedule.csv"
-    schedule.rename(schedule.with_suffix(".png"))
     for path in (runs["cut"] / "samples").iterdir():
         path.unlink()
     array = np.empty((), dtype=object)

@@ -27,7 +27,7 @@ HOT_STAGES = ("original", "degraded", "direct", "sampled")
 # What a user may write into a name or an override, and what breaks HTML, LaTeX or mathtext.
 HOSTILE = """<script>alert("1")</script> & $\\alpha_ % # {x} ~ ^ 'q' </td>"""
 # The same for figures: at most 30 characters, which no figure cuts off.
-TITLE = r"_$x_1$ & \alpha^2 <b>"
+TITLE = r"$x_1$ & \alpha^2 <b>"
 CONFIG: dict[str, Any] = {
     "data": {"_target_": "thaw.data.module.ImageDataModule", "root": "/data", "batch_size": 128},
     "model": {
@@ -211,4 +211,4 @@ def written(figure: Figure) -> list[str]:
         figure.savefig(contents, format="svg")
     root = ElementTree.fromstring(contents.getvalue())
     found = root.iter("{http://www.w3.org/2000/svg}text")
-    return ["".join(element.itertext()).strip("\u200b") for element in found]
+    return ["".join(element.itertext()) for element in found]

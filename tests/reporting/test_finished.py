@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from report_runs import Touch
 from reporting_support import (
     HOT_STAGES,
     STAGES,
@@ -26,7 +25,6 @@ from reporting_support import (
 )
 
 from thaw.reporting.finished import (
-    has_schedule,
     read_alpha_bar,
     read_image,
     read_restoration,
@@ -69,14 +67,11 @@ def write(name: str, contents: str | bytes) -> Callable[[Path], Any]:
     ("damage", "expected"),
     [
         (lambda run_dir: truncate(run_dir / "run.json"), "run.json is damaged"),
-        (write("run.json", b"\xff\xfe\x00"), "run.json is damaged"),
         (write("run.json", "[1, 2]"), "not a JSON object"),
         (lambda run_dir: (run_dir / "metrics.csv").unlink(), "no metrics.csv"),
         (write("metrics.csv", ""), "metrics.csv is damaged: it has no rows"),
         (write("metrics.csv", HEADER + "1,4,0.5\n2,8"), "a row is cut off"),
-        (write("metrics.csv", HEADER + "1,4,0.5\n2,8,0.2"), "its last row is cut off"),
         (write("metrics.csv", HEADER + ",4,0.5\n"), "a row has no epoch"),
-        (write("metrics.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256))), "metrics.csv is"),
     ],
 )
 def test_a_damaged_record_or_table_is_a_problem_and_no_error(
@@ -93,8 +88,6 @@ def test_a_damaged_record_or_table_is_a_problem_and_no_error(
     ("changes", "expected"),
     [
         ({"status": "failed", "error": "out of luck"}, ["status failed: out of luck"]),
-        ({"status": "failed"}, ["status failed"]),
-        ({"status": "interrupted"}, ["status interrupted"]),
         ({"status": "running"}, ["status interrupted: its process is gone"]),
         ({"status": "running", "host": "another machine"}, ["status running"]),
         ({"ended_by": "trainer.max_steps=3"}, ["training ended by trainer.max_steps=3"]),
@@ -119,18 +112,11 @@ def test_restored_images_come_back_byte_for_byte(tmp_path: Path) -> None:
             assert np.array_equal(stages[name], expected)
 
 
-@pytest.mark.parametrize("names", [STAGES[:2], (*STAGES[:4], "algorithm_3")])
-def test_a_restoration_of_other_stages_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
-    write_restoration(tmp_path, np.zeros((len(names), 3, 1, 5, 7), np.uint8), names)
-    with pytest.raises(ValueError, match="restoration.npz cannot be read"):
-        read_restoration(read_run(tmp_path))
-
-
 def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None:
     run = read_run(tmp_path)
     with pytest.raises(ValueError, match="no restored test images"):
         read_restoration(run)
-    assert not has_schedule(run)
+    assert read_alpha_bar(run) is None
     assert sample_grids(run) == {}
     assert [len(part) for part in run.step_losses] == [0, 0]
 
@@ -138,40 +124,23 @@ def test_without_the_files_there_is_nothing_and_no_error(tmp_path: Path) -> None
 def test_a_restoration_cut_off_anywhere_is_refused(run_dir: Path) -> None:
     path = run_dir / "figures" / "restoration.npz"
     run, whole = read_run(run_dir), path.read_bytes()
-    for length in [*range(0, len(whole), 301), len(whole) - 1]:
+    for length in (0, len(whole) // 3, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="restoration.npz cannot be read"):
             read_restoration(run)
-
-
-def test_an_object_pickled_into_a_restoration_is_refused_and_not_run(tmp_path: Path) -> None:
-    marker = tmp_path / "executed"
-    array = np.empty((), dtype=object)
-    array[()] = Touch(marker)
-    write_restoration(tmp_path, [array] * len(STAGES))
-    np.load(tmp_path / "figures" / "restoration.npz", allow_pickle=True)["original"].item()
-    assert marker.is_dir()  # the payload works where it is let in
-    marker.rmdir()
-    with pytest.raises(ValueError, match="restoration.npz cannot be read"):
-        read_restoration(read_run(tmp_path))
-    assert not marker.exists()
 
 
 @pytest.mark.parametrize(
     "images",
     [
         np.zeros((5, 2, 1, 8, 8)),
-        np.zeros((5, 2, 8, 8), np.uint8),
-        np.zeros((5, 2, 2, 8, 8), np.uint8),
-        np.zeros((5, 0, 1, 8, 8), np.uint8),
-        np.zeros((5, 2, 1, 0, 8), np.uint8),
         [np.zeros((2, 1, 8, size), np.uint8) for size in (8, 8, 8, 8, 9)],
     ],
-    ids=["floats", "no channels", "two channels", "no images", "no pixels", "two shapes"],
+    ids=["floats", "two shapes"],
 )
 def test_arrays_that_are_no_images_are_refused(images: Any, tmp_path: Path) -> None:
     write_restoration(tmp_path, images)
-    with pytest.raises(ValueError, match="does not hold uint8 images of one shape"):
+    with pytest.raises(ValueError, match="restoration.npz cannot be read"):
         read_restoration(read_run(tmp_path))
 
 
@@ -179,9 +148,7 @@ def test_arrays_that_are_no_images_are_refused(images: Any, tmp_path: Path) -> N
     "text",
     [
         "",
-        "t,beta_t,alpha_t\n0,0,1\n",
         "t,beta_t,alpha_t\n0,0,1\n1,0.1",
-        "t,beta_t,alpha_t\n0,0,1\n1,0.1,7\n",
         "t,beta_t\n0,0\n1,0.1\n",
     ],
 )
@@ -198,20 +165,14 @@ def test_a_png_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     assert np.array_equal(read_image(path), pixels)
     whole = path.read_bytes()
     # Without its last 20 bytes (a checksum and the end mark) all pixels are there.
-    for length in range(0, len(whole) - 20, 3):
+    for length in (0, len(whole) // 3, len(whole) - 21):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="epoch_0001.png cannot be read"):
             read_image(path)
 
 
-def test_colour_stays_and_transparency_goes(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
-    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
-    assert np.array_equal(read_image(tmp_path / "a.png"), pixels[:, :, :3])
-
-
 def test_grids_are_found_by_epoch_and_other_files_are_not(run_dir: Path) -> None:
-    for name in ("epoch_x.png", "epoch_0004.jpg", "grid.png"):
+    for name in ("epoch_x.png", "grid.png"):
         (run_dir / "samples" / name).touch()
     grids = sample_grids(read_run(run_dir))
     assert {epoch: path.name for epoch, path in grids.items()} == {
@@ -233,11 +194,6 @@ def test_of_an_event_file_cut_off_in_the_middle_the_first_steps_are_read(run_dir
     assert 0 < len(steps) < 12
     assert steps.tolist() == list(range(1, len(steps) + 1))
     np.testing.assert_allclose(losses, step_losses(1)[: len(steps)], rtol=1e-6)
-
-
-def test_an_event_file_that_is_none_holds_no_losses(run_dir: Path) -> None:
-    event_file(run_dir).write_bytes(b"garbage" * 100)
-    assert [len(part) for part in read_run(run_dir).step_losses] == [0, 0]
 
 
 def test_evaluations_are_read_and_a_damaged_one_is_named(tmp_path: Path) -> None:

@@ -60,12 +60,6 @@ def test_grids_stand_in_the_row_of_their_run_and_the_column_of_their_epoch() -> 
     assert [figure.axes[k].get_ylabel() for k in (0, 2)] == ["a", "b"]
 
 
-def test_black_and_white_are_the_same_in_every_image() -> None:
-    grey = np.full((4, 4), 100, np.uint8)
-    (image,) = samples_figure({"a": {1: grey}}, [1]).axes[0].images
-    assert image.get_clim() == (0, 255)
-
-
 def test_the_forward_strip_has_a_column_a_step() -> None:
     columns = [random_images() for _ in range(2)]
     figure = forward_strip(columns, [0, 14])

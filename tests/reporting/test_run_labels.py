@@ -9,22 +9,17 @@ from hypothesis import strategies as st
 
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import group_by_seed
-from thaw.reporting.labels import differing, fitted, labels, without_seed
+from thaw.reporting.labels import differing, in_order, labels, natural
 
 
 def run(name: str, record: dict[str, Any]) -> FinishedRun:
-    return FinishedRun(Path(name), record)
+    return FinishedRun(Path(name), {"status": "completed"} | record)
 
 
 def test_what_every_run_overrides_is_left_out() -> None:
     overrides = [["data=x", "lr=1", "seed=0"], ["data=x", "lr=2", "seed=0"], ["data=x"]]
     assert differing(overrides) == [["lr=1", "seed=0"], ["lr=2", "seed=0"], []]
     assert differing([["data=x", "lr=1"]]) == [["data=x", "lr=1"]]
-
-
-def test_only_the_seed_itself_is_left_out() -> None:
-    overrides = ["seed=1", "degradation.seed=2", "prior.seed=3", "seeds=4"]
-    assert without_seed(overrides) == ["degradation.seed=2", "prior.seed=3", "seeds=4"]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +57,11 @@ def test_no_two_labels_are_the_same(runs: list[tuple[list[str], str | None]]) ->
 
 def test_seeds_of_one_experiment_are_one_group_in_the_order_given() -> None:
     found = [
-        run("a", {"overrides": ["lr=1", "seed=2"]}),
-        run("b", {"overrides": ["lr=2", "seed=1"]}),
-        run("c", {"overrides": ["seed=1", "lr=1"]}),  # in another order
-        run("d", {"overrides": ["lr=1"]}),  # the default seed
-        run("e", {"overrides": ["lr=1", "degradation.seed=3", "seed=1"]}),
+        run("a", {"overrides": ["lr=1", "seed=2"], "seed": 2}),
+        run("b", {"overrides": ["lr=2", "seed=1"], "seed": 1}),
+        run("c", {"overrides": ["seed=1", "lr=1"], "seed": 1}),  # in another order
+        run("d", {"overrides": ["lr=1"], "seed": 0}),  # the default seed
+        run("e", {"overrides": ["lr=1", "degradation.seed=3", "seed=1"], "seed": 1}),
     ]
     groups = group_by_seed(found)
     members = [[member.directory.name for member in group.members] for group in groups]
@@ -82,11 +77,8 @@ def test_a_name_given_in_the_configuration_is_the_title() -> None:
     assert [group.title for group in group_by_seed(found)] == ["mine", "lr=2"]
 
 
-@pytest.mark.parametrize("older", [{}, {"overrides": None}, {"overrides": "lr=1", "config": 3}])
-def test_runs_of_which_no_overrides_are_known_stand_alone_under_their_directory(
-    older: dict[str, Any],
-) -> None:
-    groups = group_by_seed([run("a/1", older), run("a/2", older), run("b", {"overrides": []})])
+def test_runs_of_which_no_overrides_are_known_stand_alone_under_their_directory() -> None:
+    groups = group_by_seed([run("a/1", {}), run("a/2", {}), run("b", {"overrides": []})])
     assert [group.title for group in groups] == ["a/1", "a/2", "default"]
 
 
@@ -109,10 +101,10 @@ def test_what_is_not_completed_stands_beside_the_mean_and_not_in_it() -> None:
     groups = group_by_seed([*found, run("other", {"overrides": ["lr=2"]})])
     assert [(group.title, [each.record["seed"] for each in group.members])
             for group in groups[:-1]] == [
+        ("lr=1 seed=1", [1]),
         ("lr=1", [2, 3]),
-        ("lr=1 (seed 1, interrupted)", [1]),
-        ("lr=1 (seed 4, running)", [4]),
-        ("lr=1 (seed 5, running)", [5]),
+        ("lr=1 seed=4", [4]),
+        ("lr=1 seed=5", [5]),
     ]  # fmt: skip
     assert groups[-1].title == "lr=2"
 
@@ -123,8 +115,8 @@ def test_what_is_not_completed_stands_beside_the_mean_and_not_in_it() -> None:
 )
 def test_runs_trained_or_scored_otherwise_are_no_repetition(otherwise: dict[str, Any]) -> None:
     groups = group_by_seed([seed(1, **otherwise), seed(2), seed(3)])
-    assert [len(group.members) for group in groups] == [2, 1]
-    assert groups[1].title == f"lr=1 (seed 1, {otherwise.get('epochs', 4)} epochs)"
+    assert [len(group.members) for group in groups] == [1, 2]
+    assert len({group.title for group in groups}) == 2
 
 
 def test_the_same_seed_once_more_is_no_other_seed() -> None:
@@ -133,21 +125,31 @@ def test_the_same_seed_once_more_is_no_other_seed() -> None:
     assert len({group.title for group in groups}) == 2
 
 
-def test_of_titles_too_long_the_parts_that_others_have_too_go_first() -> None:
-    titles = [f"a=12345 b=12345 c={c} d=12345" for c in ("gelu", "selu")]
-    assert fitted(titles, 40) == titles
-    assert fitted(titles, 24) == ["… b=12345 c=gelu d=12345", "… b=12345 c=selu d=12345"]
-    assert fitted(titles, 12) == ["… c=gelu …", "… c=selu …"]
-    assert fitted(["x" * 9 + "ay" * 9, "x" * 9 + "by" * 9], 9) == ["xxxx…ayay", "xxxx…byby"]
+def job(number: int | None, *overrides: str) -> dict[str, Any]:
+    return {"overrides": list(overrides)} | ({} if number is None else {"job_number": number})
 
 
-def test_what_is_cut_to_the_same_is_numbered() -> None:
-    titles = ["x" * 20 + letter + "y" * 20 for letter in "ab"]
-    assert fitted(titles, 9) == ["xxxx…yyyy (1)", "xxxx…yyyy (2)"]
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ({"x~f1": job(1), "x~a9": job(2), "x~c3": job(0)}, ["x~c3", "x~f1", "x~a9"]),
+        # Two commands have filled the folder.
+        ({"x=10": job(0), "x=9": job(0), "x=100": job(1)}, ["x=9", "x=10", "x=100"]),
+        # One that cannot be read comes last and leaves the others their order.
+        ({"a": {"status": "damaged"}, "b": job(1), "c": job(0)}, ["c", "b", "a"]),
+        ({"10_x": {}, "9_x": {}, "0_x": {}}, ["0_x", "9_x", "10_x"]),
+        ({}, []),
+    ],
+)
+def test_runs_are_in_the_order_of_their_sweep(
+    records: dict[str, dict[str, Any]], expected: list[str]
+) -> None:
+    found = in_order({Path(name): record for name, record in records.items()})
+    assert [path.name for path in found] == expected
 
 
-@given(st.lists(st.text("ab =.", max_size=30), unique=True), st.integers(3, 40))
-def test_titles_stay_as_different_as_they_were(titles: list[str], length: int) -> None:
-    short = fitted(titles, length)
-    assert len(set(short)) == len(titles)
-    assert max(map(len, short), default=0) <= length + len(f" ({len(titles)})") + 4
+def test_numbers_sort_as_numbers() -> None:
+    texts = ["lr=0.1", "lr=2e-4", "lr=1e-3", "lr=-5", "lr=-0.5", "x_10", "x_9", "x_9.5"]
+    assert sorted(texts, key=natural) == [
+        "lr=-5", "lr=-0.5", "lr=2e-4", "lr=1e-3", "lr=0.1", "x_9", "x_9.5", "x_10",
+    ]  # fmt: skip

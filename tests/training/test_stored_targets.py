@@ -45,7 +45,7 @@ ATTACKS = [
     "pytorch_lightning.trainer.trainer.os.system",
     "thaw",
     "thaw.storage.write_atomically",
-    "thaw.runs.os.system",
+    "thaw.storage.os.system",
     "thaw.commands.train.main",
     "thaw.commands.app.run",
     "thaw.commands.config.claim_directory",

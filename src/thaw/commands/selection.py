@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import InputError
-from thaw.reporting.order import in_order
+from thaw.reporting.labels import in_order
 
 
 def selected_runs(cfg: DictConfig) -> list[Path]:

@@ -16,9 +16,8 @@ from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.metrics import table
 from thaw.privates.hydra import outcome_of
 from thaw.provenance import tensorboard_command
-from thaw.reporting.labels import differing, without_seed
+from thaw.reporting.labels import differing, in_order, without_seed
 from thaw.reporting.numbers import plus_minus
-from thaw.reporting.order import in_order
 
 # What must be equal, beside the overrides, for a mean over runs to mean anything.
 ALIKE = ("epochs", "val/n", "final/n", "encoder")

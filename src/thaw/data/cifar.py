@@ -10,10 +10,10 @@ import torch
 import torchvision
 
 from thaw.data.download import check_md5, complete, damaged
-from thaw.data.sources import ImageSet, Source, data_root
+from thaw.data.sources import FileSource, ImageSet
 
 
-class CIFAR10(Source):
+class CIFAR10(FileSource):
     """Photographs of ten kinds of things, 50,000 and 10,000, 3 x 32 x 32 (Krizhevsky, 2009).
 
     Six files in ``root/cifar-10-batches-py``, unpacked from ``root/cifar-10-python.tar.gz`` where
@@ -26,32 +26,17 @@ class CIFAR10(Source):
     image_shape = (3, 32, 32)
     num_classes = 10
 
-    def __init__(self, root: str | Path) -> None:
-        """
-        Args:
-            root: folder of the data sets; a relative one starts at the current directory.
-
-        Raises:
-            ValueError: ``root`` is not a folder.
-        """
-        self.root = data_root(root)
-        self.folder = self.root / self.archive.base_folder
+    @property
+    def folder(self) -> Path:
+        """Where the six files are."""
+        return Path(self.root, self.archive.base_folder)
 
     def load(self) -> tuple[ImageSet, ImageSet]:
-        """The training and the test split, as published and in the published order.
-
-        Raises:
-            FileNotFoundError: see :func:`~thaw.data.download.complete`.
-            ValueError: a file is damaged; one line that names it.
-        """
-        archive, packed = self.archive, self.root / self.archive.filename
-        complete(
-            self.root,
-            {self.folder / name: packed for name, _ in (*archive.train_list, *archive.test_list)},
-            {packed.name: archive.tgz_md5},
-            [archive.url.removesuffix(archive.filename)],
-            self.may_fetch,
-        )
+        """The training and the test split, as published and in the published order."""
+        archive = self.archive
+        files = [self.folder / name for name, _ in (*archive.train_list, *archive.test_list)]
+        packed, mirrors = self.root / archive.filename, [archive.url.removesuffix(archive.filename)]
+        complete(self.root, files, packed, archive.tgz_md5, mirrors, self.may_fetch)
         return self._read_split(archive.train_list), self._read_split(archive.test_list)
 
     def _read_split(self, files: list[list[str]]) -> ImageSet:

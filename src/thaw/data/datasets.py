@@ -1,20 +1,20 @@
 """The data modules of data sets that live in files under a folder of the user's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Interval
-from torch import Tensor
 
 from thaw.checks import Count, Seed, checked
 from thaw.data import cifar, image_folder, sources
+from thaw.data.augment import Transform
 from thaw.data.module import ImageDataModule
 
 
 class FileDataModule(ImageDataModule):
     """An :class:`ImageDataModule` whose source reads files below a folder ``root``."""
 
-    source_class: ClassVar[type[sources.IdxSource] | type[cifar.CIFAR10]]
+    source_class: ClassVar[type[sources.FileSource]]
 
     @checked
     def __init__(
@@ -24,7 +24,7 @@ class FileDataModule(ImageDataModule):
         val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
         seed: Seed = 0,
-        augment: Callable[[Tensor], Tensor] | None = None,
+        augment: Transform | None = None,
     ) -> None:
         """Arguments and errors of the source, then those of :class:`ImageDataModule`."""
         source = self.source_class(root)
@@ -71,7 +71,7 @@ class ImageFolder(ImageDataModule):
         val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
         seed: Seed = 0,
-        augment: Callable[[Tensor], Tensor] | None = None,
+        augment: Transform | None = None,
     ) -> None:
         """Arguments and errors of the source, then those of :class:`ImageDataModule`."""
         source = image_folder.ImageFolder(root, folder, image_size, channels, test_share, cache)

@@ -10,10 +10,7 @@ MAX_NAMED = 3
 def class_changes(then: Any, now: Mapping[str, Any]) -> str:
     """The first classes that have changed, such as ``1 was dog, is fox``; empty for none.
 
-    Args:
-        then: what is stored as the identity of the data (``ImageDataModule.identity``); nothing
-            is compared with what is not an identity.
-        now: identity of the data as they are.
+    ``then`` is a stored :attr:`ImageDataModule.identity`; nothing is compared with anything else.
     """
     before = then.get("classes") if isinstance(then, Mapping) else None
     if not isinstance(before, list):

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from thaw.data.augment import Augmentation
+from thaw.data.augment import Transform, augmented
 from thaw.data.sources import ImageSet
 from thaw.pixels import PixelRange
 from thaw.seeding import derive_seed, generator
@@ -38,8 +38,8 @@ class BatchLoader:
     """All images in order, in batches ``(x_0, labels)``; the last batch holds what is left.
 
     ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range``, ``labels`` int64 ``[B]``, both on
-    ``device``, to which a batch is copied where the images are elsewhere. Where several processes
-    train together each has all of a batch (see :class:`~thaw.training.module.DiffusionModule`).
+    ``device``, to which a batch is copied where the images are elsewhere (None: never). Where
+    several processes train together each has all of a batch.
     """
 
     def __init__(
@@ -49,19 +49,11 @@ class BatchLoader:
         batch_size: int,
         device: torch.device | None = None,
     ) -> None:
-        """
-        Args:
-            batch_size: images in a batch.
-            device: of the batches; None is where the images are.
-        """
         self.data = data
         self.pixel_range = pixel_range
         self.device = data.images.device if device is None else device
-        self._bounds = self._batch_bounds(len(data.labels), batch_size)
-
-    def _batch_bounds(self, num_images: int, batch_size: int) -> list[int]:
-        """Where each batch starts, and where the last one ends."""
-        return [*range(0, num_images, batch_size), num_images]
+        # Where each batch starts, and where the last one ends.
+        self._bounds = [*range(0, len(data.labels), batch_size), len(data.labels)]
 
     def __len__(self) -> int:
         """The number of batches."""
@@ -77,11 +69,10 @@ class BatchLoader:
         order = order.to(self.data.images.device)
         for start, stop in pairwise(self._bounds[first:]):
             rows = order[start:stop]
-            images, labels = (
-                stored.index_select(0, rows).to(self.device)
-                for stored in (self.data.images, self.data.labels)
-            )
-            yield images, labels
+            # Copies whole images, which indexing by a tensor does not.
+            images = self.data.images.index_select(0, rows)
+            labels = self.data.labels.index_select(0, rows)
+            yield images.to(self.device), labels.to(self.device)
 
 
 class ShuffledBatchLoader(BatchLoader):
@@ -99,25 +90,16 @@ class ShuffledBatchLoader(BatchLoader):
         batch_size: int,
         seed: int,
         device: torch.device | None = None,
-        augment: Augmentation | None = None,
+        augment: Transform | None = None,
     ) -> None:
-        """
-        Args:
-            data: at least ``batch_size`` images.
-            batch_size: images in a batch.
-            seed: decides, with the epoch, the order, and with the batch, what is augmented how.
-            device: of the batches; None is where the images are.
-            augment: what each batch goes through.
-        """
+        """``seed`` and the epoch decide the order; with the batch, what is augmented how."""
         super().__init__(data, pixel_range, batch_size, device)
+        self._bounds = list(range(0, len(data.labels) + 1, batch_size))
         self.seed = seed
         self.augment = augment
         self.sampler = EpochShuffle(len(data.labels), seed)
         self._handed_out = {"epoch": 0, "batches": 0}
         self._resume: dict[str, int] | None = None
-
-    def _batch_bounds(self, num_images: int, batch_size: int) -> list[int]:
-        return list(range(0, num_images + 1, batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the sampler's epoch."""
@@ -129,9 +111,8 @@ class ShuffledBatchLoader(BatchLoader):
         stored = self._stored(self.sampler.order(), first)
         for index, (images, labels) in enumerate(stored, start=first):
             if self.augment is not None:
-                # The 0 was once a rank: earlier runs can be repeated.
-                key = ("augment", epoch, index, 0)
-                images = self.augment(images, derive_seed(self.seed, *key))
+                seed = derive_seed(self.seed, "augment", epoch, index)
+                images = augmented(images, self.augment, seed)
             self._handed_out = {"epoch": epoch, "batches": index + 1}
             yield self.pixel_range.from_uint8(images), labels
 

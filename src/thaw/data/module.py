@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from thaw.checks import Count, Seed, checked
-from thaw.data.augment import Augmentation
+from thaw.data.augment import Transform, check_transform
 from thaw.data.identity import changes
 from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
@@ -51,7 +51,7 @@ class ImageDataModule(pl.LightningDataModule):
         val_size: Annotated[int, Ge(0)] = 0,
         pixel_range: Sequence[float] = (-0.5, 0.5),
         seed: Seed = 0,
-        augment: Callable[[Tensor], Tensor] | None = None,
+        augment: Transform | None = None,
     ) -> None:
         """
         Args:
@@ -62,9 +62,6 @@ class ImageDataModule(pl.LightningDataModule):
             seed: seed for the order of the training images and for their augmentation.
             augment: what each training image of a batch goes through, uint8 ``[C, H, W]`` to the
                 same, such as a transform of ``torchvision.transforms.v2``; None for nothing.
-
-        Raises:
-            ValueError: ``pixel_range`` is not valid, or ``augment`` changes shape or type.
         """
         super().__init__()
         self.source = source
@@ -74,7 +71,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.val_size = val_size
         self.pixel_range = PixelRange.of(pixel_range)
         self.seed = seed
-        self.augment = None if augment is None else Augmentation(augment, source.image_shape)
+        self.augment = augment
+        if augment is not None:
+            check_transform(augment, source.image_shape)
         self._is_set_up = False
         self._expected: Any = None
         self._expected_by: object = None
@@ -103,12 +102,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the images, once; a second call does nothing.
-
-        Raises:
-            FileNotFoundError, ValueError: what the source raises.
-            ValueError: ``val_size`` or ``batch_size`` is too large for the training images.
-        """
+        """Load the images, once; refuse a ``val_size`` or ``batch_size`` too large for them."""
         if self._is_set_up:
             return
         with progress(f"reading {self.name}"):
@@ -117,7 +111,11 @@ class ImageDataModule(pl.LightningDataModule):
         if words := changes(self._expected, self.identity):
             log.warning("other data than that of %s: %s", self._expected_by, words)
         train, held_out = self._hold_out(train)
-        self._check_batch_size(len(train.labels))
+        if self.batch_size > len(train.labels):
+            raise ValueError(
+                f"data.batch_size={self.batch_size} is more than the "
+                f"{len(train.labels):,} training images of {self.name}"
+            )
         val = held_out if self.val_size else test
         self.train_images, self.train_labels = train.images, train.labels
         self.val_images, self.val_labels = val.images, val.labels
@@ -132,28 +130,17 @@ class ImageDataModule(pl.LightningDataModule):
                 f"data.val_size={self.val_size} leaves nothing to train on: "
                 f"{self.name} has {num_images:,} training images"
             )
-        if not self.val_size:
-            # The source's own tensors, not a copy of them.
-            return train, ImageSet(train.images[:0], train.labels[:0])
-        if train.is_shuffled:
-            cut = num_images - self.val_size
-            return (
-                ImageSet(train.images[:cut], train.labels[:cut]),
-                ImageSet(train.images[cut:], train.labels[cut:]),
-            )
-        order = torch.randperm(num_images, generator=generator(HOLD_OUT_SEED, "hold-out"))
-        held_out, rest = order[: self.val_size].sort().values, order[self.val_size :].sort().values
+        cut = num_images - self.val_size
+        rest: slice | Tensor = slice(cut)
+        held_out: slice | Tensor = slice(cut, num_images)
+        # Slices are views of the source's own tensors, indices copy.
+        if self.val_size and not train.is_shuffled:
+            order = torch.randperm(num_images, generator=generator(HOLD_OUT_SEED, "hold-out"))
+            held_out, rest = (part.sort().values for part in order.tensor_split([self.val_size]))
         return (
             ImageSet(train.images[rest], train.labels[rest]),
             ImageSet(train.images[held_out], train.labels[held_out]),
         )
-
-    def _check_batch_size(self, num_train: int) -> None:
-        if self.batch_size > num_train:
-            raise ValueError(
-                f"data.batch_size={self.batch_size} is more than the "
-                f"{num_train:,} training images of {self.name}"
-            )
 
     def train_dataloader(self) -> BatchLoader:
         """Full batches of the training images in an order of their own each epoch."""

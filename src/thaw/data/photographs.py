@@ -61,17 +61,13 @@ class Photographs(Source):
         photographs = [self._read(name) for name in self.files]
         upper = [image[:, :NUM_TRAIN_ROWS] for image in photographs]
         lower = [image[:, NUM_TRAIN_ROWS:] for image in photographs]
-        return (
-            self._crops(upper, self.num_images, "train"),
-            self._crops(lower, self.num_test_images, "test"),
-        )
+        train = self._crops(upper, self.num_images, "train")
+        return train, self._crops(lower, self.num_test_images, "test")
 
     def _read(self, name: str) -> Tensor:
         """A photograph, float32 0..255 ``[C, H, W]``."""
         image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
-        if self.image_shape[0] == 1:
-            image = rgb_to_grayscale(image)
-        return image
+        return rgb_to_grayscale(image) if self.image_shape[0] == 1 else image
 
     def _crops(self, regions: list[Tensor], num_images: int, split: str) -> ImageSet:
         draws = generator(self.seed, "photographs", split)

@@ -1,7 +1,6 @@
 """Figures made of lines: schedules, activations, losses, scores, the histogram of classes."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,30 +28,30 @@ from thaw.reporting.style import (
 Numbers = Sequence[float] | np.ndarray[Any, Any]
 
 
+Points = tuple[Numbers, Numbers]
+
+
 @dataclass(frozen=True)
 class Curve:
-    """A score over the epochs: its mean over seeds, their standard deviation, and its floor.
+    """A score over the epochs: its mean over seeds, and their standard deviation.
 
-    sizes: N of each epoch's score and floor, where it is known.
+    ``floor`` and ``size`` are the floor and N of the last epoch's score, where they are known.
     """
 
     epochs: Numbers
     mean: Numbers
     std: Numbers
-    floor: Numbers
-    sizes: Numbers = ()
+    floor: float | None = None
+    size: float | None = None
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss of each step, of each epoch, and on the validation images; any may be empty."""
+    """Steps and losses: of each step, of each epoch, on the validation images; any may be empty."""
 
-    steps: Numbers
-    step_losses: Numbers
-    train_ends: Numbers
-    train: Numbers
-    val_ends: Numbers
-    val: Numbers
+    each_step: Points
+    train: Points
+    val: Points
 
 
 @own_style()
@@ -63,10 +62,9 @@ def schedule_figure(alpha_bars: Mapping[str, Tensor]) -> Figure:
         alpha_bars: by title, alpha_bar ``[T + 1]``.
     """
     figure, (left, right) = panels(2, 2, 3.6, 2.9)
-    drawn = zip(
-        titled(alpha_bars, 90, 2), alpha_bars.values(), line_styles(len(alpha_bars)), strict=True
-    )
-    for title, table, style in drawn:
+    titles = titled(alpha_bars, 90, 2)
+    lines = zip(titles, alpha_bars.values(), line_styles(len(titles)), strict=True)
+    for title, table, style in lines:
         left.plot(range(1, len(table)), betas_of(table), label=title, **style)
         right.plot(range(len(table)), table, **style)
     left.set_ylabel(r"$\beta_t$ (variance added in step $t$)")
@@ -100,21 +98,12 @@ def loss_figure(runs: Mapping[str, Losses]) -> Figure:
     titles = titled(runs, 44)
     make_room(figure, titles, 2)
     for axes, title, losses in zip(cells, titles, runs.values(), strict=True):
-        axes.plot(
-            losses.steps,
-            losses.step_losses,
-            color="#B5CDE0",
-            linewidth=0.7,
-            rasterized=True,
-            label="each step",
-        )
-        mark = "o" if len(losses.train) == 1 else ""
-        line: dict[str, Any] = {"marker": mark, "markersize": 4}
-        axes.plot(losses.train_ends, losses.train, color=BLUE, label="mean of the epoch", **line)
-        axes.plot(
-            losses.val_ends, losses.val, color=ORANGE, linestyle="--", label="validation", **line
-        )
-        log_scale(axes, [*losses.step_losses, *losses.train, *losses.val])
+        pale: dict[str, Any] = {"color": "#B5CDE0", "linewidth": 0.7, "rasterized": True}
+        axes.plot(*losses.each_step, label="each step", **pale)
+        mark: dict[str, Any] = {"marker": "o" if len(losses.train[0]) == 1 else "", "ms": 4}
+        axes.plot(*losses.train, color=BLUE, label="mean of the epoch", **mark)
+        axes.plot(*losses.val, color=ORANGE, linestyle="--", label="validation", **mark)
+        log_scale(axes, [*losses.each_step[1], *losses.train[1], *losses.val[1]])
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss")
@@ -129,7 +118,8 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     Floors, what real test images score, are dotted grey, one for each N. A single epoch is a dot.
     """
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
-    floors = _floors(runs.values())
+    found = {(curve.floor, curve.size) for curve in runs.values()}
+    floors = sorted((floor, size or 0) for floor, size in found if floor is not None)
     lines = zip(titled(runs, 80, 2), runs.values(), line_styles(len(runs)), strict=True)
     for title, curve, style in lines:
         mean, std = np.asarray(curve.mean), np.asarray(curve.std)
@@ -139,7 +129,7 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
                 curve.epochs, mean - std, mean + std, color=style["color"], alpha=0.15, lw=0
             )
     for number, (floor, size) in enumerate(floors):
-        of = "same N" if len(floors) == 1 or size is None else f"N = {size:,.0f}"
+        of = "same N" if len(floors) == 1 or not size else f"N = {size:,.0f}"
         text = f"floor: real test images, {of} ({floor:.3g})"
         dots = (0, (1, 2 + 3 * number))
         axes.axhline(floor, color=GREY, linestyle=dots, linewidth=1.2, label=text)
@@ -153,16 +143,6 @@ def score_figure(runs: Mapping[str, Curve], label: str, log: bool) -> Figure:
     axes.set_ylabel(label)
     legend_below(figure, axes)
     return figure
-
-
-def _floors(runs: Iterable[Curve]) -> list[tuple[float, float | None]]:
-    """Each floor of the last scores, with its N, the lowest first."""
-    last = {
-        (float(curve.floor[-1]), float(curve.sizes[-1]) if len(curve.sizes) else None)
-        for curve in runs
-        if len(curve.floor) and math.isfinite(curve.floor[-1])
-    }
-    return sorted(last, key=lambda pair: (pair[0], pair[1] or 0))
 
 
 @own_style()

@@ -1,11 +1,10 @@
 """Groups of runs that repeat one experiment: they differ by seed alone and share their means."""
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thaw.reporting.finished import FinishedRun
-from thaw.reporting.labels import distinct, labels, without_seed
+from thaw.reporting.labels import labels, without_seed
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,8 @@ class Group:
 
     @property
     def first(self) -> FinishedRun:
-        """The run that stands for the group where one must: the first that was completed."""
-        return next((run for run in self.members if run.is_done), self.members[0])
+        """The run that stands for the group where one must."""
+        return self.members[0]
 
     @property
     def title_of_first(self) -> str:
@@ -34,43 +33,27 @@ def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
     Completed runs belong together where they differ by seed alone and were trained and scored
     alike. Any other run, and the same seed once more, is a group of its own.
     """
-    members: dict[frozenset[str], list[FinishedRun]] = {}
-    first: list[Sequence[str]] = []
+    groups: dict[object, list[FinishedRun]] = {}
+    overrides = []
     for run in found:
-        overrides = run.get("overrides")
-        # Runs whose overrides are unknown are not known to repeat each other.
-        own = [str(run.directory)]
-        if isinstance(overrides, list):
-            own = without_seed(list(map(str, overrides)))
-        if frozenset(own) not in members:
-            first.append(own)
-        members.setdefault(frozenset(own), []).append(run)
-    given = [group[0].config.get("name") for group in members.values()]
-    titles = labels(first, [name if isinstance(name, str) else None for name in given])
-    parts = [
-        (f"{title} ({_apart(part)})" if number else title, part)
-        for title, group in zip(titles, members.values(), strict=True)
-        for number, part in enumerate(_comparable(group))
-    ]
-    return list(map(Group, distinct([title for title, _ in parts]), (part for _, part in parts)))
+        own, alike = _experiment(run)
+        repeat = 0
+        while run.get("seed") in [each.get("seed") for each in groups.get((alike, repeat), [])]:
+            repeat += 1
+        if (alike, repeat) not in groups:
+            overrides.append(own)
+        groups.setdefault((alike, repeat), []).append(run)
+    names = [members[0].get("config", "name") for members in groups.values()]
+    return list(map(Group, labels(overrides, names), groups.values()))
 
 
-def _comparable(group: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
-    """A group's runs in parts over which means mean something, that of most runs first."""
-    parts: dict[object, list[FinishedRun]] = defaultdict(list)
-    times: Counter[str] = Counter()
-    for number, run in enumerate(group):
-        sizes = (run.get("last_epoch", "val/n"), run.get("final_scores", "final/n"))
-        alike = repr((run.get("epochs"), run.get("encoder"), *sizes))
-        repeat = f"{alike} {run.get('seed')}"
-        parts[(alike, times[repeat]) if run.is_done else number].append(run)
-        times[repeat] += run.is_done and "seed" in run.record
-    return sorted(parts.values(), key=lambda part: (not part[0].is_done, -len(part)))
-
-
-def _apart(part: Sequence[FinishedRun]) -> str:
-    """What tells a part of a group from its first."""
-    run = part[0]
-    seeds = ", ".join(str(each.get("seed")) for each in part)
-    state = f"{run.get('epochs')} epochs" if run.is_done else run.status
-    return f"seed {seeds}, {state}"
+def _experiment(run: FinishedRun) -> tuple[list[str], object]:
+    """A run's own overrides, and what is equal in runs over which means mean something."""
+    own = run.get("overrides")
+    if own is None:
+        return [str(run.directory)], run.directory
+    if not run.is_done:
+        return own, run.directory
+    own = without_seed(own)
+    sizes = (run.get("last_epoch", "val/n"), run.get("final_scores", "final/n"))
+    return own, (frozenset(own), run.get("epochs"), run.get("encoder"), *sizes)

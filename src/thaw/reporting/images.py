@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -40,17 +39,12 @@ def save_png(image: Tensor, path: Path) -> None:
         to_pil(image).save(path)
 
 
-def save_animation(frames: Sequence[Tensor], path: Path, frame_ms: int = 80) -> None:
+def save_animation(frames: Sequence[Tensor], path: Path) -> None:
     """Write uint8 ``[C, H, W]`` frames as a GIF (or APNG, by suffix) that rests on its last."""
     storage.make_folder(path.parent)
     pictures = [to_pil(frame) for frame in frames]
-    durations = [frame_ms] * (len(pictures) - 1) + [frame_ms * 20]
+    durations = [80] * (len(pictures) - 1) + [1600]  # milliseconds
     with storage.writing(path):
         pictures[0].save(
             path, save_all=True, append_images=pictures[1:], duration=durations, loop=0
         )
-
-
-def side_by_side(panels: Sequence[Tensor]) -> Tensor:
-    """Rows of images: the i-th image of each panel uint8 ``[N, C, H, W]``, in one grid."""
-    return grid(torch.stack(list(panels), dim=1).flatten(0, 1), columns=len(panels))

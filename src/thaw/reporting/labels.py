@@ -1,8 +1,10 @@
-"""What tells runs apart: short labels from their overrides."""
+"""What tells runs apart, short labels from their overrides; and the order of a sweep's runs."""
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 # Beginnings of overrides that do not change the model that is trained.
 ASIDE = ("metrics", "callbacks", "logger", "sweep.", "data.root", "trainer.accelerator")
@@ -27,57 +29,46 @@ def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> l
     Overrides of how a run is scored and shown are left out where the rest tells the runs apart; an
     experiment is called by its name alone. No two labels are the same.
     """
-    differences = differing([_last_of_each_key(parts) for parts in overrides])
+    # Of a key that is given twice the last one counts.
+    last = [list({part.partition("=")[0]: part for part in parts}.values()) for parts in overrides]
+    differences = differing(last)
     brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in differences]
     if len(set(map(tuple, brief))) == len(set(map(tuple, differences))):
         differences = brief
-    found = [
+    return distinct([
         name or " ".join(part.removeprefix("experiment=") for part in parts) or "default"
         for name, parts in zip(names, differences, strict=True)
-    ]
-    return distinct(found)
+    ])  # fmt: skip
 
 
 def distinct(texts: Sequence[str]) -> list[str]:
     """The same, with a number behind each that is there more than once."""
-    taken, texts = set(texts), list(texts)
-    return [text if texts.count(text) == 1 else _numbered(text, taken) for text in texts]
+    taken, found = set(texts), []
+    for text in texts:
+        if texts.count(text) > 1:
+            text = next(name for k in count(1) if (name := f"{text} ({k})") not in taken)
+            taken.add(text)
+        found.append(text)
+    return found
 
 
-def fitted(titles: Sequence[str], length: int) -> list[str]:
-    """Titles of about ``length`` characters at most, as different from each other as they were.
+def in_order(records: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
+    """Run directories of one folder, by their jobs' numbers in the sweep.
 
-    A longer one first loses the parts that most of the others have too, ``…`` in their place; what
-    is still too long is cut in the middle, and numbered where another is cut to the same.
+    By the names of their directories, which begin with a number, a time or overrides, where several
+    sweeps have filled one named folder. ``records`` is run.json by directory, empty where it cannot
+    be read.
     """
-    shared = Counter(part for title in titles for part in set(title.split(" ")))
-    found = [_without_common(title, shared, length) for title in titles]
-    taken = set(found)
-    return [text if found.count(text) == 1 else _numbered(text, taken) for text in found]
+    begun = [record.get("job_number") for record in records.values() if "overrides" in record]
+    numbers = {number for number in begun if isinstance(number, int)}
+    if begun and len(numbers) == len(begun):
+        # What cannot be read, or did not get so far, comes last.
+        last = max(numbers) + 1
+        return sorted(records, key=lambda path: (records[path].get("job_number", last), path.name))
+    return sorted(records, key=lambda path: natural(path.name))
 
 
-def _without_common(title: str, shared: Mapping[str, int], length: int) -> str:
-    parts = title.split(" ")
-    while len(" ".join(parts)) > length:
-        common = max((part for part in parts if part != "…"), key=lambda part: shared[part])
-        if shared[common] == 1:
-            break
-        parts = ["…" if part == common else part for part in parts]
-        parts = [part for k, part in enumerate(parts) if part != "…" or parts[k - 1 : k] != ["…"]]
-        if parts == ["…"]:
-            parts = title.split(" ")
-            break
-    text = " ".join(parts)
-    half = (length - 1) // 2
-    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
-
-
-def _numbered(text: str, taken: set[str]) -> str:
-    """``text (1)`` or the first number after it that is free; taken from now on."""
-    free = next(name for k in count(1) if (name := f"{text} ({k})") not in taken)
-    taken.add(free)
-    return free
-
-
-def _last_of_each_key(overrides: Sequence[str]) -> list[str]:
-    return list({part.partition("=")[0]: part for part in overrides}.values())
+def natural(text: str) -> list[tuple[int, float, str]]:
+    """A key that sorts ``lr=2e-4`` before ``lr=1e-3``, and ``x_9`` before ``x_10``."""
+    parts = re.split(r"((?<![\d.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text, flags=re.ASCII)
+    return [(0, float(part), "") if k % 2 else (1, 0.0, part) for k, part in enumerate(parts)]

@@ -33,13 +33,11 @@ def write_report(
 
     Args:
         run_dirs: run directories; the page names what is missing or damaged in one.
-        out: a folder that is new, empty, or an earlier report, which is overwritten.
+        out: a folder that is new, empty, or an earlier report, which is overwritten; anything else
+            is a ``ValueError``.
         title: title of the page.
         num_shown: largest number of experiments that have figures, those of the best FID; tables
             have all.
-
-    Raises:
-        ValueError: ``out`` holds something else.
     """
     _check_out(out)
     for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
@@ -47,8 +45,7 @@ def write_report(
             shutil.rmtree(out / folder)
     read: list[FinishedRun] = []
     with progress(f"reading {len(run_dirs)} runs", len(run_dirs), lambda: len(read)):
-        for directory in run_dirs:
-            read.append(read_run(directory))
+        read.extend(map(read_run, run_dirs))
     groups = group_by_seed(read)
     drawn = best(groups, num_shown)
     written: list[Section] = []
@@ -56,6 +53,8 @@ def write_report(
         for section in sections(groups, drawn):
             _write(section, out)
             written.append(section)
+    score = table.GENERATED[0]
+    ranked_by = f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
@@ -66,7 +65,7 @@ def write_report(
         num_runs=len(run_dirs),
         num_groups=len(groups),
         num_drawn=len(drawn),
-        ranked_by=_ranked_by() if any(math.isfinite(badness(group)) for group in drawn) else "",
+        ranked_by=ranked_by if any(math.isfinite(badness(group)) for group in drawn) else "",
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
@@ -74,16 +73,7 @@ def write_report(
     return out / PAGE
 
 
-def _ranked_by() -> str:
-    """``lowest FID``."""
-    score = table.GENERATED[0]
-    return f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
-
-
 def _check_out(out: Path) -> None:
-    for name in (PAGE, "figures", "tables"):
-        if (out / name).is_symlink():
-            raise ValueError(f"out={out}: {out / name} is a link, which is not written through")
     if out.is_dir() and any(out.iterdir()):
         page = out / PAGE
         if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace"):

@@ -6,13 +6,12 @@ from typing import Any
 
 from thaw.diffusion.restoration import STAGES
 from thaw.metrics import table
+from thaw.metrics.table import Score
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
 from thaw.reporting.panels import stage_title
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
-# Rows above which a table is folded away.
-LONG = 50
 Value = Callable[[FinishedRun], Any]
 FLOOR = "floor: real test images"
 
@@ -29,8 +28,8 @@ def _final(name: str) -> Value:
     return _at("final_scores", f"final/{name}")
 
 
-def _of_evaluation(scores: dict[str, Any]) -> Callable[[str], Value]:
-    return lambda name: lambda _: scores.get(name)
+def _generated(name: str) -> Value:
+    return _at("generated", name)
 
 
 def _text(group: Group, value: Value) -> str:
@@ -69,6 +68,7 @@ def badness(group: Group) -> float:
 
 def results(groups: Sequence[Group]) -> Table:
     """A row for each group: final loss, final scores, restoration, time and size; then floors."""
+    n = _final("n")
     several = any(len(group.members) > 1 for group in groups)
     rows = [
         {
@@ -85,7 +85,10 @@ def results(groups: Sequence[Group]) -> Table:
         }
         for group in groups
     ]
-    rows += [_floors(group.first) for group in _one_for_each_n(groups)]
+    rows += [
+        {"run": FLOOR, **_floors(alone, _final, table.GENERATED), "N": over_seeds(alone, n, ".0f")}
+        for alone in _one_for_each_n(groups)
+    ]
     return Table.of(
         "results",
         "Results of each run after its last epoch, and means over those that are completed. FID to "
@@ -96,6 +99,7 @@ def results(groups: Sequence[Group]) -> Table:
         "the way (t = T) and restored by one prediction (direct), by Algorithms 1 and 2, or by the "
         "sampler.",
         rows,
+        math.inf,
     )
 
 
@@ -109,18 +113,15 @@ def _main_restored(group: Group) -> dict[str, Cell]:
 
 
 def _one_for_each_n(groups: Sequence[Group]) -> list[Group]:
-    numbered = [(group.first.get("final_scores", "final/n"), group) for group in reversed(groups)]
-    sizes = {n: group for n, group in numbered if isinstance(n, int | float)}
-    return [group for _, group in sorted(sizes.items(), key=str)]
+    """The first run of each number of images that was scored, as a group of its own."""
+    found = {group.first.get("final_scores", "final/n"): group.first for group in reversed(groups)}
+    return [Group("", [run]) for n, run in sorted(found.items(), key=str) if n is not None]
 
 
-def _floors(run: FinishedRun) -> dict[str, Cell]:
-    alone = Group("", [run])
-    cells = {
-        score.label: over_seeds(alone, _final(score.floor), score.format)
-        for score in table.GENERATED
-    }
-    return {"run": FLOOR, **cells, "N": over_seeds(alone, _final("n"), ".0f")}
+def _floors(
+    group: Group, value: Callable[[str], Value], scores: Sequence[Score], end: str = ""
+) -> dict[str, Cell]:
+    return {f"{s.label}{end}": over_seeds(group, value(s.floor), s.format) for s in scores}
 
 
 def estimates(groups: Sequence[Group]) -> Table:
@@ -142,7 +143,6 @@ def estimates(groups: Sequence[Group]) -> Table:
         "The scores of the last epoch, of few images by a sampler of few steps, beside the final "
         "scores of the same weights.",
         rows,
-        LONG,
     )
 
 
@@ -151,21 +151,21 @@ def evaluations(groups: Sequence[Group]) -> Table:
     rows = [
         {
             "run": group.title,
-            "images": str(scores.get("images", MISSING)),
-            "sampler": str(scores.get("sampler", MISSING)),
-            **_score_cells(Group("", [run]), _of_evaluation(scores)),
+            "images": _text(evaluation, _generated("images")),
+            "sampler": _text(evaluation, _generated("sampler")),
+            **_score_cells(evaluation, _generated),
         }
         for group in groups
         for run in group.members
-        for evaluation in run.evaluations
-        if isinstance(scores := evaluation.get("generated"), dict)
+        for record in run.evaluations
+        if "generated" in record
+        for evaluation in [Group("", [FinishedRun(run.directory, record)])]
     ]
     return Table.of(
         "evaluations",
         "Each later evaluation of a run's checkpoint (evaluate.py): how its images were generated, "
         "and their scores.",
         rows,
-        LONG,
     )
 
 
@@ -181,12 +181,7 @@ def restorations(groups: Sequence[Group]) -> Table:
                 )
                 for score in table.RESTORED
             },
-            **{
-                f"{score.label} floor": over_seeds(
-                    group, _at("restoration", score.floor), score.format
-                )
-                for score in table.RESTORED
-            },
+            **_floors(group, lambda name: _at("restoration", name), table.RESTORED, " floor"),
             "N": over_seeds(group, _at("restoration", "n"), ".0f"),
             "sampler": _text(group, _at("restoration", "sampler")),
         }
@@ -202,5 +197,4 @@ def restorations(groups: Sequence[Group]) -> Table:
         "images. RMSE is in the images' own units, whose range has width 1 unless the "
         "configuration says otherwise.",
         rows,
-        LONG,
     )

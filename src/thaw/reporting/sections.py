@@ -15,13 +15,7 @@ from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting import curves, panels, results, settings
-from thaw.reporting.finished import (
-    has_schedule,
-    read_alpha_bar,
-    read_image,
-    read_restoration,
-    sample_grids,
-)
+from thaw.reporting.finished import read_alpha_bar, read_image, read_restoration, sample_grids
 from thaw.reporting.groups import Group
 from thaw.reporting.tables import Table
 
@@ -74,38 +68,29 @@ class Section:
         """Add a figure."""
         self.drawings.append(Drawing(f"{self.prefix}{name}", caption, figure, is_chart))
 
-    def tabulate(self, *tables: Table) -> None:
-        """Add those tables that have rows."""
+    def tabulate(self, *tables: Table) -> "Section":
+        """Add those tables that have rows; returns this section."""
         self.tables += [each for each in tables if each.rows]
-
-    def note(self, title: str, what: str) -> None:
-        """Say what is missing of which run."""
-        self.notes.append(f"{title}: {what}")
+        return self
 
     def collect(
         self, groups: Sequence[Group], read: Callable[[Group], T], is_mean: bool = False
     ) -> dict[str, T]:
         """What ``read`` gives of each group, by title; its ``ValueError`` becomes a note.
 
-        Args:
-            groups: where to read.
-            read: reads a group's first run.
-            is_mean: whether it reads all runs of a group, so that the title names no seed.
+        The title names the seed of the run that is read, unless ``is_mean`` says that all are.
         """
         found = {}
         for group in groups:
             try:
                 found[group.title if is_mean else group.title_of_first] = read(group)
             except ValueError as error:
-                self.note(group.title, str(error))
+                self.notes.append(f"{group.title}: {error}")
         return found
 
 
 def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Section]:
-    """All sections in the order of the page: tables of ``groups``, figures of those ``drawn``.
-
-    The latter are side by side and then each alone.
-    """
+    """All sections in the order of the page: tables of ``groups``, figures of those ``drawn``."""
     yield _problems(groups)
     yield _results(groups)
     yield _hyperparameters(groups)
@@ -115,9 +100,7 @@ def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Sectio
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
             yield _one(group, f"{number:02d}_")
-    section = Section("Environment")
-    section.tabulate(settings.environment(groups))
-    yield section
+    yield Section("Environment").tabulate(settings.environment(groups))
 
 
 def _problems(groups: Sequence[Group]) -> Section:
@@ -126,32 +109,23 @@ def _problems(groups: Sequence[Group]) -> Section:
         for run in group.members:
             is_alone = len(group.members) == 1
             title = group.title if is_alone else f"{group.title}, {run.directory.name}"
-            for problem in run.problems:
-                section.note(title, problem)
+            section.notes += [f"{title}: {problem}" for problem in run.problems]
     return section
 
 
 def _results(groups: Sequence[Group]) -> Section:
-    section = Section("Results")
-    for make_table in (
-        results.results, results.estimates, results.evaluations, results.restorations
-    ):  # fmt: skip
-        section.tabulate(make_table(groups))
-    _note_where_missing(section, groups, "final_scores", "no final scores")
+    kinds = (results.results, results.estimates, results.evaluations, results.restorations)
+    section = Section("Results").tabulate(*(kind(groups) for kind in kinds))
+    lacking = [group for group in groups if not group.first.get("final_scores")]
+    section.notes += [f"{group.title}: no final scores" for group in lacking]
     return section
 
 
 def _hyperparameters(groups: Sequence[Group]) -> Section:
-    section = Section("Hyperparameters")
-    section.tabulate(*settings.hyperparameters(groups))
-    _note_where_missing(section, groups, "config", "run.json holds no configuration")
+    section = Section("Hyperparameters").tabulate(*settings.hyperparameters(groups))
+    lacking = [group for group in groups if not group.first.get("config")]
+    section.notes += [f"{group.title}: run.json holds no configuration" for group in lacking]
     return section
-
-
-def _note_where_missing(section: Section, groups: Sequence[Group], key: str, what: str) -> None:
-    for group in groups:
-        if not group.first.get(key):
-            section.note(group.title, what)
 
 
 def _scores(groups: Sequence[Group], prefix: str) -> Section:
@@ -174,23 +148,20 @@ def _curve(score: Score, group: Group) -> curves.Curve:
     if values.empty:
         raise ValueError(f"no val/{score.name} in metrics.csv")
     by_epoch = values.groupby(level=0)
-    floor = group.first.column(f"val/{score.floor}")[1]
-    sizes = group.first.column("val/n")[1]
     mean, std = by_epoch.mean(), by_epoch.std().fillna(0)
-    return curves.Curve(mean.index.to_numpy(), mean.to_numpy(), std.to_numpy(), floor, sizes)
+    scored = [row for row in group.first.epochs if f"val/{score.name}" in row] or [{}]
+    floor, size = scored[-1].get(f"val/{score.floor}"), scored[-1].get("val/n")
+    return curves.Curve(mean.index.to_numpy(), mean.to_numpy(), std.to_numpy(), floor, size)
 
 
 def _losses(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Loss", prefix)
     for group in groups:
-        num_read, num_steps = len(group.first.step_losses[0]), max(_ends(group).values(), default=0)
-        if not num_read:
-            section.note(group.title, "no loss of each step (no readable TensorBoard file)")
-        elif num_read < num_steps:
-            section.note(
-                group.title,
-                f"the loss of {num_read} of {num_steps:.0f} steps (TensorBoard's file is damaged "
-                "or cut short)",
+        num_read = len(group.first.step_losses[0])
+        num_steps = max(group.first.column("step")[1], default=1)
+        if num_read < num_steps:
+            section.notes.append(
+                f"{group.title}: TensorBoard's file has {num_read} of {num_steps:.0f} steps' losses"
             )
     known = [group for group in groups if len(group.first.step_losses[0]) or group.first.epochs]
     if found := section.collect(known, _loss):
@@ -202,36 +173,22 @@ def _losses(groups: Sequence[Group], prefix: str) -> Section:
     return section
 
 
-def _ends(group: Group) -> dict[float, float]:
-    """The last step of each epoch."""
-    return {row["epoch"]: row.get("step", row["epoch"]) for row in group.first.epochs}
-
-
 def _loss(group: Group) -> curves.Losses:
-    ends = _ends(group)
-    (train_epochs, train), (val_epochs, val) = map(group.first.column, ("train/loss", "val/loss"))
+    run = group.first
     return curves.Losses(
-        *group.first.step_losses, [ends[epoch] for epoch in train_epochs], train,
-        [ends[epoch] for epoch in val_epochs], val,
-    )  # fmt: skip
+        run.step_losses, run.column("train/loss", "step"), run.column("val/loss", "step")
+    )
 
 
 def _samples(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Samples", prefix)
-    grids = section.collect(groups, lambda group: sample_grids(group.first))
-    epochs = chosen_epochs({epoch for paths in grids.values() for epoch in paths})
+    epochs = chosen_epochs({epoch for group in groups for epoch in sample_grids(group.first)})
 
     def read(group: Group) -> dict[int, np.ndarray]:
-        images = {}
-        for epoch, path in sample_grids(group.first).items():
-            if epoch in epochs:
-                try:
-                    images[epoch] = read_image(path)
-                except ValueError as error:
-                    section.note(group.title, str(error))
-        if not images:
+        paths = sample_grids(group.first)
+        if not paths:
             raise ValueError("no grids of samples")
-        return images
+        return {epoch: read_image(path) for epoch, path in paths.items() if epoch in epochs}
 
     if images := section.collect(groups, read):
         caption = "Samples after some epochs, each run from the same starting points throughout."
@@ -273,11 +230,10 @@ def _classes(groups: Sequence[Group], prefix: str) -> Section:
 
 
 def _counts(group: Group, end: str = "") -> list[float]:
-    value = group.first.get("final_scores", f"final/class_histogram{end}")
-    is_list = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
-    if not is_list or not 0 < sum(value) < float("inf") or min(value) < 0:
+    value: list[float] | None = group.first.get("final_scores", f"final/class_histogram{end}")
+    if not value:
         raise ValueError("no histogram of classes")
-    return list(value)
+    return value
 
 
 SIDE_BY_SIDE = (_scores, _losses, _samples, _restorations, _classes)
@@ -285,27 +241,20 @@ SIDE_BY_SIDE = (_scores, _losses, _samples, _restorations, _classes)
 
 def _setup(groups: Sequence[Group]) -> Section:
     section = Section("Schedules and activation functions")
+    found = section.collect(groups, lambda group: read_alpha_bar(group.first), is_mean=True)
     schedules: dict[str, Tensor] = {}
-    takes_one = [group for group in groups if has_schedule(group.first)]
-    for title, alpha_bar in section.collect(takes_one, _alpha_bar, is_mean=True).items():
-        if not any(map(alpha_bar.equal, schedules.values())):
+    for title, alpha_bar in found.items():
+        if alpha_bar is not None and not any(map(alpha_bar.equal, schedules.values())):
             schedules[title] = alpha_bar
     if schedules:
         caption = "The noise schedules of the runs, each once."
         section.draw("schedules", caption, curves.schedule_figure(schedules))
-    given = (group.first.get("config", "model", "activation") for group in groups)
-    names = dict.fromkeys(str(name) for name in given if name)
-    known = [name for name in names if name in ACTIVATIONS]
-    section.notes += [f"no activation function called {name}" for name in names
-                      if name not in known]  # fmt: skip
+    given = dict.fromkeys(group.first.get("config", "model", "activation") for group in groups)
+    known = [name for name in given if name in ACTIVATIONS]
     if known:
         caption = "The activation functions of the networks."
         section.draw("activations", caption, curves.activation_figure(known))
     return section
-
-
-def _alpha_bar(group: Group) -> Tensor:
-    return read_alpha_bar(group.first)
 
 
 def _one(group: Group, number: str) -> Section:
@@ -315,8 +264,8 @@ def _one(group: Group, number: str) -> Section:
         folder = f"runs/{number}{slug(group.title)}/"
         whole.drawings += side_by_side([group], folder).drawings
     for run in group.members:
-        overrides = run.record.get("overrides") or []
-        whole.note(str(run.directory), " ".join(map(str, overrides)) or "no overrides")
+        overrides = run.get("overrides") or ["no overrides"]
+        whole.notes.append(f"{run.directory}: {' '.join(overrides)}")
     return whole
 
 

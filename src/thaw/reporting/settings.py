@@ -1,6 +1,6 @@
 """Tables of how runs were made: their hyperparameters and where they ran."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,7 @@ HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep
 
 def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
     """What differs between the groups, and what they share; without those whose run has none."""
-    groups = [group for group in groups if group.first.config]
+    groups = [group for group in groups if group.first.get("config")]
     settings = pd.DataFrame([_settings(group.first) for group in groups], dtype=object)
     settings = settings.fillna(MISSING)
     settings.index = pd.Index([group.title for group in groups])
@@ -44,28 +44,20 @@ def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
 
 
 def _settings(run: FinishedRun) -> dict[str, str]:
-    config = run.config
-    choices = run.record.get("choices")
-    choices = choices if isinstance(choices, dict) else {}
+    config = run.get("config")
+    choices = run.get("choices") or {}
     found = {
         group: str(choices[group]) for group in HYPERPARAMETERS if choices.get(group) is not None
     }
-    degradation = config.get("degradation")
-    if isinstance(degradation, dict) and "schedule" not in degradation:  # composed, unused
+    if "schedule" not in config.get("degradation", {}):  # composed, unused
         config = {key: value for key, value in config.items() if key != "schedule"}
         found.pop("schedule", None)
-    leaves = _flatten(config)
-    return found | {key: text for key, text in leaves.items() if not key.startswith(HIDDEN)}
-
-
-def _flatten(config: Any, path: str = "") -> dict[str, str]:
-    if not isinstance(config, Mapping):
-        return {path: _plain(config)}
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        if str(key) not in ("_target_", "_partial_"):
-            found |= _flatten(value, f"{path}.{key}" if path else str(key))
-    return found
+    leaves = pd.json_normalize(config).to_dict("records")[0]
+    return found | {
+        key: _plain(value)
+        for key, value in leaves.items()
+        if not key.startswith(HIDDEN) and not key.endswith(("_target_", "_partial_"))
+    }
 
 
 def _plain(value: Any) -> str:
@@ -93,15 +85,12 @@ def environment(groups: Sequence[Group]) -> Table:
 
 
 def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
-    record = run.record
     for key in ("device", "cpu", "num_threads", "encoder"):
-        if record.get(key) is not None:
-            yield key.replace("_", " "), str(record[key])
-    for name, entries in (("data", record.get("dataset")), ("git", record.get("git"))):
-        if isinstance(entries, Mapping):
-            # There may be a thousand classes.
-            shown = [(key, value) for key, value in entries.items() if key != "classes"]
-            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown)
-    versions = record.get("versions")
-    if isinstance(versions, Mapping):
-        yield from ((str(name), _plain(version)) for name, version in versions.items())
+        if run.get(key) is not None:
+            yield key.replace("_", " "), str(run.get(key))
+    for name, key in (("data", "dataset"), ("git", "git")):
+        # There may be a thousand classes.
+        shown = {key: value for key, value in (run.get(key) or {}).items() if key != "classes"}
+        if shown:
+            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown.items())
+    yield from (run.get("versions") or {}).items()

@@ -5,7 +5,6 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from thaw import storage
-from thaw.reporting.labels import fitted
+from thaw.reporting.labels import distinct
 
 log = logging.getLogger(__name__)
 # Okabe and Ito's palette, told apart by the colour-blind; its yellow is too pale for lines.
@@ -43,23 +42,19 @@ def own_style() -> Iterator[None]:
 
 @contextmanager
 def harmless(name: str) -> Iterator[None]:
-    """Turn the error of a figure that cannot be drawn into a warning, and go on.
-
-    Raises:
-        OSError: the disk is full.
-    """
+    """Turn the error of a figure into a warning, and go on, unless the disk is full."""
     try:
         yield
     except Exception as error:
-        if isinstance(error, storage.WriteError) or getattr(error, "errno", None) in storage.FULL:
+        if isinstance(error, storage.WriteError):
             raise
         log.warning("%s could not be drawn, going on without it: %s", name, error)
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:
     """Colour and dashes for each of ``count`` lines; colours repeat with other dashes."""
-    pairs = ({"color": c, "linestyle": d} for d in DASHES for c in COLOURS)
-    return list(islice(cycle(list(pairs)), count))
+    pairs = [{"color": c, "linestyle": d} for d in DASHES for c in COLOURS]
+    return [pairs[k % len(pairs)] for k in range(count)]
 
 
 def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
@@ -99,22 +94,16 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     height = max(label.count("\n") + 1 for label in labels)
     rows = height * math.ceil(len(labels) / columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize=8,
-    )
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles, labels, frameon=False, fontsize=8, **place)
 
 
 def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
     """Titles in about so many lines, each of at most ``width`` characters, no two the same."""
-    return [
-        plain("\n".join(textwrap.wrap(text, width) or [""]))
-        for text in fitted(list(titles), width * lines)
-    ]
+    half = width * lines // 2
+    short = [t if len(t) <= 2 * half else f"{t[:half]}…{t[-half:]}" for t in titles]
+    # A dollar sign would begin a formula.
+    return ["\n".join(textwrap.wrap(t, width)).replace("$", r"\$") for t in distinct(short)]
 
 
 def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
@@ -122,13 +111,6 @@ def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
     lines = [title.count("\n") for title in titles]
     rows = [max(lines[k : k + columns]) for k in range(0, len(lines), columns)]
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(rows))
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib shows as it is, dollar signs included."""
-    # A legend leaves out what begins with an underscore; a space without width hides it.
-    shown = f"\u200b{text}" if text.startswith("_") else text
-    return shown.replace("$", r"\$")
 
 
 def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:

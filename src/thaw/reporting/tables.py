@@ -1,7 +1,6 @@
 """Tables of measured values, written as CSV and LaTeX."""
 
 import math
-import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from thaw.reporting.groups import Group
 from thaw.reporting.numbers import number, plus_minus
 
 MISSING = "--"
+# Rows above which a table is folded away.
+LONG = 50
 LATEX_HEAD = r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}"
 
 
@@ -48,17 +49,17 @@ class Table:
 
     @classmethod
     def of(
-        cls, name: str, caption: str, rows: Sequence[Mapping[str, Cell]], long: float = math.inf
+        cls, name: str, caption: str, rows: Sequence[Mapping[str, Cell]], longest: float = LONG
     ) -> "Table":
         """A table of rows by column, without the columns that are missing in every row.
 
-        With more than ``long`` rows it is folded away on the page.
+        With more than ``longest`` rows it is folded away on the page.
         """
         columns = dict.fromkeys(column for row in rows for column in row)
         kept = [column for column in columns
                 if any(row.get(column, MISSING) != MISSING for row in rows)]  # fmt: skip
         cells = [[row.get(column, MISSING) for column in kept] for row in rows]
-        return cls(name, caption, kept, cells, folded=len(rows) > long)
+        return cls(name, caption, kept, cells, folded=len(rows) > longest)
 
     def write(self, folder: Path) -> None:
         """``name.csv`` (numbers in full, ``±`` in columns of their own) and ``name.tex``."""
@@ -84,7 +85,7 @@ class Table:
                     if cell.std is not None:
                         full |= {f"{column} std": cell.std, f"{column} seeds": cell.count}
                 else:
-                    full[column] = "" if cell == MISSING else _no_formula(cell)
+                    full[column] = "" if cell == MISSING else cell
             yield full
 
 
@@ -100,12 +101,6 @@ def over_seeds(
         return MISSING
     std = statistics.stdev(numbers) if len(set(numbers)) > 1 else None
     return Number(statistics.fmean(numbers), std, len(numbers), places)
-
-
-def _no_formula(text: str) -> str:
-    """Text that a spreadsheet shows as it is, rather than compute it as a formula."""
-    is_number = re.fullmatch(r"[-+0-9.,e ]*", text)
-    return f"'{text}" if text[:1] in tuple("=+-@\t") and not is_number else text
 
 
 def _latex(text: str) -> str:
