@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,8 @@ def make_cache(folder: Path, otherwise: str) -> None:
     ``otherwise`` are keys and variables that choose another folder, for the message.
     """
     try:
+        if folder.parts[:1] == ("~",):
+            raise OSError(errno.ENOENT, "there is no HOME")
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -145,24 +148,38 @@ def read_text(path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file of thaw.
+    """The rows of a CSV file of thaw, also where a spreadsheet has saved it again.
+
+    Then it may have semicolons or tabs between its cells, decimal commas, columns in another order,
+    and rows of empty cells, which are left out.
 
     Raises:
         ValueError: it is damaged; the message does not name the file.
     """
-    text = read_text(path)
+    text = path.read_bytes().decode("utf-8-sig")
     try:
-        rows = list(csv.DictReader(io.StringIO(text)))
+        lines = io.StringIO(text, newline=None)
+        header = lines.readline()
+        lines.seek(0)
+        rows = list(csv.DictReader(lines, delimiter=max(",;\t", key=header.count)))
     except csv.Error as error:
         raise ValueError(str(error)) from error
     # DictReader's marks for too many cells and for too few.
     if any(None in row or None in row.values() for row in rows):
         raise ValueError("a row is cut off or too long")
-    if not rows:
+    found = [{key: _with_point(cell) for key, cell in row.items()} for row in rows]
+    found = [row for row in found if any(row.values())]
+    if not found:
         raise ValueError("it has no rows")
-    if not text.endswith("\n"):
+    if not text.endswith(("\n", "\r")):
         raise ValueError("its last row is cut off")
-    return rows
+    return found
+
+
+def _with_point(cell: str) -> str:
+    """The cell, with a point where it is a number with a decimal comma."""
+    is_number = re.fullmatch(r"[+-]?\d+,\d+([eE][+-]?\d+)?", cell)
+    return cell.replace(",", ".") if is_number else cell
 
 
 def check_no_links(run_dir: Path, out: Path) -> None:

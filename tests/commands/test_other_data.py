@@ -54,8 +54,8 @@ def original(tmp_path_factory: pytest.TempPathFactory, in_folder: Run) -> Path:
     picture(folder / "pictures" / "test" / "cat" / "a.png", 100)
     finished = in_folder(folder, "train", *COMMAND)
     assert finished.returncode == 0, finished.stderr
-    expected = "24 training images, 1 test images, 2 classes: 0 is cat, 1 is dog"
-    assert expected in finished.stdout
+    assert "24 training images in train/" in finished.stdout
+    assert "0 is cat (12 + 1), 1 is dog (12 + 0)" in finished.stdout
     assert [path.parent.name for path in folder.rglob("sweep.csv")] == ["study"]
     return folder
 
@@ -80,11 +80,13 @@ def test_classes_are_stored_in_the_record_and_the_checkpoint(study: tuple[Path, 
 def test_going_on_with_other_images_is_said_and_both_are_recorded(
     study: tuple[Path, Path], in_folder: Run
 ) -> None:
-    """The record and the overrides are as an editor leaves them."""
+    """The record, the overrides and the rows are as a spreadsheet and an editor leave them."""
     folder, run_dir = study
     before = record(run_dir)
     first_row = (run_dir / "metrics.csv").read_text().splitlines()[1]
     picture(folder / "pictures" / "train" / "cat" / "new.png", 200)
+    metrics = (run_dir / "metrics.csv").read_text().replace(",", ";").replace(".", ",")
+    (run_dir / "metrics.csv").write_text(metrics, encoding="utf-8-sig", newline="\r\n")
     older = before | {"versions": before["versions"] | {"torch": "0.1"}}
     (run_dir / "run.json").write_text(json.dumps(older))
     for name in ("run.json", ".hydra/overrides.yaml"):

@@ -235,10 +235,36 @@ def test_what_fails_before_a_step_of_its_own_has_trained_nothing(
         training.fit()
 
 
+ROWS = [
+    {"epoch": "1", "train/loss": "0.5", "by": "DDIM, 5"},
+    {"epoch": "2", "train/loss": "1e-05", "by": ""},
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'epoch,train/loss,by\n1,0.5,"DDIM, 5"\n2,1e-05,\n',
+        "\ufeffepoch;train/loss;by\r\n1;0,5;DDIM, 5\r\n2;1,E-05;\r\n;;\r\n".replace("1,E", "1,0E"),
+        '"epoch"\t"train/loss"\t"by"\r\n"1"\t"0,5"\t"DDIM, 5"\r\n"2"\t"1e-05"\t""\r\n',
+        'by,epoch,train/loss\r"DDIM, 5",1,"0,5"\r,2,1e-05\r',
+    ],
+    ids=["own", "semicolons", "tabs", "another order"],
+)
+def test_rows_that_a_spreadsheet_has_written_anew_are_read(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(text.encode())
+    rows = storage.read_rows(path)
+    assert [row | {"train/loss": float(row["train/loss"])} for row in rows] == [
+        row | {"train/loss": float(row["train/loss"])} for row in ROWS
+    ]
+
+
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
         (b"", "no rows"),
+        (b"epoch;step\r\n", "no rows"),
         (b"epoch,step\n1\n", "cut off or too long"),
         (b"epoch,step\n1,2,3\n", "cut off or too long"),
         (b"epoch,step\n1,2", "its last row is cut off"),
@@ -252,12 +278,16 @@ def test_rows_that_are_none_are_refused(contents: bytes, reason: str, tmp_path: 
         storage.read_rows(path)
 
 
+@pytest.mark.parametrize("home", ["/dev/null/home", None])
 def test_a_cache_below_a_home_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/dev/null/home")
+    if home:
+        monkeypatch.setenv("HOME", home)
+    else:  # as for a user of a container whom the system does not know
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(
         OSError, match=r"thaw/images cannot be written to .*: set data.cache or HOME"
     ):

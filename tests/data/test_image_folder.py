@@ -80,8 +80,10 @@ def test_given_splits_are_kept_and_share_their_classes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "test", "left_out"),
     [
+        ("training", "Test", ""),
         ("train2017", "val2017", ""),
         ("TRAIN_SET", "Validation-Set", ""),
+        ("train", "test", "val"),
         ("Training", "test", "valid"),
         ("train", "test", "unlabelled"),
     ],
@@ -97,18 +99,27 @@ def test_folders_called_nearly_train_and_test_are_the_splits(
     source = Source(folder, image_size=8)
     assert [colours(split) for split in source.load()] == [{(1, 0, 0)}, {(2, 0, 0)}]
     assert source.class_names == ["cat", "dog"]
-    expected = f"{folder}: 2 training images, 1 test images, 2 classes: 0 is cat, 1 is dog"
-    assert caplog.messages[0] == expected
+    assert caplog.messages[0] == (
+        f"{folder}: 2 training images in {train}/, 1 test images in {test}/, 2 classes: "
+        "0 is cat (1 + 1), 1 is dog (1 + 0)"
+    )
+    not_read = [message for message in caplog.messages if "not read" in message]
+    assert not_read == ([f"{folder}: not read: {left_out}/"] if left_out else [])
 
 
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        (["val/cat/a", "test/cat/a"], "holds test/ and val/, not one folder to train"),
-        (["train/a", "Train/a", "test/a"], "holds Train/ and test/ and train/, not one"),
+        (["Test/cat/a", "cat/a"], "holds Test/, but not train and test"),
+        (["val/cat/a", "test/cat/a"], "holds test/ and val/, but not train and test"),
+        (["train/a", "Train/a", "test/a"], "holds Train/ and test/ and train/, two for the same"),
         (["train/cat/a", "train/dog/a", "test/a"], "has no image: images without a class; take"),
         (["train/a", "test/cat/a"], "test holds classes of which .*train has no image: cat; take"),
-        (["pictures/train/cat/a", "pictures/test/cat/a"], "pictures holds folders to train and to"),
+        (["train/cat/a", "test/cat/a", "test/10/a", "test/9/a"], "has no image: 9, 10; take"),
+        (["train/cat/a", "train/dog/.a", "train/cow/", "test/cat/a"], "without an image: cow, dog"),
+        (["cat/a", "dog/b", "cow/"], "without an image: cow"),
+        (["pictures/train/cat/a", "pictures/test/cat/a"], "pictures holds test/ and train/, which"),
+        (["cat/Train/a", "cat/val/a", "dog/a"], "cat holds Train/ and val/"),
         (["cat/a", "b"], "b lies beside the folders of classes"),
         ([], "no folder .*pictures: set data.root"),
         (["train/a", "test/.hidden"], "no image in .*test"),
@@ -170,6 +181,31 @@ def test_neither_the_folders_place_nor_the_run_decides_the_order(folder: Path) -
     assert order != sorted(order)
 
 
+def test_a_file_that_is_not_an_image_is_refused_by_name(folder: Path) -> None:
+    numbered(folder, 20)
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    with pytest.raises(OSError, match=r"gone\.png"):
+        Source(folder).load()
+    (folder / "gone.png").unlink()
+    (folder / "notes.txt").write_text("remember the milk")
+    with pytest.raises(ValueError, match=r"notes\.txt is not an image that can be read"):
+        Source(folder).load()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"image_size": 0}, "image_size must be a whole number of at least 1, got 0"),
+        ({"channels": 4}, "channels must be one of 1, 3, got 4"),
+        ({"test_share": 1}, "test_share must be a number above 0 and below 1, got 1"),
+        ({"root": ""}, "root must name a folder"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_anything_is_read(options, complaint) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ImageFolder(**{"root": "nowhere"} | options)
+
+
 @pytest.fixture
 def pictures(folder: Path) -> Path:
     draw = np.random.default_rng(0)
@@ -180,8 +216,11 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
-def test_batches_from_the_file_are_those_from_memory_bit_for_bit(pictures: Path) -> None:
-    options = {"image_size": 12, "test_share": 0.2, "batch_size": 8, "val_size": 13}
+@pytest.mark.parametrize("val_size", [0, 13])
+def test_batches_from_the_file_are_those_from_memory_bit_for_bit(
+    pictures: Path, val_size: int
+) -> None:
+    options = {"image_size": 12, "test_share": 0.2, "batch_size": 8, "val_size": val_size}
     on_disk, in_memory = (ImageFolder(str(pictures), **options) for _ in range(2))
     in_memory.source.load = lambda: tuple(
         ImageSet(part.images.clone(), part.labels, part.is_shuffled)
@@ -209,6 +248,17 @@ def test_no_split_copies_what_is_mapped(pictures: Path) -> None:
     assert data.train_images.untyped_storage().nbytes() == size
     assert len(data.val_labels) == 20
     assert len(data.train_labels) + len(data.val_labels) + len(data.test_labels) == 90
+
+
+def test_more_held_out_images_include_the_fewer(pictures: Path) -> None:
+    held_out = {}
+    for val_size in (5, 20):
+        data = ImageFolder(str(pictures), image_size=12, batch_size=8, val_size=val_size)
+        data.setup()
+        held_out[val_size] = {image.numpy().tobytes() for image in data.val_images}
+        rest = {image.numpy().tobytes() for image in data.train_images}
+        assert not held_out[val_size] & rest
+    assert held_out[5] < held_out[20]
 
 
 @pytest.mark.parametrize(("free", "place"), [(10_000, "cpu"), (10**9, "meta")])

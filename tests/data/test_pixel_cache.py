@@ -26,11 +26,12 @@ def stored(path: Path, array: NDArray[np.uint8], **options: object) -> Path:
     return path
 
 
-def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path: Path, suffix: str) -> None:
     colour, grey = noise(32, 32, 3), noise(32, 32)
-    read = read_image(stored(tmp_path / "a.png", colour), COLOUR)
+    read = read_image(stored(tmp_path / f"a.{suffix}", colour), COLOUR)
     assert np.array_equal(read, colour.transpose(2, 0, 1))
-    assert np.array_equal(read_image(stored(tmp_path / "b.png", grey), GREY), grey[None])
+    assert np.array_equal(read_image(stored(tmp_path / f"b.{suffix}", grey), GREY), grey[None])
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (70, 102), (16, 16)])
@@ -45,6 +46,12 @@ def test_resizing_is_torchvisions_antialiased_one(tmp_path: Path, height: int, w
     kept = (slice(None), slice(edge, 32 - edge), slice(edge, 32 - edge))
     assert np.abs(mine[kept].astype(int) - theirs.numpy()[kept].astype(int)).max() <= 1
     assert mine.shape == COLOUR
+
+
+def test_what_is_finer_than_a_pixel_becomes_its_mean(tmp_path: Path) -> None:
+    checks = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
+    pixels = read_image(stored(tmp_path / "checks.png", checks), GREY)
+    assert np.abs(pixels.astype(float) - 127.5).max() <= 1.5
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -91,11 +98,22 @@ def test_what_is_transparent_is_seen_on_white(tmp_path: Path) -> None:
     assert (read_image(tmp_path / "b.png", COLOUR)[:, hidden] == 255).all()
 
 
+def first_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def one_bit_changed(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("a.png", lambda content: content[: len(content) // 2]),
-        ("a.jpg", lambda content: content[: len(content) // 2]),
+        ("a.png", first_half),
+        ("a.png", one_bit_changed),
+        ("a.jpg", first_half),
+        ("a.png", lambda content: b""),
         ("a.png", lambda content: b"label,1\n"),
     ],
 )
@@ -197,13 +215,17 @@ def test_a_folder_elsewhere_with_the_same_files_needs_no_decoding(
     assert not num_read
 
 
-def test_a_file_that_is_not_an_image_leaves_no_file_of_pixels(
+def test_all_files_that_are_not_images_are_counted_and_ten_named(
     pictures: list[Path], tmp_path: Path
 ) -> None:
-    bad = pictures[0].with_name("bad.png")
-    bad.write_bytes(b"no image")
-    with pytest.raises(ValueError, match=f"^{bad} is not an image that can be read"):
-        cached_pixels([*pictures, bad], bad.parent, COLOUR, tmp_path / "cache")
+    bad = [pictures[0].with_name(f"bad_{number:02d}.png") for number in range(12)]
+    for path in bad:
+        path.write_bytes(b"no image")
+    paths = [bad[0], *pictures, *bad[1:]]
+    with pytest.raises(ValueError, match="^12 of 18 files cannot be") as error:
+        cached_pixels(paths, pictures[0].parent, COLOUR, tmp_path / "cache")
+    assert [path for path in bad if str(path) in str(error.value)] == bad[:10]
+    assert "\n" not in str(error.value)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -218,3 +240,17 @@ def test_more_images_than_there_is_memory_are_mapped(tmp_path: Path) -> None:
     images = mapped(path, (num_images, 3, 256, 256))
     chosen = images.index_select(0, torch.tensor([0, num_images - 1]))
     assert chosen.sum() == chosen[1, 2, 255, 255] == 7
+
+
+def test_no_other_program_is_started_to_read_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*arguments: object, **_: object) -> None:
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(ValueError, match="cannot identify image file"):
+        read_image(tmp_path / "x.png", (3, 8, 8))

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,21 +11,16 @@ from typing import Annotated, Literal, NamedTuple
 
 import torch
 from annotated_types import Interval
+from torch import Tensor
 
-from thaw import storage
 from thaw.checks import Count, checked
-from thaw.data.pixel_cache import cached_pixels
+from thaw.data.pixel_cache import cache_folder, cached_pixels
 from thaw.data.sources import ImageSet, Source, data_root
+from thaw.data.splits import check_not_within, given_splits, subfolders
 from thaw.seeding import derive_seed
 
 log = logging.getLogger(__name__)
-# As in Training/, test_set or val2017.
-SPLITS = {
-    "train": "train|training",
-    "test": "test|testing|eval|evaluation",
-    "val": "val|valid|validation|dev",
-}
-AFTER_SPLIT = r"[\W_]*(set|data|images|split)?[\W_\d]*"
+MAX_NAMED = 10
 
 
 class ImageFile(NamedTuple):
@@ -38,12 +34,13 @@ class ImageFile(NamedTuple):
 class ImageFolder(Source):
     """The images in a folder and in its subfolders, resized, cropped and kept in one file.
 
-    Where the folder holds ``train/`` and ``test/``, or folders called nearly so, they are the two
-    splits and all that is read. Else an image is a test image where the hash of its path inside the
-    folder, a number in [0, 1), is below ``test_share``: further images change no image's side. The
-    first subfolder on an image's path is its class; without subfolders all images are of class 0.
-    Classes are numbered by name, numbers in a name by their value, so that 2 comes before 10. Names
-    that start with a dot are passed over.
+    Where the folder holds ``train/`` and ``test/``, or folders called nearly so (see
+    :mod:`thaw.data.splits`), they are the two splits and all that is read. Else an image is a test
+    image where the hash of its path inside the folder, a number in [0, 1), is below
+    ``test_share``: further images change no image's side. The first subfolder on an image's path is
+    its class; without subfolders all images are of class 0. Classes are numbered by name, numbers
+    in a name by their value, so that 2 comes before 10. Names that start with a dot are passed
+    over.
     """
 
     name = "image_folder"
@@ -66,12 +63,15 @@ class ImageFolder(Source):
                 which the longer one is cut off at both ends.
             channels: 3 (colour) or 1 (grey).
             test_share: share of the images to test on, where there is no ``test/``.
-            cache: folder for the file of pixels; None is ``images`` in thaw's cache.
+            cache: folder for the file of pixels; None is :func:`cache_folder`.
+
+        Raises:
+            ValueError: ``root`` is not a folder.
         """
         self.root = data_root(root) / Path(folder).expanduser()
         self.image_shape = (channels, image_size, image_size)
         self.test_share = test_share
-        self.cache = Path(cache).expanduser() if cache else storage.cache_folder("images")
+        self.cache = cache_folder() if cache is None else Path(cache).expanduser().absolute()
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test images, each in the order of their paths' hashes.
@@ -82,18 +82,16 @@ class ImageFolder(Source):
             FileNotFoundError: there is no such folder, or no image in it.
             ValueError: a file is not an image that can be read, or the splits or classes are not
                 as they should be; one line that names it.
+            OSError: the file of pixels cannot be written.
         """
         train, test = self._splits
-        numbers = {class_name: number for number, class_name in enumerate(self.class_names)}
-        first = ", ".join(f"{k} is {name}" for k, name in enumerate(self.class_names[:10]))
-        log.info("%s: %d training images, %d test images, %d classes: %s",
-                 self.root, len(train), len(test), len(numbers), first)  # fmt: skip
-        files = [*train, *test]
-        pixels = cached_pixels([f.path for f in files], self.root, self.image_shape, self.cache)
-        labels = torch.tensor([numbers[file.class_name] for file in files])
+        self._log_contents(train, test)
+        paths = [file.path for file in (*train, *test)]
+        pixels = cached_pixels(paths, self.root, self.image_shape, self.cache)
+        train_pixels, test_pixels = pixels.tensor_split([len(train)])
         return (
-            ImageSet(pixels[: len(train)], labels[: len(train)], is_shuffled=True),
-            ImageSet(pixels[len(train) :], labels[len(train) :], is_shuffled=True),
+            ImageSet(train_pixels, self._labels(train), is_shuffled=True),
+            ImageSet(test_pixels, self._labels(test), is_shuffled=True),
         )
 
     @property
@@ -107,23 +105,24 @@ class ImageFolder(Source):
         names = {file.class_name for split in self._splits for file in split}
         return sorted(names, key=_with_numbers)
 
+    def _labels(self, files: list[ImageFile]) -> Tensor:
+        numbers = {class_name: number for number, class_name in enumerate(self.class_names)}
+        return torch.tensor([numbers[file.class_name] for file in files])
+
+    @cached_property
+    def _given(self) -> dict[str, Path]:
+        return given_splits(self.root) if self.root.is_dir() else {}
+
     @cached_property
     def _splits(self) -> tuple[list[ImageFile], list[ImageFile]]:
         """The training and the test files, shuffled."""
-        if not self.root.is_dir():
-            raise FileNotFoundError(
-                f"no folder {self.root}: set data.root, or data.folder inside it, to one of images"
-            )
-        if given := _given_splits(self.root):
-            train, test = map(self._list_images, given)
-            if unknown := {file.class_name for file in test} - {file.class_name for file in train}:
-                names = ", ".join(sorted(name or "images without a class" for name in unknown))
-                raise ValueError(
-                    f"{given[1]} holds classes of which {given[0]} has no image: {names}; take "
-                    "them out, or add some"
-                )
+        if self._given:
+            train, test = (self._list_images(self._given[split]) for split in ("train", "test"))
+            _check_no_class_is_empty(self._given["train"], train)
+            self._check_test_classes(train, test)
             return train, test
         files = self._list_images(self.root)
+        _check_no_class_is_empty(self.root, files)
         train = [file for file in files if file.place >= self.test_share]
         test = [file for file in files if file.place < self.test_share]
         if not train or not test:
@@ -134,8 +133,42 @@ class ImageFolder(Source):
             )
         return train, test
 
+    def _check_test_classes(self, train: Sequence[ImageFile], test: Sequence[ImageFile]) -> None:
+        """Refuse test images of a class without training images."""
+        unknown = {file.class_name for file in test} - {file.class_name for file in train}
+        if unknown:
+            names = sorted(
+                (name or "images without a class" for name in unknown), key=_with_numbers
+            )
+            raise ValueError(
+                f"{self._given['test']} holds classes of which {self._given['train']} has no "
+                f"image: {_enumerated(names)}; take them out, or add some"
+            )
+
+    def _log_contents(self, train: Sequence[ImageFile], test: Sequence[ImageFile]) -> None:
+        in_train, in_test = [f" in {path.name}/" for path in self._given.values()] or ["", ""]
+        counts = [Counter(file.class_name for file in files) for files in (train, test)]
+        classes = "no classes"
+        if self.class_names != [""]:
+            classes = f"{self.num_classes} classes: " + _enumerated([
+                f"{number} is {name} ({counts[0][name]} + {counts[1][name]})"
+                for number, name in enumerate(self.class_names)
+            ])  # fmt: skip
+        log.info(
+            "%s: %d training images%s, %d test images%s, %s",
+            self.root, len(train), in_train, len(test), in_test, classes,
+        )  # fmt: skip
+        used = self._given.values()
+        left_out = [f"{path.name}/" for path in subfolders(self.root) if path not in used]
+        if used and left_out:
+            log.warning("%s: not read: %s", self.root, _enumerated(left_out))
+
     def _list_images(self, folder: Path) -> list[ImageFile]:
         """Every file in and below ``folder``, shuffled."""
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"no folder {folder}: set data.root, or data.folder inside it, to one of images"
+            )
         files = sorted(self._image_file(path, folder) for path in _files(folder))
         if not files:
             raise FileNotFoundError(f"no image in {folder}")
@@ -152,46 +185,40 @@ class ImageFolder(Source):
         return ImageFile(place, path, class_name)
 
 
-def _given_splits(root: Path) -> tuple[Path, Path] | None:
-    """The folders of training and of test images; None where neither is there.
+def _check_no_class_is_empty(folder: Path, files: Sequence[ImageFile]) -> None:
+    """Refuse folders of classes without an image: the classes after it would be renumbered.
 
-    A folder for validation takes the place of a missing one for testing.
+    Raises:
+        ValueError: naming them.
     """
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and _split_of(path.name)]
-    found = {_split_of(path.name): path for path in folders}
-    if not found:
-        return None
-    if "train" not in found or len(found) == 1 or len(found) < len(folders):
-        names = " and ".join(f"{path.name}/" for path in folders)
+    names = {file.class_name for file in files}
+    empty = [path.name for path in subfolders(folder) if path.name not in names]
+    if empty and names != {""}:
         raise ValueError(
-            f"{root} holds {names}, not one folder to train and one to test on: add or take out "
-            "what is wrong, or rename what is a class"
+            f"{folder} holds folders of classes without an image: {_enumerated(empty)}; take them "
+            "out, or put some in"
         )
-    return found["train"], found.get("test") or found["val"]
 
 
-def _split_of(name: str) -> str | None:
-    """``train``, ``test`` or ``val`` where a folder is called nearly so."""
-    for split, words in SPLITS.items():
-        if re.fullmatch(f"({words}){AFTER_SPLIT}", name.casefold()):
-            return split
-    return None
-
-
-def _with_numbers(name: str) -> tuple[Sequence[str | int], str]:
+def _with_numbers(name: str) -> tuple[list[str | int], str]:
     """The key to sort names by: each number in one counts by its value."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if k % 2 else part for k, part in enumerate(parts)], name
 
 
+def _enumerated(names: Sequence[str]) -> str:
+    """The first ten, and how many more there are."""
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _files(folder: Path) -> Iterator[Path]:
     # Linked folders too: a folder of images is often put together from links.
-    for parent, inner, names in os.walk(folder, followlinks=True):
+    for parent, inner, names in os.walk(folder, onerror=_raise, followlinks=True):
         inner[:] = [name for name in inner if not name.startswith(".")]
-        splits = set(map(_split_of, inner)) - {None}
-        if "train" in splits and len(splits) > 1:
-            raise ValueError(
-                f"{parent} holds folders to train and to test on, which must lie above those of "
-                f"classes: read it alone with data.folder={parent}"
-            )
+        check_not_within(Path(parent), inner)
         yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise error

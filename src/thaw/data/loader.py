@@ -111,7 +111,7 @@ class ShuffledBatchLoader(BatchLoader):
         stored = self._stored(self.sampler.order(), first)
         for index, (images, labels) in enumerate(stored, start=first):
             if self.augment is not None:
-                seed = derive_seed(self.seed, "augment", epoch, index)
+                seed = derive_seed(self.seed, "augment", epoch, index, 0)
                 images = augmented(images, self.augment, seed)
             self._handed_out = {"epoch": epoch, "batches": index + 1}
             yield self.pixel_range.from_uint8(images), labels

@@ -1,5 +1,6 @@
 """Images of any size and format as one file of uint8 pixels, mapped into memory."""
 
+import functools
 import hashlib
 import logging
 import math
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 AT_ONCE = 1024
+MAX_NAMED = 10
+# Pillow warns from half the largest size that it reads.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def cached_pixels(
@@ -33,7 +37,8 @@ def cached_pixels(
     drops what memory has no room for.
 
     Raises:
-        ValueError: a file is not an image that can be read; one line that names it.
+        ValueError: files are not images that can be read; one line that names them.
+        OSError: the file cannot be written.
     """
     path = cache / f"{root.name}-{_key(paths, root, image_shape)}.uint8"
     shape = (len(paths), *image_shape)
@@ -53,16 +58,22 @@ def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
         return torch.from_numpy(np.memmap(path, np.uint8, "r", shape=shape))
 
 
+def cache_folder() -> Path:
+    """Folder of the pixels that are kept between runs; it may be deleted at any time."""
+    return storage.cache_folder("images")
+
+
 def _key(paths: Sequence[Path], root: Path, image_shape: tuple[int, int, int]) -> str:
     digest = hashlib.sha256(repr((VERSION, image_shape)).encode())
     for path in paths:
         stat = path.stat()
-        inside = path.relative_to(root).as_posix()
-        digest.update(repr((inside, stat.st_size, stat.st_mtime_ns)).encode())
+        file = (path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns)
+        digest.update(repr(file).encode())
     return digest.hexdigest()[:16]
 
 
 def _write(paths: Sequence[Path], path: Path, image_shape: tuple[int, int, int]) -> None:
+    """Write every image's pixels, one after the other."""
     storage.make_cache(path.parent, "data.cache, XDG_CACHE_HOME or HOME")
     log.info("reading %d images, once, into %s", len(paths), path)
     # Not through a mapping: on a full disk that kills the process without a word.
@@ -78,12 +89,28 @@ def read_images(
     """The images in order, several decoded at a time, a bounded number held.
 
     Raises:
-        ValueError: one cannot be read; see :func:`read_image`.
+        ValueError: after all of them, naming the first ten that cannot be read; see
+            :func:`read_image`.
     """
+    problems: list[str] = []
     with ThreadPoolExecutor() as threads:
         for start in range(0, len(paths), AT_ONCE):
             part = paths[start : start + AT_ONCE]
-            yield from threads.map(lambda path: read_image(path, image_shape), part)
+            for result in threads.map(lambda path: _tried(path, image_shape), part):
+                if isinstance(result, str):
+                    problems.append(result)
+                else:
+                    yield result
+    if problems:
+        all_ = f"{len(problems):,} of {len(paths):,} files cannot be read, among them: "
+        raise ValueError((all_ if problems[1:] else "") + "; ".join(problems[:MAX_NAMED]))
+
+
+def _tried(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint8] | str:
+    try:
+        return read_image(path, image_shape)
+    except ValueError as error:
+        return str(error)
 
 
 def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -100,8 +127,9 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
     """
     channels, height, width = image_shape
     try:
-        with Image.open(path) as stored:
+        with Image.open(path, formats=_formats()) as stored:
             image = _plain(ImageOps.exif_transpose(stored), "L" if channels == 1 else "RGB")
+        fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     # Pillow's decoders raise nearly anything on a damaged file.
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
@@ -109,8 +137,14 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
             f"{path} is not an image that can be read ({why}): repair it or take it out of the "
             "folder"
         ) from error
-    fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """All that Pillow reads by itself, which leaves out PostScript."""
+    Image.init()
+    return tuple(name for name in Image.ID if name != "EPS")
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:
