@@ -68,9 +68,6 @@ class Encoder(nn.Module):
 
         Args:
             images: uint8 [N, C, H, W] on any device.
-
-        Raises:
-            ValueError: they do not fit the encoder.
         """
         self.check_images(images)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):

@@ -27,9 +27,6 @@ class RestorationScores(nn.Module):
     Args:
         pixel_range: the images' range (low, high); only for FID are values beyond it clipped.
         suite: encoder and reference for FID, or None.
-
-    Raises:
-        ValueError: the suite has no reference yet.
     """
 
     def __init__(self, pixel_range: tuple[float, float], suite: ScoreSuite | None = None) -> None:
@@ -102,11 +99,7 @@ class SSIM(MeanMetric):
 
 
 def check_size(image_shape: Sequence[int]) -> None:
-    """Refuse images, ``[..., H, W]``, with a side below SSIM's window of 11 pixels.
-
-    Raises:
-        ValueError: they are too small.
-    """
+    """Refuse images, ``[..., H, W]``, with a side below SSIM's window of 11 pixels."""
     if min(image_shape[-2:]) < WINDOW:
         raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side")
 

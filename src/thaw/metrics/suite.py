@@ -26,9 +26,6 @@ class ScoreSuite(nn.Module):
 
     Args:
         encoder: turns images into features and logits; its reference is used where it has one.
-
-    Raises:
-        ValueError: the reference beside the encoder is another encoder's.
     """
 
     @checked
@@ -51,11 +48,7 @@ class ScoreSuite(nn.Module):
         return self.encoder.dataset
 
     def check(self, data_name: str, image_shape: tuple[int, int, int]) -> None:
-        """Refuse data that the encoder was not trained for; ``mnist_5k`` is data of ``mnist``.
-
-        Raises:
-            ValueError: what does not fit and the ways out, in one line.
-        """
+        """Refuse data that the encoder was not trained for; ``mnist_5k`` is data of ``mnist``."""
         ways_out = WAYS_OUT.format(data=data_name)
         own = (self.dataset, f"{self.dataset}_")
         if self.dataset is not None and data_name != own[0] and not data_name.startswith(own[1]):
@@ -75,11 +68,7 @@ class ScoreSuite(nn.Module):
         self.use_reference(cached_reference(self.encoder, train_images, test_images))
 
     def use_reference(self, reference: Reference) -> None:
-        """Compare with this reference from now on.
-
-        Raises:
-            ValueError: it is that of another encoder, or of other weights of the same name.
-        """
+        """Compare with this reference from now on."""
         if reference.fingerprint != self.encoder.fingerprint():
             raise ValueError(
                 f"a reference of {reference.encoder} (weights {reference.fingerprint}) "
@@ -93,11 +82,7 @@ class ScoreSuite(nn.Module):
         self._ready()[0].reset()
 
     def update(self, images: Tensor) -> None:
-        """Add generated images, uint8 [N, C, H, W] in 0..255, on any device.
-
-        Raises:
-            ValueError: they do not fit the encoder.
-        """
+        """Add generated images, uint8 [N, C, H, W] in 0..255, on any device."""
         scores, _ = self._ready()
         features, logits = self.encoder.encode(images)
         scores.update(features=features, logits=logits)

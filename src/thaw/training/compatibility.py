@@ -35,9 +35,6 @@ def check_fits(path: Path, module: DiffusionModule) -> list[dict[str, Any]]:
     Returns:
         The data of the epochs before, where they were others: their identities, each with the
         ``epochs`` after which it was left.
-
-    Raises:
-        ValueError: naming the keys of the configuration, the tensors or the classes that differ.
     """
     contents = read_checkpoint(path)
     stored, current = contents["thaw"].get("config") or {}, module.provenance["config"]

@@ -109,9 +109,6 @@ def compile_networks(
         experiment: whose networks.
         device: where they are.
         accumulates: whether gradients are kept from call to call, which CUDA graphs do not allow.
-
-    Raises:
-        ValueError: nothing can be compiled here.
     """
     try:
         torch.compile(torch.neg)(torch.zeros(1, device=device))
@@ -171,9 +168,6 @@ def check_classes(restorer: Restorer, data: ImageDataModule) -> None:
     """Refuse to train a class-conditional model on data with another number of classes.
 
     Not part of ``build``: the data may have to look into a folder, which sampling does not need.
-
-    Raises:
-        ValueError: naming both numbers.
     """
     if restorer.num_classes is not None and restorer.num_classes != data.num_classes:
         raise ValueError(

@@ -106,11 +106,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _build(
     path: Path, config: DictConfig, contents: dict[str, Any], data_root: str | None
 ) -> Experiment:
-    """The experiment of a checkpoint's configuration, which cannot say where its data writes.
-
-    Raises:
-        ValueError: it is not a valid configuration of this version.
-    """
+    """The experiment of a checkpoint's configuration, which cannot say where its data writes."""
     try:
         if data_root is not None and "root" in config.data:
             config.data.root = data_root
@@ -131,11 +127,7 @@ def _build(
 def _load_state(
     path: Path, module: DiffusionModule, contents: dict[str, Any], with_prior: bool
 ) -> None:
-    """Load the weights, and the prior or leave the module's own.
-
-    Raises:
-        ValueError: tensors are missing, unknown or of another shape.
-    """
+    """Load the weights, and the prior or leave the module's own."""
     state = contents["state_dict"]
     weights = [tensor for key, tensor in state.items() if key.startswith("restorer.network.")]
     if any(tensor.dtype == torch.float64 for tensor in weights):  # trainer.precision=64-true
@@ -171,11 +163,7 @@ def fit_other_prior(run: LoadedRun) -> None:
 
 
 def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
-    """The run's suite, its reference fitted now where it has none; None for a run without scores.
-
-    Raises:
-        OSError, ValueError: a reference is fitted to the data, and that cannot be read.
-    """
+    """The run's suite, its reference fitted now where it has none; None for a run without scores."""
     suite, data = run.experiment.suite, run.experiment.data
     if suite is not None and suite.reference is None:
         data.setup()
@@ -193,11 +181,7 @@ def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:
 
 
 def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
-    """The file that ``last``, ``best`` or a path means.
-
-    Raises:
-        ValueError: it is not there.
-    """
+    """The file that ``last``, ``best`` or a path means."""
     own = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
     path = own.get(checkpoint, Path(checkpoint))
     if checkpoint not in own and path.is_dir():

@@ -19,9 +19,6 @@ def check_weights(build: Callable[[], nn.Module]) -> None:
     """Refuse a network whose weights alone need more memory than there is.
 
     It is built on torch's meta device, which allocates nothing and draws no random numbers.
-
-    Raises:
-        ValueError: naming both amounts.
     """
     try:
         with torch.device("meta"):
@@ -41,9 +38,6 @@ def check_memory(restorer: Restorer, data: ImageDataModule) -> None:
     """Refuse a network that with batches of this size needs more memory than there is.
 
     Counted are the weights and the outputs of the layers, which are kept for the gradient.
-
-    Raises:
-        ValueError: naming the settings to reduce.
     """
     weights = COPIES * sum(parameter.numel() for parameter in restorer.network.parameters())
     needed = BYTES * (weights + data.batch_size * activations(restorer, data.image_shape))

@@ -21,11 +21,7 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def check_groups(cfg: DictConfig) -> None:
-    """Refuse a group that is missing, or holds something else than a choice; imports nothing.
-
-    Raises:
-        ValueError: naming the group.
-    """
+    """Refuse a group that is missing, or holds something else than a choice; imports nothing."""
     for row in (*GROUPS, *WITHIN):
         if row.root not in cfg and not row.is_hyperparameter:
             continue  # of a finished model, which is not trained
@@ -49,11 +45,7 @@ def _is_allowed(row: Group, value: Any) -> bool:
 
 
 def members(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
-    """The members of a group that has several, such as callbacks, without those that are null.
-
-    Raises:
-        ValueError: the group or a member of it is something else.
-    """
+    """The members of a group that has several, such as callbacks, without those that are null."""
     found = _value(cfg, group) or {}
     if not isinstance(found, Mapping):
         raise ValueError(f"{group} must hold members by name, got {shown(found)}")
@@ -89,11 +81,7 @@ def is_kind(found: Any, kind: type, unknown: bool = True) -> bool:
 
 
 def _found(key: str, target: Any) -> Any:
-    """The class or function of that name.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The class or function of that name."""
     check(f"{key}._target_", target, str)
     try:
         return get_object(target)
@@ -102,11 +90,7 @@ def _found(key: str, target: Any) -> Any:
 
 
 def create(node: DictConfig, **context: Any) -> Any:
-    """The object that a ``_target_`` node describes, given those of ``context`` it asks for.
-
-    Raises:
-        ValueError: it, or a nested object, could not be created; the message names the node.
-    """
+    """The object that a ``_target_`` node describes, given those of ``context`` it asks for."""
     key = str(key_of(node) or node._target_)
     with errors_at(key):
         if node.get("_partial_"):
@@ -123,11 +107,7 @@ def create(node: DictConfig, **context: Any) -> Any:
 
 
 def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
-    """The parameters of the class or function of that name.
-
-    Raises:
-        Exception: of many kinds, where there is none.
-    """
+    """The parameters of the class or function of that name."""
     found = get_object(target)
     # Inherited, it says that anything goes, and then refuses it.
     takes_nothing = getattr(found, "__init__", None) is nn.Module.__init__
@@ -185,9 +165,6 @@ def check_keys(cfg: Any, path: str = "") -> None:
 
     Nothing is constructed; classes are imported, so that a configuration from a file must have
     passed ``check_stored`` before.
-
-    Raises:
-        ValueError: naming the class or the key, and what is allowed.
     """
     if isinstance(cfg, ListConfig):
         for number, entry in enumerate(cfg):

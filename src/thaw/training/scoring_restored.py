@@ -28,11 +28,7 @@ NUM_SHOWN = 8
 
 
 def check_restored(metrics: DictConfig, experiment: Experiment) -> None:
-    """Refuse to train where restored images are to be scored and could not be.
-
-    Raises:
-        ValueError: images too small for SSIM; with the keys that turn the scores off.
-    """
+    """Refuse to train where restored images are to be scored and could not be."""
     is_scored = metrics.num_restored or metrics.num_restored_each_epoch
     if not is_scored or experiment.restorer.degradation.leaves_nothing:
         return

@@ -45,9 +45,6 @@ def check_stored(stored: object, trusted: Sequence[str] = ()) -> None:
     Args:
         stored: plain containers, of the whole configuration or of groups of it.
         trusted: further packages whose classes and functions it may name.
-
-    Raises:
-        ValueError: it names something else, or is no resolved configuration; one line.
     """
     for place, node in _walk(stored):
         if isinstance(node, dict) and "_target_" in node:
@@ -79,11 +76,7 @@ def _refuse_interpolation(place: str, text: str) -> None:
 
 
 def check_target(target: object, place: str, trusted: Sequence[str] = ()) -> None:
-    """Refuse a ``_target_`` of another kind; nothing is imported outside the homes of its kinds.
-
-    Raises:
-        ValueError: naming the target.
-    """
+    """Refuse a ``_target_`` of another kind; nothing is imported outside the homes of its kinds."""
     if isinstance(target, str) and NAME.fullmatch(target):
         if any(_is_of(target, package) for package in trusted):
             return

@@ -98,15 +98,12 @@ class Training:
         return Restoration(restorer, self.experiment.score_sampler).stages[1:]
 
     def read_data(self) -> None:
-        """Read the images, and say in one line what is to be done.
-
-        Raises:
-            ValueError: the images cannot be read.
-        """
+        """Read the images, and say in one line what is to be done."""
         data, trainer = self.experiment.data, self.trainer
         data.setup()
         self.provenance["dataset"] = data.identity
-        opening.say(
+        log.info(
+            opening.LINE,
             runs.shown(self.run_dir),
             opening.data_in_words(data, opening.num_images(data)),
             opening.model_in_words(self.experiment.module.restorer),

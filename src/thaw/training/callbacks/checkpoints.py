@@ -42,7 +42,7 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.last_step = 0
         # Listed before this process opens its own: after a container restarts, PIDs repeat.
-        self.earlier_events = event_files.names(run_dir)
+        self.earlier_events = set(event_files.sizes(run_dir))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         count_by_epochs(trainer)

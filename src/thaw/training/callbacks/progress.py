@@ -54,8 +54,8 @@ class Progress(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, DiffusionModule)
         shown: dict[str, Any] = {}
-        if len(pl_module.epoch_losses):
-            shown["loss"] = f"{pl_module.epoch_losses.read(last=1).item():.4f}"
+        if pl_module.losses:
+            shown["loss"] = f"{pl_module.losses[-1].item():.4f}"
         for score in table.GENERATED:
             value = trainer.callback_metrics.get(f"val/{score.name}")
             if score.is_main and value is not None:

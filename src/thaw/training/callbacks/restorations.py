@@ -1,5 +1,8 @@
 """How well validation images are restored, every few epochs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytorch_lightning as pl
 
 from thaw.data.module import ImageDataModule
@@ -71,21 +74,21 @@ class Restorations(EpochScores):
         kept = {name: f"{name}_restored" for name in ("n", *(row.floor for row in table.RESTORED))}
         return scores | {kept[key]: found[key] for key in kept if key in found}
 
-    def described(self, module: DiffusionModule) -> dict[str, str]:
+    def describe(self, module: DiffusionModule) -> dict[str, str]:
         restoration = Restoration(module.evaluated, self.sampler)
         how = (restoration.describe(), restoration.labels_in_words())
         return {"restored_by": ", ".join(filter(None, how))}
 
-    def in_words(self) -> list[str]:
+    def in_words(self, row: Mapping[str, Any]) -> list[str]:
         main = table.RESTORED[0]
         prefix = f"val/{main.name}_"
-        found = {key.removeprefix(prefix): self.latest[key] for key in self.latest
-                 if key.startswith(prefix)}  # fmt: skip
         values = ", ".join(
-            f"{stage_title(stage)} {value:{main.format}}" for stage, value in found.items()
+            f"{stage_title(key.removeprefix(prefix))} {value:{main.format}}"
+            for key, value in row.items()
+            if key.startswith(prefix)
         )
         return [
             f"restored {main.label} ({main.unit}): {values}",
-            f"N {self.latest['val/n_restored']}, {self.latest['val/restored_by']}",
+            f"N {int(row['val/n_restored'])}, {row['val/restored_by']}",
             f"{self.seconds:.0f} s",
         ]

@@ -1,6 +1,8 @@
 """Scores of freshly generated images, every few epochs."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -65,15 +67,14 @@ class Scores(EpochScores):
             log.warning("all generated images are of one class: the generator has collapsed")
         return scores
 
-    def described(self, module: DiffusionModule) -> dict[str, str]:
+    def describe(self, module: DiffusionModule) -> dict[str, str]:
         return {
             "encoder": self.suite.name,
             "sampler": self.sampler.describe(module.restorer.degradation),
             "prior": module.prior.describe(module.restorer.degradation),
         }
 
-    def in_words(self) -> list[str]:
-        row = self.latest
+    def in_words(self, row: Mapping[str, Any]) -> list[str]:
         main = [score for score in table.GENERATED if score.is_main]
         return [
             scores_in_words(main, row, "val/"),
