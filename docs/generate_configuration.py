@@ -20,7 +20,7 @@ from thaw.checks import annotations, in_words, schema_of
 from thaw.commands.config import SCHEMAS
 from thaw.groups import CONF, GROUPS, OF_HYDRA, PRESETS, SHARED
 from thaw.training.choices import limits
-from thaw.training.nodes import annotations_of
+from thaw.training.third_party import annotations_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 ABOUT = {group.name: group.about for group in GROUPS} | PRESETS | OF_HYDRA

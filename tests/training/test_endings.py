@@ -177,7 +177,7 @@ def test_losses_of_steps_count_the_steps_of_the_optimiser(
 
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             assert isinstance(pl_module, DiffusionModule)
-            self.losses += pl_module.epoch_losses.read().tolist()
+            self.losses += pl_module.read_losses().tolist()
             self.steps.append(trainer.global_step)
 
     writer, kept = Scalars(), Kept()

@@ -62,7 +62,7 @@ def test_in_a_long_epoch_a_broken_loss_is_found_within_fifty_steps(
     with pytest.raises(BrokenNumbersError, match=f"the loss is nan at step {step} ") as caught:
         fit(module, loader=loader, callbacks=[Guard(tmp_path, DATA)], max_epochs=1)
     assert str(module.batch_seed(0, step - 1)) in str(caught.value)
-    assert step <= len(module.epoch_losses) < step + 50
+    assert step <= len(module.losses) < step + 50
 
 
 def test_the_named_seed_draws_the_batch_again(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from thaw.progress import progress
 from thaw.training.choices import fitting
 from thaw.training.memory import check_weights
 from thaw.training.module import DiffusionModule
-from thaw.training.nodes import check_groups, check_keys, create, create_a, errors_at, parameters_of
+from thaw.training.nodes import check_groups, check_keys, create, errors_at, parameters_of
 
 MAX_COMPILED = 1000
 
@@ -51,18 +51,18 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     """
     check_groups(cfg)
     check_keys(cfg)
-    data: ImageDataModule = create_a(ImageDataModule, cfg.data)
+    data: ImageDataModule = create(cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
     if cfg.get("schedule") is not None:
         # Before the degradation that it is part of, so that its errors name its own keys; also
         # where the degradation takes none.
         create(cfg.schedule)
-    degradation: Degradation = create_a(Degradation, cfg.degradation, **context)
+    degradation: Degradation = create(cfg.degradation, **context)
     network = _make_network(cfg, degradation, context)
-    prediction: Prediction[Any] = create_a(Prediction, cfg.prediction)
-    objective: Objective = create_a(Objective, cfg.objective)
-    prior: Prior = create_a(Prior, cfg.prior, **context)
-    sampler: Sampler = create_a(Sampler, cfg.sampler)
+    prediction: Prediction[Any] = create(cfg.prediction)
+    objective: Objective = create(cfg.objective)
+    prior: Prior = create(cfg.prior, **context)
+    sampler: Sampler = create(cfg.sampler)
     suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
     score_sampler = score_sampler.at_most(degradation.num_steps)
     parts = {
@@ -142,7 +142,7 @@ def _make_network(cfg: DictConfig, degradation: Degradation, context: dict[str, 
     known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
 
     def network() -> nn.Module:
-        found: nn.Module = create_a(nn.Module, model, **context | known)
+        found: nn.Module = create(model, **context | known)
         return found
 
     with errors_at("model"):
@@ -156,10 +156,10 @@ def _make_network(cfg: DictConfig, degradation: Degradation, context: dict[str, 
 def _make_scores(
     metrics: DictConfig, data: ImageDataModule, sampler: Sampler
 ) -> tuple[ScoreSuite | None, Sampler]:
-    score_sampler = create_a(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
+    score_sampler = create(metrics.sampler) if metrics.get("sampler") else sampler
     if not metrics.suite:
         return None, score_sampler
-    suite: ScoreSuite = create_a(ScoreSuite, metrics.suite)
+    suite: ScoreSuite = create(metrics.suite)
     suite.check(data.source.name, data.image_shape)
     return suite, score_sampler
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
@@ -114,10 +113,7 @@ def _build(
             config.data.cache = None
         experiment = build(config, contents["thaw"])
     except Exception as error:  # a file may hold anything where a number or a name should be
-        cause: BaseException = error
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-            cause = cause.__cause__
-        reason = " ".join(str(cause).split()) or type(cause).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}{versions_in_words(contents)}: {reason}") from error
     experiment.data.source.may_fetch = data_root is not None
     experiment.data.expect(contents["thaw"].get("dataset"), path)
@@ -163,7 +159,7 @@ def fit_other_prior(run: LoadedRun) -> None:
 
 
 def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
-    """The run's suite, its reference fitted now where it has none; None for a run without scores."""
+    """The run's suite, its reference fitted where it has none; None for a run without scores."""
     suite, data = run.experiment.suite, run.experiment.data
     if suite is not None and suite.reference is None:
         data.setup()

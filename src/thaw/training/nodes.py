@@ -11,10 +11,10 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
-from thaw.checks import check, check_arguments, shown
+from thaw.checks import check, shown
 from thaw.groups import GROUPS, WITHIN, Group, rows_at
 from thaw.privates.omegaconf import key_of
-from thaw.training.third_party import annotations_in, check_values
+from thaw.training.third_party import OWN, annotations_of
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -67,17 +67,11 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, DictConfig) and "_target_" in value
 
 
-def is_kind(found: Any, kind: type, unknown: bool = True) -> bool:
-    """Whether a class is ``kind`` or a subclass, or a function returns one.
-
-    Args:
-        found: a class or a function.
-        kind: a class.
-        unknown: the answer for a function without an annotation.
-    """
-    if not inspect.isclass(found):
-        found = get_type_hints(found).get("return") if inspect.isfunction(found) else None
-    return kind in found.__mro__ if inspect.isclass(found) else unknown
+def is_kind(found: Any, kind: type) -> bool:
+    """Whether a class is ``kind`` or a subclass, or a function says that it returns one."""
+    if inspect.isroutine(found):
+        found = get_type_hints(found).get("return")
+    return inspect.isclass(found) and kind in found.__mro__
 
 
 def _found(key: str, target: Any) -> Any:
@@ -112,18 +106,6 @@ def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
     # Inherited, it says that anything goes, and then refuses it.
     takes_nothing = getattr(found, "__init__", None) is nn.Module.__init__
     return {} if takes_nothing else inspect.signature(found).parameters
-
-
-def create_a(kind: type, node: DictConfig, **context: Any) -> Any:
-    """As :func:`create`, for a node that must describe an object of that class."""
-    created = create(node, **context)
-    if not isinstance(created, kind):
-        key = key_of(node)
-        raise ValueError(
-            f"{key}._target_={node._target_} is not allowed: {key} must be a {kind.__name__}, "
-            f"got a {type(created).__name__}"
-        )
-    return created
 
 
 @contextmanager
@@ -178,16 +160,6 @@ def check_keys(cfg: Any, path: str = "") -> None:
             check_keys(cfg[key], f"{path}{key!s}.")
 
 
-def annotations_of(target: str) -> dict[str, Any]:
-    """What the parameters of a class or function may be; empty where that is not stated."""
-    found = get_object(target)
-    if not target.startswith("thaw."):
-        return annotations_in(found, target)
-    function = found.__init__ if inspect.isclass(found) else found
-    constraints: dict[str, Any] = getattr(function, "constraints", dict)()
-    return constraints
-
-
 def _check_node(node: DictConfig, path: str) -> None:
     place = path.removesuffix(".")
     found = _found(place, node._target_)
@@ -204,11 +176,12 @@ def _check_node(node: DictConfig, path: str) -> None:
         allowed = ", ".join(sorted(set(map(str, node)) & set(parameters)))
         raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
     values: Any = OmegaConf.to_container(node, resolve=True)
-    plain = {key: value for key, value in values.items() if not _holds_node(value)}
-    if node._target_.startswith("thaw."):
-        check_arguments(found, plain, path)
-    else:
-        check_values(found, node._target_, plain, path)
+    annotations = annotations_of(node._target_)
+    for key, value in values.items():
+        if instead := OWN.get(node._target_, {}).get(key):
+            raise ValueError(f"{path}{key} cannot be set: thaw gives it; use {instead}")
+        if key in annotations and not _holds_node(value):
+            check(path + key, value, annotations[key])
 
 
 def _holds_node(value: Any) -> bool:

@@ -103,7 +103,7 @@ def _is_at_home(target: str, home: str, base: str) -> bool:
     # Functions may fetch or write files: only those of the modules that are a home of their own.
     is_function = inspect.isfunction(found) and home.startswith("thaw.")
     is_callable = inspect.isclass(found) or is_function
-    return is_own and is_callable and is_kind(found, get_object(base), unknown=False)
+    return is_own and is_callable and is_kind(found, get_object(base))
 
 
 def _is_of(target: str, package: str) -> bool:
