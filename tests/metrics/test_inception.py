@@ -98,9 +98,3 @@ def test_equals_torch_fidelity_on_the_same_weights(stand_in: Path, digits: Tenso
     assert logits.shape == (3, encoder.num_classes)
     torch.testing.assert_close(features, expected[0])
     torch.testing.assert_close(logits, expected[1])
-
-
-@pytest.mark.slow
-def test_two_channels_are_refused(stand_in: Path) -> None:
-    with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
-        InceptionEncoder(str(stand_in)).check_images(torch.zeros(1, 2, 9, 9, dtype=torch.uint8))

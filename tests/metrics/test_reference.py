@@ -34,7 +34,7 @@ def linear_in_inverse(n: float) -> torch.Tensor:
     return torch.tensor([2 + k / n for k in range(len(SCORES))], dtype=torch.float64)
 
 
-@pytest.mark.parametrize("n", [10, 11, 37, 100, 101, 5000, 9999, 10_000])
+@pytest.mark.parametrize("n", [10, 37, 100, 10_000])
 def test_floor_is_exact_for_a_bias_of_one_over_n(n: int) -> None:
     sizes = [10, 100, 1000, 10_000]
     table = torch.stack([linear_in_inverse(size) for size in sizes])

@@ -49,8 +49,8 @@ def test_it_learns_and_says_how_well(written: EncoderFiles) -> None:
 
 def test_what_it_writes_is_what_a_suite_loads(written: EncoderFiles, digits: Tensor) -> None:
     suite = ScoreSuite(load_encoder(str(written.encoder)))
-    assert suite.name == f"digits-cnn-v1-{suite.encoder.fingerprint()[:8]}"
-    assert suite.dataset == "digits"
+    assert suite.encoder.name == f"digits-cnn-v1-{suite.encoder.fingerprint()[:8]}"
+    assert suite.encoder.dataset == "digits"
     assert suite.reference is not None
     assert suite.reference.num_images == 1500
     suite.update(digits[2000:2300])

@@ -86,13 +86,6 @@ def test_the_columns_are_the_scores_of_this_epochs_model(images: Tensor, suite: 
     assert first["val/psnr_direct"] != second["val/psnr_direct"]
 
 
-def test_without_a_suite_there_is_no_fid(images: Tensor) -> None:
-    scores = callback(images, None)
-    logged = fit(module_of_digits(), SHAPE, callbacks=[scores], max_epochs=1).callback_metrics
-    assert not [name for name in logged if "fid" in name]
-    assert logged["val/psnr_algorithm_2"] > 0
-
-
 def test_they_are_due_every_few_epochs_and_after_the_last(images: Tensor) -> None:
     scores = callback(images, None, every=2)
     kept = Kept(scores)

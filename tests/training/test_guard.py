@@ -52,7 +52,7 @@ def test_a_broken_loss_ends_the_run_and_says_where(tmp_path: Path, value: float)
     assert str(module.batch_seed(1, 2)) in message
 
 
-@pytest.mark.parametrize("step", [2, 50, 51, 99])
+@pytest.mark.parametrize("step", [2, 51])
 def test_in_a_long_epoch_a_broken_loss_is_found_within_fifty_steps(
     step: int, tmp_path: Path
 ) -> None:

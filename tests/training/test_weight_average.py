@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training_helpers import batches, fit, make_module, make_restorer
 
 from thaw.diffusion.restorer import Restorer
@@ -63,18 +62,6 @@ def test_with_warm_up_it_is_that_of_diffusers() -> None:
         torch.testing.assert_close(ours, other, rtol=0, atol=1e-14)
 
 
-def test_without_warm_up_it_is_that_of_torch() -> None:
-    restorer = make_restorer()
-    ema = EMA(restorer, decay=0.99, warmup=False)
-    theirs = AveragedModel(restorer, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-    for weights in walk(restorer, 20):
-        set_weights(restorer, weights)
-        ema.update(restorer)
-        theirs.update_parameters(restorer)
-    for ours, other in zip(ema.average.parameters(), theirs.module.parameters(), strict=True):
-        assert torch.equal(ours, other)
-
-
 def test_buffers_are_the_latest_and_never_averaged() -> None:
     network = nn.Sequential(nn.BatchNorm2d(1))
     network.register_buffer("table", torch.zeros(3, dtype=torch.int64))
@@ -107,14 +94,6 @@ def test_its_state_goes_through_a_safe_file_and_continues_bit_for_bit() -> None:
     averaged(second, restorer, path[5:])
     for name, value in whole.state_dict().items():
         assert torch.equal(second.state_dict()[name], value), name
-
-
-def test_the_average_is_never_trained() -> None:
-    module = make_module(ema=EMA(make_restorer(nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 1, 1)))))
-    module.train()
-    assert module.restorer.training
-    assert not any(part.training for part in module.evaluated.modules())
-    assert not any(parameter.requires_grad for parameter in module.evaluated.parameters())
 
 
 class Recorder(pl.Callback):
