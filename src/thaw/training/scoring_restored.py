@@ -69,7 +69,7 @@ def score_stages(
     if suite is not None and suite.reference is not None:
         floors = suite.reference.floor(num_images)
         result |= {row.floor: floors[row.name] for row in table.RESTORED if row.name in floors}
-        result["encoder"] = suite.name
+        result["encoder"] = suite.encoder.name
     return result | {"n": num_images}
 
 

@@ -78,7 +78,7 @@ class Training:
         check_classes(self.experiment.module.restorer, self.experiment.data)
         check_restored(cfg.metrics, self.experiment)
         check_memory(self.experiment.module.restorer, self.experiment.data)
-        self.encoder = self.experiment.suite.name if self.experiment.suite else "none"
+        self.encoder = self.experiment.suite.encoder.name if self.experiment.suite else "none"
         self.scores = self._make_scores()
         self.trainer = self._make_trainer()
         self.checkpoint: Path | None = None

@@ -69,7 +69,7 @@ class Scores(EpochScores):
 
     def describe(self, module: DiffusionModule) -> dict[str, str]:
         return {
-            "encoder": self.suite.name,
+            "encoder": self.suite.encoder.name,
             "sampler": self.sampler.describe(module.restorer.degradation),
             "prior": module.prior.describe(module.restorer.degradation),
         }
