@@ -85,15 +85,6 @@ def check_fields(schema: type, values: Mapping[str, Any], at: str = "") -> None:
     OmegaConf takes the types of a schema from the same annotations and reads neither ``Literal``
     nor a schema for ``Any``; these stand behind the type that it reads:
     ``Annotated[str, Literal["a", "b"]]``, ``Annotated[Any, OtherSchema]``.
-
-    Args:
-        schema: a dataclass whose fields are annotated as for :func:`check`, or with another such
-            dataclass.
-        values: by the name of the field.
-        at: what comes before the name in a message, such as ``metrics.``.
-
-    Raises:
-        ValueError: as :func:`check`.
     """
     for name, annotation in annotations(schema).items():
         if name not in values:

@@ -82,11 +82,7 @@ def pass_on(stop: Stopped) -> None:
 
 
 def on_signal(number: int, frame: FrameType | None) -> None:
-    """The handler: raises, or waits until :func:`requested` is asked; a second one always raises.
-
-    Raises:
-        Stopped: unless it is deferred.
-    """
+    """The handler: raises Stopped, or waits to be :func:`requested`; a second one always raises."""
     global _requested
     if number == signal.SIGHUP:
         signal.signal(number, signal.SIG_IGN)  # the shell and the system both send it
@@ -108,11 +104,7 @@ def _leave_closed_terminal() -> None:
 
 
 def defer(is_deferred: bool) -> None:
-    """Let signals wait, or not. Whoever defers them asks :func:`requested` soon.
-
-    Raises:
-        Stopped: one was waiting and is deferred no longer.
-    """
+    """Let signals wait, or not. Whoever defers them asks :func:`requested` soon."""
     global _is_deferred
     _is_deferred = is_deferred
     if not is_deferred and (number := requested()) is not None:

@@ -44,7 +44,15 @@ def suite() -> ScoreSuite:
 
 def callback(images: Tensor, suite: ScoreSuite | None, every: int = 1) -> Restorations:
     data: Any = SimpleNamespace(val_images=images)
-    return Restorations(data, len(images), Cold(num_steps=3), suite, every, BATCH_SIZE, SEED)
+    return Restorations(
+        data,
+        len(images),
+        Cold(num_steps=3),
+        suite,
+        every_n_epochs=every,
+        batch_size=BATCH_SIZE,
+        seed=SEED,
+    )
 
 
 class Kept(pl.Callback):

@@ -61,11 +61,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [N, D] and logits [N, K], float32 where the encoder is, without gradients.
-
-        Args:
-            images: uint8 [N, C, H, W] on any device.
-        """
+        """Features [N, D] and logits [N, K], float32 where the encoder is, without gradients."""
         self.check_images(images)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             features, logits = self(images.to(self.device))
@@ -159,11 +155,8 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
 
     Its reference statistics are read from the file beside it (``x.safetensors`` has
     ``x_reference.safetensors``). The name of one that is not packaged ends in eight digits of its
-    fingerprint, since training it again gives another.
-
-    Raises:
-        ValueError: no such name, or the file is not an encoder; one line.
-        FileNotFoundError: no such file.
+    fingerprint, since training it again gives another. ValueError or FileNotFoundError, in one
+    line.
     """
     is_packaged = name_or_path in PACKAGED
     path = packaged_path(name_or_path) if is_packaged else Path(name_or_path).expanduser()

@@ -40,12 +40,7 @@ class InceptionEncoder(Encoder):
 
     @checked
     def __init__(self, weights_path: str | None = None) -> None:
-        """Load the weights from a file, or download them (91 MB, kept in torch's hub folder).
-
-        Raises:
-            ValueError: torch-fidelity is missing, or the file is not the weights; one line.
-            FileNotFoundError: no such file, or it cannot be downloaded; one line.
-        """
+        """Load the weights from a file, or download them (91 MB, kept in torch's hub folder)."""
         extractor = _extractor()
         path, weights = _read(weights_path)
         digest = hashlib.sha256(weights).hexdigest()[: len(DIGEST)]

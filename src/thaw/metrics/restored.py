@@ -23,10 +23,6 @@ class RestorationScores(nn.Module):
     PSNR = 20 log10((high - low) / RMSE) in dB, so infinite only where every image is exact.
     SSIM as :class:`SSIM`. Scores that are those of generated images too, such as FID, take the
     restored images in 0..255, whichever original each belongs to; they need a suite.
-
-    Args:
-        pixel_range: the images' range (low, high); only for FID are values beyond it clipped.
-        suite: encoder and reference for FID, or None.
     """
 
     def __init__(self, pixel_range: tuple[float, float], suite: ScoreSuite | None = None) -> None:

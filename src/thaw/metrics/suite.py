@@ -20,12 +20,10 @@ WAYS_OUT = (
 class ScoreSuite(nn.Module):
     """One encoder, its reference, and every score of the images given to ``update``.
 
-    torchmetrics' ``FeatureShare`` hands every metric the same output of the encoder, so IS would
-    get features for logits; here each is handed what it is defined on. Draws nothing from, and
-    leaves alone, the global random number generator; never records gradients.
-
-    Args:
-        encoder: turns images into features and logits; its reference is used where it has one.
+    The reference is the one beside the encoder, where there is one. torchmetrics' ``FeatureShare``
+    hands every metric the same output of the encoder, so IS would get features for logits; here
+    each is handed what it is defined on. Neither uses the global random number generator nor
+    records gradients.
     """
 
     @checked
@@ -56,7 +54,7 @@ class ScoreSuite(nn.Module):
         self.use_reference(cached_reference(self.encoder, train_images, test_images))
 
     def use_reference(self, reference: Reference) -> None:
-        """Compare with this reference from now on."""
+        """Compare with this reference from now on; refuse that of another encoder or weights."""
         if reference.fingerprint != self.encoder.fingerprint():
             raise ValueError(
                 f"a reference of {reference.encoder} (weights {reference.fingerprint}) "

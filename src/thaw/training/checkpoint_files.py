@@ -30,11 +30,7 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write ``checkpoint``.
-
-        Raises:
-            OSError: the disk is full or not writable; what was at ``path`` is still there.
-        """
+        """Write ``checkpoint``; after an OSError what was at ``path`` is still there."""
         checkpoint["thaw"] = {**checkpoint["thaw"], "format": FORMAT}
         path = Path(path)
         _remove_unfinished(path)

@@ -46,8 +46,7 @@ class Experiment:
 def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     """Build and check everything that the configuration names; no data is read.
 
-    Raises:
-        ValueError: an unknown key, a value that is not allowed, or parts that do not fit.
+    ValueError: an unknown key, a value that is not allowed, or parts that do not fit.
     """
     check_groups(cfg)
     check_keys(cfg)
@@ -103,12 +102,8 @@ def compile_networks(
     """Have torch.compile make kernels of the networks' own, in place, for each size of a batch.
 
     Weights, their names and checkpoints stay as they are. On a GPU the kernels of a call are
-    launched together, as a CUDA graph; on a CPU it takes a C++ compiler.
-
-    Args:
-        experiment: whose networks.
-        device: where they are.
-        accumulates: whether gradients are kept from call to call, which CUDA graphs do not allow.
+    launched together, as a CUDA graph, unless the run ``accumulates`` gradients from call to call;
+    on a CPU it takes a C++ compiler.
     """
     try:
         torch.compile(torch.neg)(torch.zeros(1, device=device))
@@ -188,11 +183,7 @@ def labels_of(experiment: Experiment, split: str, most: int | None = None) -> Te
 
 
 def fit_prior(experiment: Experiment) -> None:
-    """Fit the prior to the training images, once they are read: by class, where a model is told it.
-
-    Raises:
-        ValueError: there are more classes than images that it may keep.
-    """
+    """Fit the prior to the training images, once read: by class, where a model is told it."""
     images, degradation = experiment.data.train_images, experiment.restorer.degradation
     prior = experiment.module.prior
     with errors_at("prior"), progress(f"fitting the prior, {prior.describe()}"):

@@ -61,10 +61,9 @@ def load_run(
         checkpoint: ``last``, ``best`` or a file.
         sampler: with a ``_target_`` in place of the run's sampler, without one changes to it.
         trusted: further packages whose classes the checkpoint's configuration may name.
-        data_root: folder of the data on this machine, if it is not that of training; only then is
-            missing data fetched.
+        data_root: folder of the data, if not that of training; only then is missing data fetched.
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
-        prior: with a ``_target_`` in place of the run's prior, without one changes to it.
+        prior: as ``sampler``.
         for_use: False loads no weights and fits nothing, to find errors at little cost.
 
     Raises:
@@ -145,11 +144,7 @@ def _load_state(
 
 
 def fit_other_prior(run: LoadedRun) -> None:
-    """Fit the prior to the training images where another than the checkpoint's was given.
-
-    Raises:
-        ValueError: the training images cannot be read.
-    """
+    """Fit the prior to the training images where another than the checkpoint's was given."""
     if run.has_other_prior:
         try:
             run.experiment.data.setup()

@@ -112,10 +112,8 @@ def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
 def errors_at(key: str) -> Iterator[None]:
     """Put the key of a part of the configuration in front of errors that do not begin with it.
 
-    Raises:
-        ValueError: ``KEY.parameter must be ...`` for a constructor's complaint about a parameter,
-            ``KEY: ...`` for any other.
-        OSError: as it is; it names a file.
+    ``KEY.parameter must be ...`` for a constructor's complaint about a parameter, ``KEY: ...`` for
+    any other; an OSError stays as it is, and names a file.
     """
     try:
         yield

@@ -48,14 +48,8 @@ def score_stages(
 ) -> dict[str, Any]:
     """PSNR, SSIM, RMSE and FID of each stage against the originals, over all processes.
 
-    Args:
-        batches: batches of ``restoration``, with the originals.
-        restoration: where they come from.
-        num_images: number of images, on all processes together.
-        suite: what computes FID, or None. A single image has no FID.
-
-    Returns:
-        ``psnr ssim rmse``, perhaps ``fid``, by stage; ``n``, perhaps ``fid_floor``.
+    ``batches`` are those of ``restoration``, ``num_images`` on all processes together. FID takes a
+    suite and more than one image; its floor is ``fid_floor``, the number of images ``n``.
     """
     suite = suite if num_images > 1 else None
     restorer, names = restoration.restorer, restoration.stages[1:]

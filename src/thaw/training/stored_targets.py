@@ -18,14 +18,9 @@ NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 def stored_config(stored: object, trusted: Sequence[str] = ()) -> DictConfig:
     """The parts of a model in a configuration from a file, checked before any is built.
 
-    Augmentation is left out, which no model is evaluated with.
-
-    Args:
-        stored: plain containers.
-        trusted: further packages whose classes and functions it may name.
-
-    Raises:
-        ValueError: it names something else, or is no resolved configuration; one line.
+    Augmentation is left out, which no model is evaluated with. ValueError, in one line, where it
+    names what is neither a part of thaw nor in a ``trusted`` package, or is no resolved
+    configuration.
     """
     if not isinstance(stored, dict):
         raise ValueError("it holds no configuration")
@@ -40,12 +35,7 @@ def stored_config(stored: object, trusted: Sequence[str] = ()) -> DictConfig:
 
 
 def check_stored(stored: object, trusted: Sequence[str] = ()) -> None:
-    """Refuse a configuration from a file that names anything but thaw's parts and torch's.
-
-    Args:
-        stored: plain containers, of the whole configuration or of groups of it.
-        trusted: further packages whose classes and functions it may name.
-    """
+    """Refuse a configuration, or groups of it, that names anything but thaw's parts and torch's."""
     for place, node in _walk(stored):
         if isinstance(node, dict) and "_target_" in node:
             check_target(node["_target_"], place, trusted)

@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,21 +12,20 @@ from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.module import DiffusionModule
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EpochScores(AfterEpochs):
     """Logs scores of the model every few epochs, and after the last, whatever ends training.
 
     described: how this epoch's scores were measured, by column of metrics.csv; empty where none
         were due.
     seconds: time of the latest evaluation.
-
-    Args:
-        every_n_epochs: epochs from one evaluation to the next.
     """
 
-    def __init__(self, every_n_epochs: int) -> None:
-        self.every_n_epochs = every_n_epochs
-        self.described: dict[str, str] = {}
-        self.seconds = 0.0
+    every_n_epochs: int
+    batch_size: int
+    seed: int
+    described: dict[str, str] = field(default_factory=dict, init=False)
+    seconds: float = field(default=0.0, init=False)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.described = {}

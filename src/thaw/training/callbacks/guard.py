@@ -29,11 +29,7 @@ class Guard(pl.Callback):
 
     A NaN or an infinite number ends the run; the error names the step, the seed of its batch and
     the last good checkpoint. If the loss after three epochs is no better than that of the best
-    constant answer, a warning is logged once.
-
-    Args:
-        run_dir: the run directory.
-        data: the data; the loss of a constant answer is measured on its training images.
+    constant answer to training images, a warning is logged once.
     """
 
     def __init__(self, run_dir: Path, data: ImageDataModule) -> None:

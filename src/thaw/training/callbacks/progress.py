@@ -17,10 +17,8 @@ from thaw.training.module import DiffusionModule
 class Progress(TQDMProgressBar):
     """Lightning's progress bar; the loss is read from the device only when the bar is redrawn.
 
-    If standard error is not a terminal, the log has a line now and then instead.
-
-    Args:
-        refresh_rate: steps between two refreshes; 0 shows nothing.
+    If standard error is not a terminal, the log has a line now and then instead. A ``refresh_rate``
+    of 0 steps shows nothing.
     """
 
     @checked

@@ -1,6 +1,7 @@
 """How well validation images are restored, every few epochs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,40 +19,20 @@ from thaw.training.module import DiffusionModule
 from thaw.training.scoring_restored import score_restored
 
 
+@dataclass(eq=False, repr=False)
 class Restorations(EpochScores):
     """Logs ``val/psnr_direct``, ``val/ssim_algorithm_2``, ... of images degraded all the way.
 
     For each stage after ``original`` PSNR, SSIM, RMSE and, with a suite, FID; with N as
     ``val/n_restored`` and FID's floor at that N as ``val/fid_floor_restored``. The random numbers
-    depend on the seed alone: every epoch restores the same x_T.
-
-    Args:
-        data: the data; its first validation images are restored.
-        num_images: how many of them.
-        sampler: usually of few steps, which the two algorithms take too.
-        suite: what computes FID, or None.
-        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
-        batch_size: images restored at once.
-        seed: seed for the noise.
+    depend on the seed alone: every epoch restores the same x_T of the first validation images. The
+    two algorithms take as many steps as ``sampler``, usually few.
     """
 
-    def __init__(
-        self,
-        data: ImageDataModule,
-        num_images: int,
-        sampler: Sampler,
-        suite: ScoreSuite | None,
-        every_n_epochs: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__(every_n_epochs)
-        self.data = data
-        self.num_images = num_images
-        self.sampler = sampler
-        self.suite = suite
-        self.batch_size = batch_size
-        self.seed = seed
+    data: ImageDataModule
+    num_images: int
+    sampler: Sampler
+    suite: ScoreSuite | None
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of each stage of all images, which the processes share."""

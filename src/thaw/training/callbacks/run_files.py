@@ -23,10 +23,7 @@ FIRST = ("epoch", "step", "train/", "val/loss")
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """The rows of metrics.csv in the order of their epochs; empty where there is no such file.
 
-    ``epoch`` and ``step`` are whole numbers, everything else is text.
-
-    Raises:
-        ValueError: it is damaged.
+    ``epoch`` and ``step`` are whole numbers, everything else is text. ValueError for a damaged one.
     """
     path = run_dir / runs.METRICS
     if not path.is_file():
@@ -47,12 +44,8 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 class RunFiles(Checkpoint):
     """Writes metrics.csv whole after every epoch; on resume, rows after the checkpoint go.
 
-    A row has what was logged in its epoch, all of it: Lightning calls what is called Checkpoint
-    after the other callbacks.
-
-    Args:
-        run_dir: the run directory.
-        scores: the callbacks whose descriptions (encoder, sampler) are written beside their scores.
+    A row has what was logged in its epoch, all of it (Lightning calls what is called Checkpoint
+    after the other callbacks), and what the scores' callbacks say of how they were measured.
     """
 
     def __init__(self, run_dir: Path, scores: Sequence[EpochScores]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,36 +20,17 @@ from thaw.training.scoring_generated import score_generated
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Scores(EpochScores):
     """Logs ``val/fid``, ``val/is_mean``, ... of images generated from the prior.
 
     The random numbers depend on the seed alone: every epoch starts from the same x_T, so that a
     curve shows the model and not the draw.
-
-    Args:
-        suite: what computes the scores.
-        sampler: sampler of the images, usually of few steps.
-        num_samples: images for each evaluation.
-        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
-        batch_size: images sampled at once.
-        seed: seed for the starting points and the noise.
     """
 
-    def __init__(
-        self,
-        suite: ScoreSuite,
-        sampler: Sampler,
-        num_samples: int,
-        every_n_epochs: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__(every_n_epochs)
-        self.suite = suite
-        self.sampler = sampler
-        self.num_samples = num_samples
-        self.batch_size = batch_size
-        self.seed = seed
+    suite: ScoreSuite
+    sampler: Sampler
+    num_samples: int
 
     def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
         """The scores of ``num_samples`` images, which all processes generate together."""

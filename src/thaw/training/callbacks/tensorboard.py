@@ -69,13 +69,7 @@ def layout() -> dict[str, dict[str, list[Any]]]:
 
 
 class TensorBoardPages(pl.Callback):
-    """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start.
-
-    Args:
-        config: resolved configuration, in plain containers.
-        choices: choice in each configuration group.
-        encoder: name and version of the scores' encoder.
-    """
+    """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start."""
 
     def __init__(self, config: Mapping[str, Any], choices: Mapping[str, str], encoder: str) -> None:
         self.config = config
