@@ -4,20 +4,17 @@ import importlib.util
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from thaw.commands import config
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.gaussian import Gaussian
-from thaw.groups import GROUPS, OF_HYDRA, PRESETS
+from thaw.groups import GROUPS, OF_HYDRA
 from thaw.training import choices
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,34 +61,6 @@ def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted names of all values; of a node that names a class that is the class."""
-    for key, value in node.items():
-        name = f"{prefix}.{key}".removeprefix(".")
-        if re.fullmatch("_.+_|defaults|hydra", key):
-            continue
-        if isinstance(value, dict):
-            if "_target_" in value:
-                yield name, value["_target_"]
-            yield from leaves(value, name)
-        elif not (isinstance(value, list) and value and isinstance(value[0], dict)):
-            yield name, value
-
-
-def content(name: str, place: str) -> dict[str, Any]:
-    """The keys of a file and of what it is built on, by their names on the command line."""
-    text = (CONF / f"{name}.yaml").read_text()
-    read = yaml.safe_load(text)
-    package = re.search("@package (.*)", text)
-    place = package[1].removeprefix("_global_") if package else place
-    found: dict[str, Any] = {}
-    for entry in read.get("defaults", []):
-        if isinstance(entry, str) and entry != "_self_" and not entry.endswith("_schema"):
-            is_shared = entry.startswith("/")
-            found |= {} if is_shared else content(str(Path(name).with_name(entry)), place)
-    return found | dict(leaves(read, place))
-
-
 def composed(command: str, *overrides: str, **options: bool) -> DictConfig:
     config.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -101,38 +70,6 @@ def composed(command: str, *overrides: str, **options: bool) -> DictConfig:
 def test_the_page_is_what_the_generator_writes() -> None:
     remedy = "docs/configuration.md is out of date: run python docs/generate_configuration.py"
     assert GENERATOR.page() == TEXT, remedy
-
-
-FILES = [(f"{name}.py", name, "") for name in COMMANDS] + [
-    (group, path.relative_to(CONF).with_suffix("").as_posix(), group.replace("/", "."))
-    for group in NAMES
-    for path in sorted((CONF / group).glob("*.yaml"))
-]
-
-
-@pytest.mark.parametrize("heading", dict.fromkeys(heading for heading, _, _ in FILES))
-def test_every_key_has_its_default_and_a_meaning(heading: str) -> None:
-    rows = rows_of(section(heading), "key")
-    num_stated = 0
-    for _, name, place in [file for file in FILES if file[0] == heading]:
-        choice = Path(name).name
-        if heading in NAMES:
-            link = f"[`{choice}`](../conf/{name}.yaml)"
-            entries = rows_of(section(heading), "choice")
-            (about,) = [each["what it is"] for each in entries if each["choice"].startswith(link)]
-            assert about
-        for key, value in content(name, place).items():
-            only = [row for row in rows if code(row["key"]) == [key]]
-            mine = [row for row in only if choice in (code(row.get("only with", "")) or [choice])]
-            (row,) = mine
-            num_stated += 1
-            assert row["meaning"]
-            linked = re.findall(r"\[`(\w+)`\]\(", row["default"])
-            if linked:
-                assert value.endswith(f".{linked[0]}")
-            else:
-                assert yaml.safe_load(code(row["default"])[0]) == value
-    assert num_stated >= len([row for row in rows if not row["default"].startswith("[")])
 
 
 @pytest.mark.parametrize(
@@ -189,14 +126,6 @@ def test_a_choice_brings_what_hydra_chooses_with_it(group: str) -> None:
         for entry in code(row["brings"]):
             place, _, brought = entry.partition("=")
             assert (cfg.hydra.runtime.choices[place] or "null") == brought, (choice, entry)
-
-
-@pytest.mark.parametrize("group", PRESETS)
-def test_a_preset_is_shown_as_it_is_written(group: str) -> None:
-    for path in (CONF / group).glob("*.yaml"):
-        shown = re.search(rf"^`{group}={path.stem}`:\n\n```yaml\n([^`]*)```", TEXT, re.MULTILINE)
-        assert shown is not None
-        assert yaml.safe_load(shown[1]) == yaml.safe_load(path.read_text())
 
 
 def test_what_the_page_tells_to_type_composes() -> None:

@@ -50,21 +50,6 @@ def test_choices_compose_with_a_degradations_own(overrides: str, expected: tuple
     assert classes(composed(*overrides.split())) == expected
 
 
-def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text(
-        "# @package _global_\n"
-        "defaults:\n"
-        "  - override /degradation: gaussian\n"
-        "  - override /objective: huber\n"
-        "  - override /objective/weighting: min_snr\n"
-        "objective:\n  weighting:\n    gamma: 3\n"
-    )
-    cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
-    assert classes(cfg) == ("Huber", "MinSNR", "UniformTimesteps")
-    assert cfg.objective.weighting.gamma == 3
-
-
 IMPORTANCE = (
     "objective/timesteps=importance",
     "objective.timesteps.history=2",

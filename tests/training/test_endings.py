@@ -252,31 +252,6 @@ def test_a_signal_in_the_last_step_of_a_cut_epoch_leaves_the_checkpoint_before(
 
 
 @pytest.mark.usefixtures("_own_signals")
-def test_an_error_in_a_step_leaves_nothing_deferred(tmp_path: Path) -> None:
-    class Fails(pl.Callback):
-        def on_train_batch_start(self, *args: Any) -> None:
-            stopping.on_signal(signal.SIGTERM, None)
-            raise ArithmeticError("the step fails")
-
-    stop = StopAfterStep(Checkpoints(tmp_path))
-    with pytest.raises(ArithmeticError):
-        fit(make_module(), callbacks=[stop, FirstOf(stop), Fails()], max_epochs=1,
-            enable_checkpointing=True)  # fmt: skip
-    with pytest.raises(stopping.Stopped):
-        stopping.on_signal(signal.SIGTERM, None)
-
-
-class FirstOf(pl.Callback):
-    """Begins a step before the callbacks after this one do."""
-
-    def __init__(self, stop: StopAfterStep) -> None:
-        self.stop = stop
-
-    def on_train_batch_start(self, *args: Any) -> None:
-        self.stop.on_train_batch_start(*args)
-
-
-@pytest.mark.usefixtures("_own_signals")
 def test_a_closed_terminal_stops_a_process() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -239,8 +239,3 @@ def test_again_at_the_same_epoch_nothing_is_done_and_at_the_next_all_is(
         later = read_restoration(read_run(run_dir))
         assert torch.equal(later["original"], 255 - images[:NUM_SHOWN])
         assert (run_dir / "figures" / "restoration.png").is_file()
-
-
-def test_without_images_to_restore_nothing_is_written(tmp_path: Path, images: Tensor) -> None:
-    assert finish(tmp_path, "cold", images, num_restored=0) == {}
-    assert not list(tmp_path.iterdir())

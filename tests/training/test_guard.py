@@ -75,31 +75,6 @@ def test_the_named_seed_draws_the_batch_again(tmp_path: Path) -> None:
     assert torch.equal(loss, MSE()(whole, x_0, module._generator("train", 0, 1, 0)))
 
 
-def test_the_last_good_checkpoint_is_named(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last.ckpt").touch()
-    with pytest.raises(BrokenNumbersError, match=r"good checkpoint is \S+/checkpoints/last\.ckpt"):
-        train(make_module(make_restorer(BreaksAt(1, math.nan))), tmp_path)
-
-
-def test_broken_weights_are_found_where_no_loss_has_shown_them(tmp_path: Path) -> None:
-    class Breaks(torch.optim.SGD):
-        def step(self, closure: Any = None) -> Any:
-            loss = super().step(closure)
-            self.param_groups[0]["params"][0].data.fill_(math.inf)
-            return loss
-
-    restorer = make_restorer(nn.Sequential(nn.Conv2d(1, 1, 1)))
-    module = make_module(restorer, lambda p: Breaks(p, lr=0.1))
-    restorer.network.forward = lambda x_t, t: (
-        0 * next(restorer.network.parameters()).sum().nan_to_num() * x_t
-    )  # type: ignore[method-assign]
-    with pytest.raises(BrokenNumbersError, match="the weights 0.weight are not finite") as caught:
-        train(module, tmp_path)
-    seed = module.batch_seed(0, 4)
-    assert f"after step 5 (epoch 1, batch 5, drawn with the seed {seed})" in str(caught.value)
-
-
 def test_broken_numbers_are_never_saved(tmp_path: Path) -> None:
     """A checkpoint within an epoch falls between two looks at the losses."""
     for module in (make_module(make_restorer(BreaksAt(2, math.nan))), make_module()):

@@ -1,7 +1,5 @@
 """The average of the weights: its closed form, others' implementations, and where it is used."""
 
-import copy
-import io
 from typing import Any
 
 import pytest
@@ -78,24 +76,6 @@ def test_buffers_are_the_latest_and_never_averaged() -> None:
         assert kept[name] is not current
 
 
-def test_its_state_goes_through_a_safe_file_and_continues_bit_for_bit() -> None:
-    restorer = make_restorer()
-    path = walk(restorer, 12)
-    whole = EMA(restorer, decay=0.9)
-    averaged(whole, restorer, path)
-    first = EMA(restorer, decay=0.9)
-    averaged(first, restorer, path[:5])
-    file = io.BytesIO()
-    torch.save(first.state_dict(), file)
-    file.seek(0)
-    second = EMA(make_restorer(), decay=0.9)
-    second.load_state_dict(torch.load(file, weights_only=True))
-    assert second.num_updates == 5
-    averaged(second, restorer, path[5:])
-    for name, value in whole.state_dict().items():
-        assert torch.equal(second.state_dict()[name], value), name
-
-
 class Recorder(pl.Callback):
     """Keeps the network after each step of the optimiser, and what validation was given."""
 
@@ -138,20 +118,3 @@ def test_the_average_does_not_disturb_training_and_validation_is_of_it() -> None
     )
     assert float(trainer.callback_metrics["val/loss"]) == pytest.approx(losses.mean().item())
     assert trainer.callback_metrics["val/loss"] != trained.callback_metrics["val/loss"]
-
-
-def test_a_module_s_checkpoint_holds_weights_of_both_kinds_and_no_second_prior() -> None:
-    restorer = make_restorer()
-    module = make_module(restorer, ema=EMA(restorer))
-    fit(module, max_epochs=1)
-    state = module.state_dict()
-    names = [name for name, _ in restorer.named_parameters()]
-    assert names
-    for name in names:
-        raw, average = state[f"restorer.{name}"], state[f"ema.average.{name}"]
-        assert not torch.equal(raw, average)
-    assert [name for name in state if "images" in name] == ["prior.images"]
-    copied = make_module(copy.deepcopy(restorer), ema=EMA(restorer))
-    copied.load_state_dict(state)
-    assert copied.ema is not None
-    assert copied.ema.num_updates == 5
