@@ -62,8 +62,11 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     objective: Objective = create(cfg.objective)
     prior: Prior = create(cfg.prior, **context)
     sampler: Sampler = create(cfg.sampler)
-    suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
-    score_sampler = score_sampler.at_most(degradation.num_steps)
+    suite: ScoreSuite | None = create(cfg.metrics.suite) if cfg.metrics.suite else None
+    if suite is not None:
+        suite.check(data.source.name, data.image_shape)
+    own: Sampler = create(cfg.metrics.sampler) if cfg.metrics.get("sampler") else sampler
+    score_sampler = own.at_most(degradation.num_steps)
     parts = {
         "prediction": prediction,
         "objective/weighting": objective.weighting,
@@ -146,17 +149,6 @@ def _make_network(cfg: DictConfig, degradation: Degradation, context: dict[str, 
     is_last = cfg.get("channels_last", False)
     memory_format = torch.channels_last if is_last else torch.contiguous_format
     return network().to(memory_format=memory_format)
-
-
-def _make_scores(
-    metrics: DictConfig, data: ImageDataModule, sampler: Sampler
-) -> tuple[ScoreSuite | None, Sampler]:
-    score_sampler = create(metrics.sampler) if metrics.get("sampler") else sampler
-    if not metrics.suite:
-        return None, score_sampler
-    suite: ScoreSuite = create(metrics.suite)
-    suite.check(data.source.name, data.image_shape)
-    return suite, score_sampler
 
 
 def check_classes(restorer: Restorer, data: ImageDataModule) -> None:

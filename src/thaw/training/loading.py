@@ -83,7 +83,11 @@ def load_run(
     module = experiment.module
     if for_use:
         _load_state(path, module, contents, with_prior=not prior)
-    kind = _choose_weights(module, weights, path)
+    if weights == "ema" and module.ema is None:
+        raise ValueError(f"{path} has no average of the weights (its run had ema=none)")
+    if weights == "raw":
+        module.ema = None
+    kind = "raw" if module.ema is None else "ema"
     module.eval()
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
     epoch = int(contents["epoch"]) + 1
@@ -160,15 +164,6 @@ def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
         data.setup()
         suite.fit_reference(data.train_images, data.test_images)
     return suite
-
-
-def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:
-    """Leave the module with the weights to evaluate: ``ema`` or ``raw``."""
-    if weights == "ema" and module.ema is None:
-        raise ValueError(f"{path} has no average of the weights (its run had ema=none)")
-    if weights == "raw":
-        module.ema = None
-    return "raw" if module.ema is None else "ema"
 
 
 def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:

@@ -74,15 +74,6 @@ def is_kind(found: Any, kind: type) -> bool:
     return inspect.isclass(found) and kind in found.__mro__
 
 
-def _found(key: str, target: Any) -> Any:
-    """The class or function of that name."""
-    check(f"{key}._target_", target, str)
-    try:
-        return get_object(target)
-    except Exception as error:  # of whatever type the import raises
-        raise ValueError(f"{key}._target_={target}: {_reason(error)[1]}") from error
-
-
 def create(node: DictConfig, **context: Any) -> Any:
     """The object that a ``_target_`` node describes, given those of ``context`` it asks for."""
     key = str(key_of(node) or node._target_)
@@ -160,7 +151,11 @@ def check_keys(cfg: Any, path: str = "") -> None:
 
 def _check_node(node: DictConfig, path: str) -> None:
     place = path.removesuffix(".")
-    found = _found(place, node._target_)
+    check(f"{path}_target_", node._target_, str)
+    try:
+        found = get_object(node._target_)
+    except Exception as error:  # of whatever type the import raises
+        raise ValueError(f"{path}_target_={node._target_}: {_reason(error)[1]}") from error
     for base in dict.fromkeys(row.base for row in rows_at(place)):
         if not is_kind(found, kind := get_object(base)):
             raise ValueError(
