@@ -62,18 +62,12 @@ def shown(value: object) -> str:
 
 
 def check(name: str, value: object, annotation: Any) -> None:
-    """Refuse a value that is not of the annotated kind.
+    """Refuse a value that is not of the annotated kind: ``NAME must be ..., got ...``, in one line.
 
-    Args:
-        name: what the value is called: a parameter, or a key of the configuration.
-        value: what was given.
-        annotation: ``bool``, ``str``, ``int`` or ``float`` (finite; true and false are no numbers),
-            a class, ``None``, a ``Literal``, a ``Sequence``, a union of these, each perhaps
-            ``Annotated`` with ``Gt``, ``Ge``, ``Lt``, ``Le``, ``Interval`` or ``Len``. What is
-            annotated in another way passes.
-
-    Raises:
-        ValueError: ``NAME must be ..., got ...``, in one line.
+    Kinds are ``bool``, ``str``, ``int`` or ``float`` (finite; true and false are no numbers), a
+    class, ``None``, a ``Literal``, a ``Sequence``, a union of these, each perhaps ``Annotated``
+    with ``Gt``, ``Ge``, ``Lt``, ``Le``, ``Interval`` or ``Len``. What is annotated in another way
+    passes.
     """
     if not _fits(value, annotation):
         raise ValueError(f"{name} must be {in_words(annotation)}, got {shown(value)}")

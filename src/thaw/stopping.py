@@ -38,11 +38,10 @@ class Stopped(BaseException):
 def listen() -> None:
     """Let SIGINT, SIGTERM and SIGHUP stop this process, unless a scheduler handles them itself.
 
-    SIGHUP (a closed terminal) stays ignored in a process that nohup has started.
-
-    The signal on which a scheduler requeues the job stops it too, so that there is a checkpoint
-    first; see :func:`pass_on`. Where several processes train together, only the first stops, and
-    takes the others with it.
+    SIGHUP (a closed terminal) stays ignored in a process that nohup has started. The signal on
+    which a scheduler requeues the job stops it too, so that there is a checkpoint first; see
+    :func:`pass_on`. Where several processes train together, only the first stops, and takes the
+    others with it.
     """
     if threading.current_thread() is not threading.main_thread():
         return

@@ -55,6 +55,7 @@ def load_run(
     """The experiment of a run, its weights and prior read from a checkpoint.
 
     No data is read: another prior than the checkpoint's is left to :func:`fit_other_prior`.
+    ValueError where there is no such checkpoint, or it is not a valid one.
 
     Args:
         run_dir: the run directory.
@@ -65,9 +66,6 @@ def load_run(
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
         prior: as ``sampler``.
         for_use: False loads no weights and fits nothing, to find errors at little cost.
-
-    Raises:
-        ValueError: there is no such checkpoint, or it is not a valid one.
     """
     path = checkpoint_path(run_dir, checkpoint)
     contents = _read(path)
