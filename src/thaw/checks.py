@@ -185,8 +185,8 @@ def in_words(annotation: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         # Sorted: typing keeps whichever order of a union it has seen first.
-        choices = sorted(map(in_words, arguments))
-        return " or ".join(sorted(choices, key="null".__eq__))
+        each = sorted(map(in_words, arguments))
+        return " or ".join(sorted(each, key=lambda words: (words == "null", words[:2] != "a ")))
     if origin is Literal:
         one_of = "one of " if len(arguments) > 1 else ""
         return one_of + ", ".join(dict.fromkeys(map(_of_yaml, arguments)))

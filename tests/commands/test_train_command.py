@@ -235,7 +235,7 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
         (["degradation=unknown"], "column_random"),
         (["data=mnist_5k", "data.batch_size=5000"], "data.batch_size"),
         (["seed=abc"], "seed"),
-        (["optimizer.lr=-1", "data=mnist_5k"], "optimizer.lr"),
+        (["optimizer.lr=-1", "data=mnist_5k"], "optimizer: Invalid learning rate: -1"),
         (["resume=no_such_directory"], "no_such_directory"),
     ],
 )

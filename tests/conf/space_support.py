@@ -27,8 +27,9 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from thaw.commands import config, train
 from thaw.commands.app import prepare_arguments
-from thaw.commands.errors import as_input_errors, outcome
+from thaw.commands.errors import InputError, as_input_errors, outcome
 from thaw.groups import SHARED
+from thaw.training.training import NothingTrainedError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # Of the processor, and on the clock, where another process may have the processor.
@@ -213,15 +214,18 @@ def _attempt(foundation: tuple[str, ...], changes: Sequence[str], run_dir: Path)
     with open_dict(task):
         del task["hydra"]
     with as_input_errors():
-        experiment, trainer, checkpoint = train.ready(task, run_dir)
+        training = train.ready(task, run_dir)
+    trainer = training.trainer
     # Several processes would each start these tests.
     if not isinstance(trainer.strategy, SingleDeviceStrategy) or trainer.world_size > 1:
         return Attempt(0, "", "accepted")
     trainer.callbacks.append(StopAfterOneStep())
     try:
-        train.fit(experiment, trainer, checkpoint)
+        training.fit()
     except OneStepDone:
         return Attempt(0, "", "trained")
+    except NothingTrainedError as error:
+        raise InputError(str(error)) from error
     raise AssertionError("the trainer took no step")
 
 

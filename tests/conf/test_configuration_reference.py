@@ -77,7 +77,7 @@ def test_the_page_is_what_the_generator_writes() -> None:
     [
         ("train.py", "seed", "a whole number from 0 to 4294967295"),
         ("sample.py", "task", "one of generate, restore"),
-        ("metrics", "metrics.num_samples", "0 or a whole number of at least 2"),
+        ("metrics", "metrics.num_samples", "a whole number of at least 2 or 0"),
         ("optimizer", "optimizer.eps", "a number"),
         ("trainer", "trainer.max_epochs", "a whole number of at least 1 or -1 or null"),
     ],

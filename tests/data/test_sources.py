@@ -127,7 +127,7 @@ def test_the_root_may_be_relative_or_at_home(
     ("root", "complaint"),
     [
         ("", r"root must name a folder, got '' \(is THAW_DATA empty\?\)"),
-        (None, "root must be text or a Path, got None"),
+        (None, "root must be a Path or text, got None"),
         (__file__, r"root must name a folder, and .*/test_sources\.py is a file"),
     ],
 )

@@ -85,7 +85,7 @@ WRONG_PLACES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "folder": (lambda path: path.mkdir(), "is a folder, where a checkpoint should be: move it"),
     "pipe": (lambda path: os.mkfifo(path), "is not a file, where a checkpoint should be: move it"),
     "broken link": (lambda path: path.symlink_to("nowhere"), "is not there"),
-    "empty": (lambda path: path.touch(), "is no readable checkpoint: it is empty"),
+    "empty": (lambda path: path.touch(), "is not a readable checkpoint: it is empty"),
     "other": (lambda path: path.write_bytes(zipped({"x": 1})), "is not a checkpoint of thaw"),
 }
 

@@ -110,7 +110,7 @@ def test_an_error_of_a_file_keeps_its_kind() -> None:
             },
             "unknown key x.transforms.0.q",
         ),
-        ({"_target_": "torch.optim.Adam", "lr": "fast"}, "x.lr must be a number"),
+        ({"_target_": "torch.optim.Adam", "lr": "fast"}, "x.lr must be a Tensor or a number"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(cfg: dict[str, object], line: str) -> None:

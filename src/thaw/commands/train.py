@@ -83,14 +83,7 @@ def check(cfg: DictConfig) -> list[Path]:
 def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None = None) -> None:
     """From the checkpoint, if there is one, to the last score."""
     with as_input_errors():
-        _warn_of_what_has_no_effect(cfg)
-        checkpoint = _checkpoint_to_resume(cfg, run_dir)
-        training = _composed(cfg, run_dir)
-        training.read_data()
-        data = training.experiment.data
-        warn_of_other_data(cfg, data.identity)
-        search.check_validated(cfg, training.trainer, len(data.train_labels) // data.batch_size)
-        training.prepare(checkpoint)
+        training = ready(cfg, run_dir)
         if accepted is not None:
             accepted()
     with together(training.trainer, HydraConfig.get().overrides.task, run_dir):
@@ -99,6 +92,23 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
         except NothingTrainedError as error:
             raise InputError(str(error)) from error.__cause__
         training.score()
+
+
+def ready(cfg: DictConfig, run_dir: Path) -> Training:
+    """A training whose data is read, with nothing left to do before the first step.
+
+    Raises:
+        ValueError: the configuration, the data or the checkpoint to go on from is not valid.
+    """
+    _warn_of_what_has_no_effect(cfg)
+    checkpoint = _checkpoint_to_resume(cfg, run_dir)
+    training = _composed(cfg, run_dir)
+    training.read_data()
+    data = training.experiment.data
+    warn_of_other_data(cfg, data.identity)
+    search.check_validated(cfg, training.trainer, len(data.train_labels) // data.batch_size)
+    training.prepare(checkpoint)
+    return training
 
 
 def _composed(cfg: DictConfig, run_dir: Path) -> Training:

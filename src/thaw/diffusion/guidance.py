@@ -64,7 +64,7 @@ def check_guidance(restorer: Restorer, scale: float) -> None:
         ValueError: another scale than 1 without labels, or without an unconditional model.
     """
     if scale != 1 and restorer.num_classes is None:
-        raise ValueError(f"guidance={scale:g} needs a class-conditional model")
+        raise ValueError(f"guidance={scale:g} needs a class-conditional model (num_classes)")
     if scale != 1 and restorer.label_dropout == 0:
         raise ValueError(
             f"guidance={scale:g} needs a model that has learnt to go without labels too "

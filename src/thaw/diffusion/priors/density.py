@@ -64,7 +64,7 @@ class Density(Prior[Degradation]):
         if degradation.ends_in_noise:
             raise ValueError(
                 f"{type(self).__name__} is fitted to what x_T shows of an image, and at the end of "
-                f"{type(degradation).__name__} there is only noise"
+                f"{type(degradation).__name__} there is only noise: use the normal prior"
             )
         degradation.remainder(torch.zeros(1, *self.image_shape))
 
