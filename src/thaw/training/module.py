@@ -89,7 +89,7 @@ class DiffusionModule(pl.LightningModule):
         if self.restorer.num_classes is not None:
             draws = self._generator("labels", *key)
             labels = hide_labels(labels, self.restorer.label_dropout, draws)
-        draws, mine = self._generator("train", *key), self._portion().of(len(x_0))
+        draws, mine = self._generator("train", *key), self.portion.of(len(x_0))
         own_key = (self.current_epoch, batch_idx, self.global_rank)
         seed_global(derive_seed(self.seed, "network", *own_key), self.device)
         loss = self.objective(self.restorer, x_0, draws, labels, mine)
@@ -99,7 +99,7 @@ class DiffusionModule(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         draws = self._generator("val", batch_idx, EVERY_PROCESS)
         x_0, labels = batch
-        mine = self._portion().of(len(x_0))
+        mine = self.portion.of(len(x_0))
         share = len(x_0[mine]) / len(x_0)
         # The last batch may have fewer images than there are processes: some have no part of it.
         loss = x_0.new_zeros(())
@@ -123,15 +123,16 @@ class DiffusionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["thaw"] = self.provenance
 
-    def _portion(self) -> Portion:
-        """The part of each batch whose loss this process computes; all of it without a trainer."""
+    @property
+    def portion(self) -> Portion:
+        """This process's portion of the work, such as of each batch; all of it without a trainer."""
         if self._trainer is None:
             return WHOLE
         return Portion(self.trainer.global_rank, self.trainer.world_size)
 
     def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
         """The loss of the whole batch from the loss of this process's part, a share of it."""
-        if self._portion().world_size == 1:
+        if self.portion.world_size == 1:
             return loss
         whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")
         assert isinstance(whole, Tensor)

@@ -35,13 +35,13 @@ class EpochScores(AfterEpochs):
 
     def work(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
         start = time.perf_counter()
-        scores = self.score(module, trainer)
+        scores = self.score(module)
         self.seconds = time.perf_counter() - start
         log_of_epoch(module, {f"val/{key}": value for key, value in scores.items()})
         self.described = {f"val/{key}": text for key, text in self.describe(module).items()}
 
     @abstractmethod
-    def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
+    def score(self, module: DiffusionModule) -> dict[str, float]:
         """The scores by name, over all processes."""
 
     @abstractmethod

@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
-
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
-from thaw.ranks import Portion
 from thaw.reporting.panels import stage_title
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
@@ -34,7 +31,7 @@ class Restorations(EpochScores):
     sampler: Sampler
     suite: ScoreSuite | None
 
-    def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
+    def score(self, module: DiffusionModule) -> dict[str, float]:
         """The scores of each stage of all images, which the processes share."""
         restoration = Restoration(module.evaluated, self.sampler)
         is_conditional = module.restorer.num_classes is not None
@@ -44,7 +41,7 @@ class Restorations(EpochScores):
             self.batch_size,
             derive_seed(self.seed, "val_restored", 0),
             self.suite,
-            Portion(trainer.global_rank, trainer.world_size),
+            module.portion,
             self.data.val_labels[: self.num_images] if is_conditional else None,
         )
         scores = {

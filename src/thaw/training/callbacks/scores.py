@@ -5,12 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
-
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
-from thaw.ranks import Portion
 from thaw.reporting.numbers import scores_in_words
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
@@ -32,7 +29,7 @@ class Scores(EpochScores):
     sampler: Sampler
     num_samples: int
 
-    def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
+    def score(self, module: DiffusionModule) -> dict[str, float]:
         """The scores of ``num_samples`` images, which all processes generate together."""
         scores = score_generated(
             f"scores of {self.num_samples:,} images",
@@ -43,7 +40,7 @@ class Scores(EpochScores):
             self.num_samples,
             self.batch_size,
             derive_seed(self.seed, "scores", 0),
-            Portion(trainer.global_rank, trainer.world_size),
+            module.portion,
         )
         if scores["num_classes"] == 1:
             log.warning("all generated images are of one class: the generator has collapsed")
