@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_isc import isc_features_to_metric
 
-from thaw.metrics.inception_score import InceptionScore, inception_score
+from thaw.metrics.inception_score import InceptionScore
 from thaw.seeding import generator
 
 
@@ -58,9 +58,3 @@ def test_parts_follow_neither_sorted_classes_nor_classes_that_take_turns(classes
     # A part of 100 balanced draws has 10 exp(-9 / 200), or about 9.6; one class a part would be 1.
     assert 9.3 < mean < 9.9
     assert 0 < std < 0.3
-
-
-def test_is_never_below_one_nor_above_the_number_of_classes() -> None:
-    for scale in (1e-3, 1.0, 1e3, 1e30):
-        value = float(inception_score((some_logits(200) * scale).double()))
-        assert 1 - 1e-12 <= value <= 10 + 1e-9

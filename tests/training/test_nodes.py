@@ -12,7 +12,6 @@ from thaw.training.nodes import (
     check_groups,
     check_keys,
     create,
-    errors_at,
     members,
 )
 
@@ -84,11 +83,6 @@ def test_a_function_says_which_kind_it_returns() -> None:
     check_keys(OmegaConf.create({"model": {"_target_": f"{__name__}.returns_a_network"}}))
     with pytest.raises(ValueError, match="model must be a Module, and returns_anything is not"):
         check_keys(OmegaConf.create({"model": {"_target_": f"{__name__}.returns_anything"}}))
-
-
-def test_an_error_of_a_file_keeps_its_kind() -> None:
-    with pytest.raises(FileNotFoundError), errors_at("data"):
-        raise FileNotFoundError("gone")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ class DiffusionModule(pl.LightningModule):
 
     @property
     def portion(self) -> Portion:
-        """This process's portion of the work, such as of each batch; all of it without a trainer."""
+        """This process's portion of the work, as of each batch; all of it without a trainer."""
         if self._trainer is None:
             return WHOLE
         return Portion(self.trainer.global_rank, self.trainer.world_size)
