@@ -20,7 +20,7 @@ from thaw.checks import annotations, in_words, schema_of
 from thaw.commands.config import SCHEMAS
 from thaw.groups import CONF, GROUPS, OF_HYDRA, PRESETS, SHARED
 from thaw.training.choices import limits
-from thaw.training.nodes import annotations_of
+from thaw.training.third_party import annotations_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 ABOUT = {group.name: group.about for group in GROUPS} | PRESETS | OF_HYDRA
@@ -97,14 +97,8 @@ class File(NamedTuple):
 def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
     """The file ``conf/name.yaml``, with what it has from the files that it is built on.
 
-    Args:
-        conf: the folder of the configuration.
-        name: the path in it, without the suffix.
-        group: the group that it is a choice of; empty for a command.
-        allowed: the annotation of each key, where its class does not say it.
-
-    Raises:
-        SystemExit: the file or a key of it has no comment.
+    ``group`` is the one that it is a choice of, empty for a command; ``allowed`` the annotation of
+    each key, where its class does not say it. SystemExit where the file or a key has no comment.
     """
     text = (conf / f"{name}.yaml").read_text(encoding="utf-8")
     lines = text.splitlines()
@@ -115,9 +109,11 @@ def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
         raise SystemExit(f"{name}.yaml must begin with a comment that says what it is")
     packages = [line.split()[1] for line in first if line.startswith("@package")]
     prefix = (packages or [group.replace("/", ".")])[0].replace("_global_", "")
-    root = yaml.compose(text)
+    # Without the first lines, which are about no key.
+    body = "\n" * num_first + "\n".join(lines[num_first:])
+    root = yaml.compose(body)
     assert isinstance(root, MappingNode), name
-    file = File(name, about, "\n".join(lines[num_first:]).strip(), target_of(root), {}, {})
+    file = File(name, about, body.strip(), target_of(root), {}, {})
     for entry in yaml.safe_load(text).get("defaults", []):
         if isinstance(entry, dict):
             ((chosen, choice),) = entry.items()
@@ -128,9 +124,8 @@ def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
             file.keys.update(parent.keys)
             file.brings.update(parent.brings)
     root.value = [pair for pair in root.value if pair[0].value not in ("defaults", "hydra")]
-    reader = Reader(text, num_first)
     allowed = allowed or allowed_in(file.target)
-    for key in reader.keys(root, f"{prefix}." if prefix else "", allowed, file.target):
+    for key in keys_of(body, root, f"{prefix}." if prefix else "", allowed, file.target):
         inherited = file.keys[key.name].meaning if key.name in file.keys else ""
         file.keys[key.name] = key._replace(meaning=key.meaning or inherited)
     return file
@@ -144,45 +139,39 @@ def place_of(chosen: str, group: str) -> str:
     return name if package in ("", name.replace("/", ".")) else f"{name}@{package}"
 
 
-class Reader:
-    """Reads the keys of a YAML file with the comments before or behind them."""
+def keys_of(
+    text: str, parent: MappingNode, prefix: str, allowed: Mapping[str, Any], target: str
+) -> Iterator[Key]:
+    """The keys of a mapping whose class is ``target``, and those of mappings within."""
+    for key, value in parent.value:
+        name = f"{prefix}{key.value}"
+        meaning = comment_on(text.splitlines(), key, value) or documentation(target)
+        inner = schema_of(allowed.get(key.value))
+        if re.fullmatch("_.+_", key.value):
+            continue
+        if isinstance(value, MappingNode):
+            below = target_of(value)
+            if meaning or below:
+                yield Key(name, link(below), meaning, "")
+            kinds = allowed_in(below) or (annotations(inner) if inner else {})
+            yield from keys_of(text, value, f"{name}.", kinds, below)
+            continue
+        nodes = [node for node in value.value if isinstance(node, MappingNode)]
+        default = ", ".join(link(target_of(node)) for node in nodes)
+        written = text[value.start_mark.index : value.end_mark.index]
+        words = in_words(allowed[key.value]) if allowed.get(key.value, Any) is not Any else ""
+        yield Key(name, default or f"`{written}`", meaning, words)
 
-    def __init__(self, text: str, num_first: int) -> None:
-        self.text = text
-        self.lines = text.splitlines()
-        self.num_first = num_first
 
-    def keys(
-        self, parent: MappingNode, prefix: str, allowed: Mapping[str, Any], target: str
-    ) -> Iterator[Key]:
-        """The keys of a mapping whose class is ``target``, and those of mappings within."""
-        for key, value in parent.value:
-            name = f"{prefix}{key.value}"
-            meaning = self._comment(key, value) or documentation(target)
-            inner = schema_of(allowed.get(key.value))
-            if re.fullmatch("_.+_", key.value):
-                continue
-            if isinstance(value, MappingNode):
-                below = target_of(value)
-                if meaning or below:
-                    yield Key(name, link(below), meaning, "")
-                kinds = allowed_in(below) or (annotations(inner) if inner else {})
-                yield from self.keys(value, f"{name}.", kinds, below)
-                continue
-            nodes = [node for node in value.value if isinstance(node, MappingNode)]
-            default = ", ".join(link(target_of(node)) for node in nodes)
-            written = self.text[value.start_mark.index : value.end_mark.index]
-            words = in_words(allowed[key.value]) if allowed.get(key.value, Any) is not Any else ""
-            yield Key(name, default or f"`{written}`", meaning, words)
-
-    def _comment(self, key: Node, value: Node) -> str:
-        line = start = key.start_mark.line
-        while start > self.num_first and self.lines[start - 1].lstrip().startswith("#"):
-            start -= 1
-        end = value.end_mark if value.end_mark.line == line else key.end_mark
-        after = re.fullmatch(r":?\s*(#.*)", self.lines[line][end.column :])
-        comments = [*self.lines[start:line], *(after.groups() if after else ())]
-        return " ".join(comment.strip().lstrip("# ") for comment in comments)
+def comment_on(lines: Sequence[str], key: Node, value: Node) -> str:
+    """The comment before a key and behind it."""
+    line = start = key.start_mark.line
+    while start > 0 and lines[start - 1].lstrip().startswith("#"):
+        start -= 1
+    end = value.end_mark if value.end_mark.line == line else key.end_mark
+    after = re.fullmatch(r":?\s*(#.*)", lines[line][end.column :])
+    comments = [*lines[start:line], *(after.groups() if after else ())]
+    return " ".join(comment.strip().lstrip("# ") for comment in comments)
 
 
 def target_of(node: MappingNode) -> str:
@@ -249,11 +238,7 @@ def group_section(group: str, files: Sequence[File], default: str | None) -> Ite
 
 
 def key_rows(files: Sequence[File]) -> Iterator[tuple[str, ...]]:
-    """A row for each key and default, those of one name together.
-
-    Raises:
-        SystemExit: neither a key nor its namesake in another file has a comment.
-    """
+    """A row for each key and default, those of one name together; SystemExit without a comment."""
     users: dict[Key, list[str]] = {}
     meanings: dict[str, str] = {}
     for file in files:
@@ -271,11 +256,7 @@ def key_rows(files: Sequence[File]) -> Iterator[tuple[str, ...]]:
 
 
 def page(conf: Path = CONF) -> str:
-    """The whole page.
-
-    Raises:
-        SystemExit: a group, a file or a key does not say what it is.
-    """
+    """The whole page; SystemExit where a group, a file or a key does not say what it is."""
     folders = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
     if odd := ", ".join(sorted((folders ^ ABOUT.keys()) - set(SHARED))):
         raise SystemExit(f"the folders of conf/ and thaw.groups differ: {odd}")
@@ -297,7 +278,7 @@ def page(conf: Path = CONF) -> str:
 
 
 def main() -> None:
-    """Write the page, or with --check exit with 1 where it is not what it should be."""
+    """Write the page, or with --check refuse one that is not what it should be."""
     text = page()
     if sys.argv[1:] != ["--check"]:
         PAGE.write_text(text, encoding="utf-8")

@@ -72,6 +72,7 @@ def run_forked(
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started the tests
     os.environ.update(variables)
+    sys.path[:0] = variables.get("PYTHONPATH", "").split()  # Python reads it at its start
     os.chdir(cwd)
     sys.argv = [str(ROOT / f"{command}.py"), *arguments]
     from thaw.commands.app import run

@@ -14,7 +14,6 @@ from thaw.checks import (
     Seed,
     Share,
     check,
-    check_arguments,
     check_fields,
     checked,
     shown,
@@ -73,13 +72,6 @@ def test_a_constructor_checks_its_arguments_however_they_are_given() -> None:
             wrong()
     with pytest.raises(TypeError, match="sigma"):
         Part()  # type: ignore[call-arg]
-
-
-def test_the_same_check_names_the_key_of_a_configuration() -> None:
-    check_arguments(Heir, {"sigma": 1.0, "unknown": -1}, "part.")
-    with pytest.raises(ValueError, match=r"^part\.steps must be .* or null, got 0$"):
-        check_arguments(Heir, {"steps": 0}, "part.")
-    check_arguments(dict, {"sigma": 0})
 
 
 def test_a_long_value_is_shortened() -> None:

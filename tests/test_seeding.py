@@ -39,14 +39,6 @@ def test_neighbouring_keys_draw_independently() -> None:
     assert correlations.abs().max() < 5 / math.sqrt(4000)
 
 
-def test_the_global_generator_is_seeded_as_torch_does_it() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        expected = torch.rand(5)
-        seed_global(7, torch.device("cpu"))
-        assert torch.equal(torch.rand(5), expected)
-
-
 def test_seeding_again_and_again_leaves_nothing_behind() -> None:
     """Torch's own manual_seed keeps a stack a call where there is a device not yet used."""
     with torch.random.fork_rng():

@@ -4,17 +4,18 @@
     def __init__(self, sigma: Annotated[float, Gt(0)], order: Literal["random", "fixed"]) -> None:
 
 A constructor called directly names the parameter (``sigma must be a number above 0, got -1``);
-whoever builds an object from a configuration checks its values first, by :func:`check_arguments`,
+whoever builds an object from a configuration checks its values first, by :func:`constraints_of`,
 and names the whole key. What concerns two parameters is a plain ``ValueError`` of the constructor.
 """
 
 import functools
 import inspect
 import math
+import operator
 import reprlib
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import astuple, is_dataclass
 from typing import (
     Annotated,
     Any,
@@ -40,6 +41,16 @@ NotNegative = Annotated[float, Ge(0)]
 # What every library takes for a seed.
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 
+# What each bound asks of a value, and its words.
+BOUNDS: Mapping[type, tuple[Callable[[Any, Any], bool], str]] = {
+    Gt: (operator.gt, "above {}"),
+    Ge: (operator.ge, "of at least {}"),
+    Lt: (operator.lt, "below {}"),
+    Le: (operator.le, "of at most {}"),
+    MinLen: (lambda value, fewest: len(value) >= fewest, "of at least {}"),
+    MaxLen: (lambda value, most: len(value) <= most, "of at most {}"),
+}
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 _short.maxlevel = 3
@@ -51,39 +62,15 @@ def shown(value: object) -> str:
 
 
 def check(name: str, value: object, annotation: Any) -> None:
-    """Refuse a value that is not of the annotated kind.
+    """Refuse a value that is not of the annotated kind: ``NAME must be ..., got ...``, in one line.
 
-    Args:
-        name: what the value is called: a parameter, or a key of the configuration.
-        value: what was given.
-        annotation: ``bool``, ``str``, ``int`` or ``float`` (finite; true and false are no numbers),
-            a class, ``None``, a ``Literal``, a ``Sequence``, a union of these, each perhaps
-            ``Annotated`` with ``Gt``, ``Ge``, ``Lt``, ``Le``, ``Interval`` or ``Len``. What is
-            annotated in another way passes.
-
-    Raises:
-        ValueError: ``NAME must be ..., got ...``, in one line.
+    Kinds are ``bool``, ``str``, ``int`` or ``float`` (finite; true and false are no numbers), a
+    class, ``None``, a ``Literal``, a ``Sequence``, a union of these, each perhaps ``Annotated``
+    with ``Gt``, ``Ge``, ``Lt``, ``Le``, ``Interval`` or ``Len``. What is annotated in another way
+    passes.
     """
     if not _fits(value, annotation):
         raise ValueError(f"{name} must be {in_words(annotation)}, got {shown(value)}")
-
-
-def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], at: str = "") -> None:
-    """Refuse a value that the function's signature does not allow; other names pass.
-
-    Args:
-        function: one that is :func:`checked`, or a class whose constructor is; others pass.
-        values: by the name of the parameter.
-        at: what comes before the name in a message, such as ``degradation.``.
-
-    Raises:
-        ValueError: as :func:`check`.
-    """
-    if inspect.isclass(function):
-        function = function.__init__
-    for name, annotation in getattr(function, "constraints", dict)().items():
-        if name in values:
-            check(at + name, values[name], annotation)
 
 
 def check_fields(schema: type, values: Mapping[str, Any], at: str = "") -> None:
@@ -92,15 +79,6 @@ def check_fields(schema: type, values: Mapping[str, Any], at: str = "") -> None:
     OmegaConf takes the types of a schema from the same annotations and reads neither ``Literal``
     nor a schema for ``Any``; these stand behind the type that it reads:
     ``Annotated[str, Literal["a", "b"]]``, ``Annotated[Any, OtherSchema]``.
-
-    Args:
-        schema: a dataclass whose fields are annotated as for :func:`check`, or with another such
-            dataclass.
-        values: by the name of the field.
-        at: what comes before the name in a message, such as ``metrics.``.
-
-    Raises:
-        ValueError: as :func:`check`.
     """
     for name, annotation in annotations(schema).items():
         if name not in values:
@@ -141,11 +119,20 @@ def checked(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        check_arguments(wrapper, signature.bind(*args, **kwargs).arguments)
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if name in constraints():
+                check(name, value, constraints()[name])
         return function(*args, **kwargs)
 
     wrapper.constraints = constraints  # type: ignore[attr-defined]
     return wrapper  # type: ignore[return-value]
+
+
+def constraints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a :func:`checked` function, or class whose constructor is; else empty."""
+    function = function.__init__ if inspect.isclass(function) else function
+    found: dict[str, Any] = getattr(function, "constraints", dict)()
+    return found
 
 
 def _fits(value: object, annotation: Any) -> bool:
@@ -161,7 +148,7 @@ def _fits(value: object, annotation: Any) -> bool:
             return False
     elif not _is_a(value, origin or kind):
         return False
-    return all(_within(value, bound) for bound in bounds)
+    return all(BOUNDS[type(bound)][0](value, *astuple(bound)) for bound in bounds)
 
 
 def _is_a(value: object, kind: Any) -> bool:
@@ -178,35 +165,18 @@ def _is_a(value: object, kind: Any) -> bool:
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
-def _within(value: Any, bound: object) -> bool:
-    match bound:
-        case Gt(gt):
-            return bool(value > gt)
-        case Ge(ge):
-            return bool(value >= ge)
-        case Lt(lt):
-            return bool(value < lt)
-        case Le(le):
-            return bool(value <= le)
-        case MinLen(fewest):
-            return len(value) >= fewest
-        case MaxLen(most):
-            return len(value) <= most
-    return True
-
-
-def _parts(annotation: Any) -> tuple[Any, list[object]]:
+def _parts(annotation: Any) -> tuple[Any, list[Any]]:
     """The bare type (the last one, where another is annotated), and its bounds one by one."""
     if get_origin(annotation) is not Annotated:
         return annotation, []
     kind, *metadata = get_args(annotation)
-    bounds: list[object] = []
+    bounds: list[Any] = []
     for each in metadata:
         if isinstance(each, type) or get_origin(each) is not None:
             kind, bounds = _parts(each)
         else:
             bounds += each if isinstance(each, GroupedMetadata) else [each]
-    return kind, bounds
+    return kind, [bound for bound in bounds if type(bound) in BOUNDS]
 
 
 def in_words(annotation: Any) -> str:
@@ -222,41 +192,24 @@ def in_words(annotation: Any) -> str:
         return one_of + ", ".join(dict.fromkeys(map(_of_yaml, arguments)))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list{_range(bounds)}, each entry {in_words(arguments[0])}"
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     if kind in (None, types.NoneType):
         return "null"
-    name = words.get(kind) or _with_article(getattr(kind, "__name__", str(kind)))
-    return name + _range(bounds)
-
-
-def _with_article(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    name = getattr(kind, "__name__", str(kind))
+    article = "an" if name[0] in "AEIOU" else "a"
+    return words.get(kind, f"{article} {name}") + _range(bounds)
 
 
 def _of_yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _range(bounds: Sequence[object]) -> str:
+def _range(bounds: Sequence[Any]) -> str:
     """`` from 0 to 1``, `` above 0 and below 1``, `` of 2``, or nothing."""
     match bounds:
         case [Ge(low), Le(high)]:
             return f" from {low} to {high}"
         case [MinLen(fewest), MaxLen(most)]:
             return f" of {fewest}" if fewest == most else f" of {fewest} to {most}"
-    words = []
-    for bound in bounds:
-        match bound:
-            case Gt(gt):
-                words.append(f"above {gt}")
-            case Ge(ge):
-                words.append(f"of at least {ge}")
-            case Lt(lt):
-                words.append(f"below {lt}")
-            case Le(le):
-                words.append(f"of at most {le}")
-            case MinLen(fewest):
-                words.append(f"of at least {fewest}")
-            case MaxLen(most):
-                words.append(f"of at most {most}")
+    words = [BOUNDS[type(bound)][1].format(*astuple(bound)) for bound in bounds]
     return " " + " and ".join(words) if words else ""

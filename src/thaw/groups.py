@@ -13,19 +13,17 @@ CONF = Path(__file__).parents[2] / "conf"
 class Group(NamedTuple):
     """A group of choices, or another place where a configuration names a class.
 
-    Args:
-        name: the name on the command line, such as ``objective/weighting``.
-        base: the class that a choice must be a subclass of, or a function that returns one; empty
-            where a choice is no single node.
-        about: what the group is, in Markdown, for docs/configuration.md.
-        home: the package, module or class within which a configuration from a file may name
-            classes and functions of that kind; empty for none.
-        is_nullable: whether null is allowed.
-        is_hyperparameter: whether a choice is part of the model or of how it is trained, which
-            tables of hyperparameters show and checkpoints are compared by.
-        is_stateful: whether its class decides what a checkpoint holds.
-        has_members: whether the group holds several nodes by name.
-        brought_by: the group whose choices choose from this one.
+    name: on the command line, such as ``objective/weighting``.
+    base: the class that a choice must be a subclass of, or a function that returns one; empty
+        where a choice is no single node.
+    about: what the group is, in Markdown, for docs/configuration.md.
+    home: the package, module or class within which a configuration from a file may name classes and
+        functions of that kind; empty for none.
+    is_hyperparameter: whether a choice is part of the model or of how it is trained, which tables
+        of hyperparameters show and checkpoints are compared by.
+    is_stateful: whether its class decides what a checkpoint holds.
+    has_members: whether the group holds several nodes by name.
+    brought_by: the group whose choices choose from this one.
     """
 
     name: str

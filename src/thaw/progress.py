@@ -46,13 +46,9 @@ _running: list[Task] = []
 def progress(what: str, total: int = 0, count: Callable[[], int] | None = None) -> Iterator[None]:
     """Show how far the block is, from a thread of its own; where blocks nest, the innermost only.
 
-    The work itself only counts, so neither its draws nor its speed depend on this.
-
-    Args:
-        what: name of the work, as it is shown.
-        total: number of parts; 0 where they cannot be counted.
-        count: number of parts done since any earlier moment. Called from the thread, a few times
-            a second at most; it must not wait for a device.
+    The work itself only counts, so neither its draws nor its speed depend on this. ``total`` is the
+    number of parts, 0 where they cannot be counted; ``count()`` that of parts done since any
+    earlier moment, called from the thread a few times a second: it must not wait for a device.
     """
     if ranks.rank() > 0:
         yield

@@ -42,30 +42,19 @@ def requirements() -> str:
     """Every installed distribution, a line each as pip takes it (``NAME==VERSION``), sorted."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:  # a damaged installation has none
-            found.setdefault(name, distribution.version)  # the first one is what is imported
+        # The first one of a name is what is imported.
+        found.setdefault(distribution.metadata["Name"], distribution.version)
     return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
-
-
-class _GitError(Exception):
-    """git is there but gives no answer; its text is what git says."""
 
 
 @functools.cache
 def git_state(checkout: Path) -> tuple[dict[str, Any] | None, bytes]:
     """The commit of a checkout, whether it was changed since, and the changes as a patch.
 
-    New files in ``src`` and ``conf`` are among the changes. The answer is kept, because a process
-    runs the code of its start. Where git refuses to answer, such as for a folder of another owner,
-    its message is logged as a warning, once.
-
-    Args:
-        checkout: root of the working tree; a repository around it does not count.
-
-    Returns:
-        ``{"commit": ..., "dirty": ...}``, None without git or a repository, ``dirty`` None where
-        git tells only the commit; and the patch.
+    ``{"commit": ..., "dirty": ...}``, None without git or a repository of its own, ``dirty`` None
+    where git tells only the commit. New files in ``src`` and ``conf`` are among the changes. The
+    answer is kept, because a process runs the code of its start; git's refusal is logged as a
+    warning, once.
     """
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return None, b""
@@ -74,9 +63,9 @@ def git_state(checkout: Path) -> tuple[dict[str, Any] | None, bytes]:
         answer = _git(checkout, "rev-parse", "--show-toplevel", "HEAD").decode(errors="replace")
         root, _, commit = answer.strip().partition("\n")
         if Path(root).resolve() != checkout.resolve():
-            raise _GitError(f"{root} is the working tree")
+            raise OSError(f"{root} is the working tree")
         patch = _changes(checkout)
-    except _GitError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         missing = "the changes since" if commit else "the commit and the changes"
         log.warning("%s of %s are not recorded, git says: %s", missing, checkout, error)
         return ({"commit": commit, "dirty": None} if commit else None), b""
@@ -114,19 +103,10 @@ def tensorboard_command(logdir: Path) -> str:
 
 
 def _git(checkout: Path, *arguments: str) -> bytes:
-    """Output of a git command, as it is.
-
-    Raises:
-        _GitError: it failed, or there was no answer in time.
-    """
-    try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=checkout, capture_output=True, timeout=GIT_TIMEOUT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _GitError(str(error)) from error
+    """Output of a git command, as it is; OSError with what git says where it fails."""
+    command = ["git", *arguments]
+    result = subprocess.run(command, cwd=checkout, capture_output=True, timeout=GIT_TIMEOUT_S)
     # 1 is a difference; with an error there may be half an answer.
     if result.returncode not in (0, 1):
-        said = " ".join(result.stderr.decode(errors="replace").split())
-        raise _GitError(said or f"nothing, and ends with {result.returncode}")
+        raise OSError(" ".join(result.stderr.decode(errors="replace").split()))
     return result.stdout

@@ -38,11 +38,10 @@ class Stopped(BaseException):
 def listen() -> None:
     """Let SIGINT, SIGTERM and SIGHUP stop this process, unless a scheduler handles them itself.
 
-    SIGHUP (a closed terminal) stays ignored in a process that nohup has started.
-
-    The signal on which a scheduler requeues the job stops it too, so that there is a checkpoint
-    first; see :func:`pass_on`. Where several processes train together, only the first stops, and
-    takes the others with it.
+    SIGHUP (a closed terminal) stays ignored in a process that nohup has started. The signal on
+    which a scheduler requeues the job stops it too, so that there is a checkpoint first; see
+    :func:`pass_on`. Where several processes train together, only the first stops, and takes the
+    others with it.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -82,11 +81,7 @@ def pass_on(stop: Stopped) -> None:
 
 
 def on_signal(number: int, frame: FrameType | None) -> None:
-    """The handler: raises, or waits until :func:`requested` is asked; a second one always raises.
-
-    Raises:
-        Stopped: unless it is deferred.
-    """
+    """The handler: raises Stopped, or waits to be :func:`requested`; a second one always raises."""
     global _requested
     if number == signal.SIGHUP:
         signal.signal(number, signal.SIG_IGN)  # the shell and the system both send it
@@ -108,11 +103,7 @@ def _leave_closed_terminal() -> None:
 
 
 def defer(is_deferred: bool) -> None:
-    """Let signals wait, or not. Whoever defers them asks :func:`requested` soon.
-
-    Raises:
-        Stopped: one was waiting and is deferred no longer.
-    """
+    """Let signals wait, or not. Whoever defers them asks :func:`requested` soon."""
     global _is_deferred
     _is_deferred = is_deferred
     if not is_deferred and (number := requested()) is not None:

@@ -1,7 +1,6 @@
 """Contract tests of conf/: every file of every group composes, builds and runs a step."""
 
 import copy
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,11 @@ FOUNDATIONS = (
     {"degradation": "column_random"},
     {"data": "cifar10"},  # in colour
 )
-# The groups that a sample depends on.
+# The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
+OF_TRAINER = {"trainer", "callbacks", "experiment", "debug"}
+# A network for all but the choices of networks.
+SMALL = {"model.hidden": "[4]", "model.kernel_size": "3"}
 
 
 def composed(command: str = "train", **choices: str) -> DictConfig:
@@ -53,8 +55,9 @@ def quick(**choices: str) -> DictConfig:
 def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
     """The experiment with ``group=name`` and the first of FOUNDATIONS that fits it."""
     refusals = []
+    size = SMALL if group != "model" else {}
     for foundation in FOUNDATIONS:
-        cfg = quick(**foundation | {group: name})
+        cfg = quick(**foundation | {group: name} | size)
         try:
             return cfg, build(cfg, provenance={})
         except ValueError as error:
@@ -132,6 +135,8 @@ def test_every_file_builds_trains_a_step_and_samples(
     run_one_step(experiment)
     if group.partition("/")[0] in SAMPLED:
         sample_two(experiment)
+    if group not in OF_TRAINER:
+        return
     context = {
         "run_dir": tmp_path,
         "sampler": experiment.sampler,
@@ -160,27 +165,6 @@ def test_inceptions_file_composes_with_keys_that_exist() -> None:
     cfg = quick(metrics="inception")
     check_keys(cfg)
     assert cfg.metrics.suite.encoder._target_.endswith("InceptionEncoder")
-
-
-COMPANIONS = {
-    "gaussian": ("Noise", "MSE", "Ancestral", "Normal", "DDIM"),
-    "column_random": ("Clean", "L1", "Cold", "Empirical", "Cold"),
-}
-
-
-@pytest.mark.parametrize("name", COMPANIONS)
-def test_a_degradation_brings_its_companions(name: str) -> None:
-    cfg = quick(degradation=name)
-    nodes = (cfg.prediction, cfg.objective, cfg.sampler, cfg.prior, cfg.metrics.sampler)
-    assert tuple(node._target_.rpartition(".")[2] for node in nodes) == COMPANIONS[name]
-
-
-def test_each_companion_can_be_overridden_by_its_group() -> None:
-    cfg = quick(degradation="row_random", sampler="naive", objective="mse")
-    assert cfg.sampler._target_.endswith("Naive")
-    assert cfg.objective._target_.endswith("MSE")
-    assert cfg.prediction._target_.endswith("Clean")
-    assert cfg.degradation.axis == "row"
 
 
 NODES = "data model degradation schedule prediction objective sampler prior"
@@ -220,15 +204,9 @@ def test_an_experiment_file_sets_what_it_names_and_nothing_else(tmp_path: Path) 
     assert "sede" in f"{error.value} {error.value.__cause__}"
 
 
-@pytest.mark.parametrize("name", [name for group, name in FILES if group == "trainer"])
-def test_every_trainer_key_is_a_parameter_of_lightnings_trainer(name: str) -> None:
-    keys = {str(key) for key in quick(trainer=name).trainer if key != "_target_"}
-    assert keys <= set(inspect.signature(pl.Trainer).parameters)
-    assert "max_epochs" in keys
-
-
-@pytest.mark.parametrize("model", ["cnn", "unet"])
-@pytest.mark.parametrize("degradation", ["column_random", "row_shuffled", "column_noise"])
+@pytest.mark.parametrize(
+    ("model", "degradation"), [("cnn", "column_noise"), ("unet", "row_shuffled")]
+)
 def test_a_network_can_be_told_what_is_spoilt(model: str, degradation: str) -> None:
     choices = {"model": model, "degradation": degradation, "degradation.condition": "mask"}
     experiment = build(quick(**choices), provenance={})
@@ -250,12 +228,11 @@ def test_a_network_that_cannot_be_told_is_refused() -> None:
         build(cfg, provenance={})
 
 
-@pytest.mark.parametrize("model", ["cnn", "unet"])
-def test_channels_last_is_another_order_in_memory_of_the_same_numbers(model: str) -> None:
+def test_channels_last_is_another_order_in_memory_of_the_same_numbers() -> None:
     losses = []
     for channels_last in ("false", "true"):
         torch.manual_seed(0)
-        experiment = build(quick(model=model, channels_last=channels_last, ema="standard"), {})
+        experiment = build(quick(model="unet", channels_last=channels_last, ema="standard"), {})
         for restorer in (experiment.module.restorer, experiment.restorer):
             weights = [each for each in restorer.network.parameters() if each.dim() == 4]
             in_order = [each.is_contiguous(memory_format=torch.channels_last) for each in weights]

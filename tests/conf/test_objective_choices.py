@@ -34,11 +34,8 @@ def classes(cfg: DictConfig) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ("", ("MSE", "Unweighted", "UniformTimesteps")),
         ("objective/weighting=min_snr", ("MSE", "MinSNR", "UniformTimesteps")),
-        ("objective=l1 objective/weighting=p2", ("L1", "P2", "UniformTimesteps")),
         ("objective/weighting=p2 objective=huber", ("Huber", "P2", "UniformTimesteps")),
-        ("degradation=row_random", ("L1", "Unweighted", "UniformTimesteps")),
         (
             "degradation=column_inside_out objective/timesteps=importance",
             ("L1", "Unweighted", "LossSecondMoment"),
@@ -53,27 +50,6 @@ def test_choices_compose_with_a_degradations_own(overrides: str, expected: tuple
     assert classes(composed(*overrides.split())) == expected
 
 
-def test_an_experiment_file_chooses_too(tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text(
-        "# @package _global_\n"
-        "defaults:\n"
-        "  - override /degradation: gaussian\n"
-        "  - override /objective: huber\n"
-        "  - override /objective/weighting: min_snr\n"
-        "objective:\n  weighting:\n    gamma: 3\n"
-    )
-    cfg = composed(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
-    assert classes(cfg) == ("Huber", "MinSNR", "UniformTimesteps")
-    assert cfg.objective.weighting.gamma == 3
-
-
-@pytest.mark.parametrize("schedule", ["linear", "quadratic", "sigmoid", "cosine"])
-def test_every_schedule_has_zero_terminal_snr(schedule: str) -> None:
-    cfg = composed(f"schedule={schedule}", "schedule.zero_terminal_snr=true", "prediction=velocity")
-    assert build(cfg, provenance={}).restorer.degradation.schedule[-1] == 0
-
-
 IMPORTANCE = (
     "objective/timesteps=importance",
     "objective.timesteps.history=2",
@@ -81,12 +57,6 @@ IMPORTANCE = (
     "model.hidden=[4]",
     "metrics.sampler=null",
 )
-
-
-def test_building_allocates_the_history_and_records_nothing() -> None:
-    state = built(*IMPORTANCE).module.state_dict()
-    assert state["objective.timesteps.losses"].shape == (5, 2)
-    assert state["objective.timesteps.counts"].tolist() == [0, 0, 0, 0, 0]
 
 
 def trained(folder: Path, max_epochs: int, checkpoint: Path | None = None) -> pl.Trainer:

@@ -141,24 +141,6 @@ def test_what_a_step_averages_is_what_the_experiment_is_named_for(name: str) -> 
         assert changed == ORDERS[row.order]
 
 
-def with_bases(name: str) -> str:
-    """The file of an experiment and of those that it is built on."""
-    text = (CONF / "experiment" / f"{name}.yaml").read_text()
-    return text + "".join(
-        map(with_bases, re.findall(r"^  - (\w+)$", text.replace("_self_", ""), re.M))
-    )
-
-
-def test_an_experiment_pins_what_the_study_fixes_whatever_the_defaults_become() -> None:
-    """What another experiment of the command line would leave behind is overridden."""
-    cfg = experiment("columns_random", "data=mnist_5k", "trainer.max_epochs=3", "seed=5")
-    assert (cfg.trainer.max_epochs, cfg.seed, cfg.data.batch_size) == (3, 5, 128)
-    for name in STUDY:
-        text = with_bases(name)
-        for pinned in ("/degradation:", "/model:", "/optimizer:", "/lr_scheduler:", "/objective:"):
-            assert f"override {pinned}" in text, (name, pinned)
-
-
 def test_the_study_of_the_makefile_is_every_experiment_of_the_seeds() -> None:
     line = re.search(r"^EXPERIMENTS := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert line is not None

@@ -35,7 +35,7 @@ def test_equals_pytorch_fid_down_to_near_singular_covariances(smallest: float) -
     assert float(frechet_distance(*ours)) == pytest.approx(published(*ours), rel=1e-6)
 
 
-@pytest.mark.parametrize("num", [2000, 80, 30])
+@pytest.mark.parametrize("num", [2000, 30])
 def test_equals_pytorch_fid_on_sample_moments_also_with_fewer_images_than_features(
     num: int,
 ) -> None:
@@ -74,25 +74,7 @@ def test_moments_keep_float64_precision_on_float32_features_far_from_zero() -> N
     np.testing.assert_allclose(cov.numpy(), np.cov(exact.T), atol=1e-10)
 
 
-def test_does_not_depend_on_batches() -> None:
-    features = random_features(333, 16, 1)
-    metrics = [FrechetDistance(*moments(random_features(400, 16, 2))) for _ in range(2)]
-    metrics[0].update(features)
-    for batch in features.split(50):
-        metrics[1].update(batch)
-    assert float(metrics[0].compute()) == float(metrics[1].compute())
-
-
-def test_one_image_gives_a_number() -> None:
-    mean, cov = moments(random_features(400, 16, 2))
-    metric = FrechetDistance(mean, cov)
-    features = random_features(1, 16, 1)
-    metric.update(features)
-    expected = (features[0].double() - mean).square().sum() + cov.trace()
-    assert float(metric.compute()) == pytest.approx(float(expected), rel=1e-10)
-
-
-@pytest.mark.parametrize("num", [2, 30, 63, 200])
+@pytest.mark.parametrize("num", [2, 63, 200])
 def test_the_short_way_for_few_images_is_the_same_distance(num: int) -> None:
     features = random_features(num, 64, 3, shift=0.1).double()
     reference = moments(random_features(5000, 64, 4))

@@ -6,6 +6,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from hostile_files import MakesFolder
 from torch import Tensor
 
 from thaw.metrics.inception import FILE, InceptionEncoder
@@ -38,16 +39,6 @@ def test_without_torch_fidelity_it_says_what_to_install(monkeypatch: pytest.Monk
         InceptionEncoder("weights.pth")
 
 
-class Malicious:
-    """Unpickling this would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.touch, (self.path,)
-
-
 @pytest.mark.parametrize("content", [b"", b"not weights", "a list", "code", "other weights"])
 def test_a_wrong_file_is_one_clear_line(content: bytes | str, tmp_path: Path) -> None:
     path, touched = tmp_path / "wrong.pth", tmp_path / "touched"
@@ -56,7 +47,7 @@ def test_a_wrong_file_is_one_clear_line(content: bytes | str, tmp_path: Path) ->
     else:
         contents = {
             "a list": [1, 2],
-            "code": {"weight": Malicious(touched)},
+            "code": {"weight": MakesFolder(touched)},
             "other weights": {"weight": torch.zeros(3)},
         }
         torch.save(contents[content], path)
@@ -98,9 +89,3 @@ def test_equals_torch_fidelity_on_the_same_weights(stand_in: Path, digits: Tenso
     assert logits.shape == (3, encoder.num_classes)
     torch.testing.assert_close(features, expected[0])
     torch.testing.assert_close(logits, expected[1])
-
-
-@pytest.mark.slow
-def test_two_channels_are_refused(stand_in: Path) -> None:
-    with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
-        InceptionEncoder(str(stand_in)).check_images(torch.zeros(1, 2, 9, 9, dtype=torch.uint8))

@@ -8,7 +8,6 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from thaw.metrics.encoders import ClassifierEncoder
 from thaw.metrics.restored import RestorationScores
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
@@ -27,7 +26,7 @@ def pair(digits: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     return x_0 + 0.1 * (high - low) * noise, x_0
 
 
-@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (0.0, 255.0)])
 def test_equals_scikit_image_in_any_range(digits: Tensor, low: float, high: float) -> None:
     x_hat, x_0 = pair(digits, low, high)
     ours = scores(x_hat, x_0, low, high)
@@ -53,12 +52,6 @@ def test_closed_form_of_a_constant_offset(digits: Tensor) -> None:
     assert exact == {"psnr": math.inf, "ssim": pytest.approx(1, abs=1e-6), "rmse": 0}
 
 
-def test_does_not_depend_on_batches(digits: Tensor) -> None:
-    x_hat, x_0 = pair(digits, -0.5, 0.5)
-    expected = scores(x_hat, x_0, -0.5, 0.5)
-    assert scores(x_hat, x_0, -0.5, 0.5, size=5) == pytest.approx(expected, rel=1e-5)
-
-
 def test_fid_is_the_suites_own_of_the_images_as_they_are_written(
     digits: Tensor, suite: ScoreSuite
 ) -> None:
@@ -72,23 +65,3 @@ def test_fid_is_the_suites_own_of_the_images_as_they_are_written(
     assert ours["fid"] == pytest.approx(suite.compute()["fid"], rel=1e-6)
     without = scores(x_hat, x_0, -0.5, 0.5)
     assert {name: ours[name] for name in without} == pytest.approx(without)
-    restoration.reset()
-    restoration.update(x_0, x_0)
-    exact = restoration.compute()
-    assert exact["fid"] < ours["fid"]
-    assert exact["rmse"] == 0
-
-
-def test_a_suite_without_a_reference_is_refused(encoder: ClassifierEncoder) -> None:
-    suite = ScoreSuite(encoder)
-    suite.reference = None
-    with pytest.raises(ValueError, match="has no reference yet: call fit_reference first"):
-        RestorationScores((-0.5, 0.5), suite)
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    restoration = RestorationScores((-0.5, 0.5))
-    with pytest.raises(ValueError, match="must both be"):
-        restoration.update(torch.zeros(2, 1, 28, 28), torch.zeros(3, 1, 28, 28))
-    with pytest.raises(ValueError, match="at least 11 pixels"):
-        restoration.update(torch.zeros(2, 1, 28, 8), torch.zeros(2, 1, 28, 8))

@@ -81,13 +81,6 @@ def test_a_malicious_one_of_any_kind_does_nothing(
     assert not (tmp_path / "executed").exists()
 
 
-def test_torchscript_is_refused(tmp_path: Path) -> None:
-    script = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2))
-    torch.jit.save(script, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match="other than weights and plain values"):
-        read_checkpoint(tmp_path / "last.ckpt")
-
-
 WRONG_PLACES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "folder": (lambda path: path.mkdir(), "is a folder, where a checkpoint should be: move it"),
     "pipe": (lambda path: os.mkfifo(path), "is not a file, where a checkpoint should be: move it"),
@@ -112,35 +105,6 @@ def test_what_is_no_checkpoint_is_named_and_the_one_before_it_offered(
     if kind != "broken link":  # which is as good as nothing there
         with pytest.raises(ValueError, match=f"{reason}.*; the one before it: .*previous.ckpt"):
             load_run(run_dir)
-
-
-def test_other_types_than_ours_are_refused(tmp_path: Path, contents: dict[str, Any]) -> None:
-    path = tmp_path / "last.ckpt"
-    changes = ({"thaw": [1]}, {"state_dict": [1]}, {"state_dict": {"a": 1}}, {"epoch": "3"})
-    for other in [[1], *(contents | change for change in changes)]:
-        path.write_bytes(zipped(other))
-        with pytest.raises(ValueError, match=r"last\.ckpt is not a checkpoint of thaw"):
-            read_checkpoint(path)
-
-
-def test_any_byte_altered_is_refused_or_makes_no_difference(
-    tmp_path: Path, contents: dict[str, Any]
-) -> None:
-    """Nothing but ValueError comes out, wherever the damage is; and no altered weight."""
-    path = write(tmp_path / "run", contents) / runs.LAST_CHECKPOINT
-    whole, num_refused = path.read_bytes(), 0
-    for place in range(3, len(whole), len(whole) // 60):
-        damaged = bytearray(whole)
-        damaged[place] ^= 0x55
-        path.write_bytes(damaged)
-        try:
-            read = read_checkpoint(path)
-        except ValueError:
-            num_refused += 1
-        else:
-            for name, tensor in contents["state_dict"].items():
-                assert torch.equal(read["state_dict"][name], tensor)
-    assert num_refused > 30
 
 
 def test_a_newer_format_is_named_with_both_versions(
@@ -179,24 +143,10 @@ def test_tensors_that_do_not_fit_their_own_configuration_are_named(
         ({"model": {"_target_": "os.mkdir", "path": "x"}}, "names os.mkdir at model"),
         ({"seed": "${thaw.unique:created}"}, "holds an interpolation at seed"),
         ({"sampler": None}, ""),
-        ({"data": 3}, ""),
-        ({"data": {"_target_": "thaw.networks.cnn.CNN"}}, ""),
         ({"prior": {"_target_": "thaw.diffusion.samplers.cold.Cold"}}, ""),
-        ({"optimizer": {"_target_": "torch.optim.Adam", "lr": 1}}, ""),
-        ({"metrics": None}, ""),
-        (
-            {
-                "model": {
-                    "_target_": "thaw.storage.write_atomically",
-                    "path": "created",
-                    "text": "x",
-                }
-            },
-            "names thaw.storage.write_atomically",
-        ),
     ],
-    ids=["target", "resolver", "none", "number", "network", "sampler", "eager", "metrics", "own"],
-)  # fmt: skip
+    ids=["target", "resolver", "none", "sampler"],
+)
 def test_a_hostile_configuration_is_one_line_and_does_nothing(
     parts: dict[str, Any],
     reason: str,
@@ -247,10 +197,7 @@ def test_stored_images_are_cached_in_the_user_s_own_folder(
 
 OTHER_MODELS = {
     "width": (["model.hidden=[4,6]"], r"model\.hidden \(\[4, 4\] there, \[4, 6\] here\).*network"),
-    "average": (["ema=standard"], r"ema.* is missing"),
     "optimiser": (["optimizer=sgd"], r"optimizer\._target_ \(torch\.optim\.Adam there"),
-    "schedule of the rate": (["lr_scheduler=cosine"], r"lr_scheduler"),
-    "prior": (["prior=gmm"], r"prior\._target_"),
     "degradation": (["degradation=row_random"], None),
     "another kind": (["degradation=blur"], r"degradation\._target_ \(thaw\.\S+ there, thaw\.\S+ h"),
 }

@@ -28,14 +28,6 @@ def test_what_the_layers_hand_on_is_counted(restorer: Restorer) -> None:
     assert memory.activations(restorer, SHAPE) == blocks + last + embedding
 
 
-def test_nothing_is_drawn_and_nothing_stays_behind(restorer: Restorer) -> None:
-    before = torch.get_rng_state()
-    memory.activations(restorer, SHAPE)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert restorer.training
-    assert not any(module._forward_hooks for module in restorer.modules())
-
-
 def test_a_network_is_weighed_before_it_is_allocated() -> None:
     sizes = []
 

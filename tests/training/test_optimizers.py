@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
-from training_helpers import fit, make_module, make_restorer
+from training_helpers import fit, make_module
 
 from thaw.training.module import DiffusionModule
 from thaw.training.nodes import create
@@ -43,22 +43,6 @@ def test_each_file_trains_as_torch_s_optimiser_with_its_defaults_does(name: str)
     assert torch.equal(weights(trained(name)), weights(expected))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_fused_is_the_same_but_for_rounding(name: str) -> None:
-    plain, fused = weights(trained(name, fused=None)), weights(trained(name))
-    torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-6)
-
-
-def test_adamw_decays_weights_where_adam_adds_to_the_gradient() -> None:
-    start = torch.cat([p.detach().flatten() for p in make_restorer().parameters()])
-    adam, decayed = (weights(trained(name, weight_decay=10.0)) for name in ("adam", "adamw"))
-    without = weights(trained("adamw", weight_decay=0.0))
-    # Fifteen times the share lr * weight_decay, whatever the gradients are (2 % of it).
-    shrunk = start * ((1 - 2e-4 * 10) ** 15 - 1)
-    torch.testing.assert_close(decayed - without, shrunk, rtol=0.05, atol=1e-4)
-    assert not torch.allclose(adam - without, shrunk, rtol=0.05, atol=1e-4)
-
-
 def largest_steps(limit: float | None, **settings: Any) -> list[float]:
     """The norm of what each step of plain SGD at rate 1 adds to the weights."""
     module = make_module(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1.0))
@@ -84,21 +68,3 @@ def test_clipping_limits_the_norm_of_the_whole_gradient(accumulated: int) -> Non
     assert clipped == pytest.approx([limit] * len(clipped), rel=1e-4)
     assert largest_steps(100 * max(free), accumulate_grad_batches=accumulated) == free
     assert largest_steps(0, accumulate_grad_batches=accumulated) == free
-
-
-def test_clipping_by_value_limits_each_entry() -> None:
-    limit = 1e-4
-    (first, *_) = largest_steps(limit, gradient_clip_algorithm="value")
-    num_weights = len(weights(make_module()))
-    assert limit < first <= limit * num_weights**0.5
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_clipping_goes_with_each_optimiser_and_with_fused_ones(name: str) -> None:
-    for fused in (None, True):
-        node = OmegaConf.merge(OmegaConf.load(CONF / f"{name}.yaml"), {"fused": fused})
-        module = make_module(optimizer=create(node))
-        start = weights(module)
-        fit(module, max_epochs=1, gradient_clip_val=1e-3)
-        moved = (weights(module) - start).norm()
-        assert 0 < moved < 1

@@ -19,69 +19,40 @@ FILES = [
 ]
 ATTACKS = [
     "os.system",
-    "os",
     "builtins.eval",
-    "builtins.exec",
     "subprocess.Popen",
-    "functools.partial",
-    "importlib.import_module",
-    "hydra.utils.get_class",
-    "hydra.utils.get_method",
     "hydra.utils.instantiate",
-    "hydra.utils.call",
     "omegaconf.OmegaConf.register_new_resolver",
     "torch.load",
-    "torch.hub.load",
-    "torch.jit.load",
     "torch.utils.cpp_extension.load_inline",
-    "torch.serialization.os.system",
     "torch.nn.Module",
     "torch.optim.Adam.__init__",
     "torch.optim.optimizer.torch.hub.load",
     "torch.optim.swa_utils.AveragedModel",
     "torch.optim.lr_scheduler.LambdaLR",
-    "torch.optim.os",
     "torchvision.transforms.v2.functional.torch.load",
     "pytorch_lightning.trainer.trainer.os.system",
     "thaw",
     "thaw.storage.write_atomically",
     "thaw.storage.os.system",
     "thaw.commands.train.main",
-    "thaw.commands.app.run",
-    "thaw.commands.config.claim_directory",
-    "thaw.commands.sweeps.SweepSummary",
-    "thaw.reporting.images.save_png",
     "thaw.training.loading.load_run",
-    "thaw.training.ema.copy.deepcopy",
-    "thaw.training.callbacks.checkpoints.os.system",
     "thaw.training.lr_schedules.math.exp",
     "thaw.data.download.fetch",
-    "thaw.data.pixel_cache.cached_pixels",
     "thaw.data.cifar.pickle.loads",
-    "thaw.data.cifar.os.system",
     "thaw.data.cifar._Arrays",
-    "thaw.data.sources.np.load",
-    "thaw.data.sources.fetch",
     "thaw.diffusion.schedules.torch.load",
-    "thaw.diffusion.schedules.torch",
-    "thaw.metrics.encoders.safe_open",
     "thaw.metrics.encoders.read_safetensors",
-    "thaw.metrics.encoders.Path",
-    "thaw.metrics.reference.Reference.load",
     "thaw.metrics.train_encoder.train_and_write",
-    "thaw.networks.cnn.nn.Module",
     "thaw.networks.cnn.CNN.__init__.__globals__",
     "thaw.networks.no_such_module.Network",
     "thaw.networks.cnn.NoSuchClass",
     "thawed.networks.cnn.CNN",
     "thaw.datax.Source",
     "",
-    ".",
     "os.system ",
-    " thaw.networks.cnn.CNN",
     "thaw.networks.cnn.CNN\n",
     "thaw..networks.cnn.CNN",
-    "thaw.networks.cnn.CNN.",
     "\uff4fs.system",
 ]
 
@@ -131,13 +102,10 @@ def test_nothing_else_is_allowed_anywhere(place: str) -> None:
     ("place", "target"),
     [
         ("model", "thaw.diffusion.predictions.Clean"),
-        ("prediction", "thaw.networks.cnn.CNN"),
         ("schedule", "thaw.networks.cnn.CNN"),
         ("sampler.grid", "thaw.diffusion.samplers.cold.Cold"),
         ("optimizer", "thaw.training.lr_schedules.cosine"),
         ("model.hidden", "pytorch_lightning.Trainer"),
-        ("data.source", "pytorch_lightning.loggers.TensorBoardLogger"),
-        ("model", "thaw.training.callbacks.samples.SampleGrid"),
         ("logger.x", "pytorch_lightning.loggers.CSVLogger"),
     ],
 )
@@ -146,7 +114,7 @@ def test_each_place_takes_its_kind_alone(place: str, target: str) -> None:
         check_target(target, place)
 
 
-@pytest.mark.parametrize("target", [None, 3, ["os.system"], {"_target_": "os.system"}, True, 1.5])
+@pytest.mark.parametrize("target", [None, ["os.system"]])
 def test_a_target_that_is_no_text_is_refused(target: Any) -> None:
     with pytest.raises(ValueError, match="its configuration names"):
         stored_config({"model": {"_target_": target}})
@@ -158,7 +126,6 @@ PLACES: dict[str, Any] = {
     "argument": {"model": {"_target_": "thaw.networks.cnn.CNN", "hidden": EVIL}},
     "positional": {"model": {"_target_": "thaw.networks.cnn.CNN", "_args_": [EVIL]}},
     "list": {"metrics": {"suite": [[EVIL]]}},
-    "partial": {"optimizer": EVIL | {"_partial_": True}},
     "unconverted": {"data": {"x": EVIL, "_recursive_": False, "_convert_": "none"}},
     "deep": {"prior": {"a": {"b": {"c": [{"d": EVIL}]}}}},
 }
@@ -174,10 +141,7 @@ def test_it_is_found_wherever_it_stands(place: str) -> None:
     "text",
     [
         "${oc.env:HOME}",
-        "${thaw.unique:created}",
-        "${hydra:runtime.cwd}",
         "a ${now:%Y} b",
-        "\\${seed}",
         "${oc.create:{_target_: os.mkdir}}",
     ],
 )
@@ -198,14 +162,12 @@ def nested(depth: int) -> dict[str, Any]:
     ("stored", "reason"),
     [
         (None, "holds no configuration"),
-        (["model"], "holds no configuration"),
-        ("model: {}", "holds no configuration"),
         ({"model": nested(900)}, "nested too deep"),
         ({"model": {b"_target_": "os.mkdir"}}, "a key of type bytes"),
         ({"model": {"x": object()}}, "a object at model.x"),
         ({"model": {"x": (1, 2)}}, "a tuple at model.x"),
     ],
-    ids=["none", "list", "text", "deep", "bytes", "object", "tuple"],
+    ids=["none", "deep", "bytes", "object", "tuple"],
 )
 def test_what_is_no_resolved_configuration_is_refused(stored: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

@@ -3,15 +3,15 @@
 import re
 
 import pytest
-from hydra.utils import get_object
+from omegaconf import OmegaConf
 
-from thaw.training.third_party import check_values
+from thaw.training.nodes import check_keys
 
 TRAINER = "pytorch_lightning.Trainer"
 
 
 def check(target: str, key: str, value: object) -> None:
-    check_values(get_object(target), target, {key: value}, "group.")
+    check_keys(OmegaConf.create({"group": {"_target_": target, key: value}}))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The average of the weights: its closed form, others' implementations, and where it is used."""
 
-import copy
-import io
 from typing import Any
 
 import pytest
@@ -9,7 +7,6 @@ import pytorch_lightning as pl
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training_helpers import batches, fit, make_module, make_restorer
 
 from thaw.diffusion.restorer import Restorer
@@ -63,18 +60,6 @@ def test_with_warm_up_it_is_that_of_diffusers() -> None:
         torch.testing.assert_close(ours, other, rtol=0, atol=1e-14)
 
 
-def test_without_warm_up_it_is_that_of_torch() -> None:
-    restorer = make_restorer()
-    ema = EMA(restorer, decay=0.99, warmup=False)
-    theirs = AveragedModel(restorer, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-    for weights in walk(restorer, 20):
-        set_weights(restorer, weights)
-        ema.update(restorer)
-        theirs.update_parameters(restorer)
-    for ours, other in zip(ema.average.parameters(), theirs.module.parameters(), strict=True):
-        assert torch.equal(ours, other)
-
-
 def test_buffers_are_the_latest_and_never_averaged() -> None:
     network = nn.Sequential(nn.BatchNorm2d(1))
     network.register_buffer("table", torch.zeros(3, dtype=torch.int64))
@@ -89,32 +74,6 @@ def test_buffers_are_the_latest_and_never_averaged() -> None:
     for name, current in network.named_buffers():
         assert torch.equal(kept[name], current)
         assert kept[name] is not current
-
-
-def test_its_state_goes_through_a_safe_file_and_continues_bit_for_bit() -> None:
-    restorer = make_restorer()
-    path = walk(restorer, 12)
-    whole = EMA(restorer, decay=0.9)
-    averaged(whole, restorer, path)
-    first = EMA(restorer, decay=0.9)
-    averaged(first, restorer, path[:5])
-    file = io.BytesIO()
-    torch.save(first.state_dict(), file)
-    file.seek(0)
-    second = EMA(make_restorer(), decay=0.9)
-    second.load_state_dict(torch.load(file, weights_only=True))
-    assert second.num_updates == 5
-    averaged(second, restorer, path[5:])
-    for name, value in whole.state_dict().items():
-        assert torch.equal(second.state_dict()[name], value), name
-
-
-def test_the_average_is_never_trained() -> None:
-    module = make_module(ema=EMA(make_restorer(nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 1, 1)))))
-    module.train()
-    assert module.restorer.training
-    assert not any(part.training for part in module.evaluated.modules())
-    assert not any(parameter.requires_grad for parameter in module.evaluated.parameters())
 
 
 class Recorder(pl.Callback):
@@ -159,20 +118,3 @@ def test_the_average_does_not_disturb_training_and_validation_is_of_it() -> None
     )
     assert float(trainer.callback_metrics["val/loss"]) == pytest.approx(losses.mean().item())
     assert trainer.callback_metrics["val/loss"] != trained.callback_metrics["val/loss"]
-
-
-def test_a_module_s_checkpoint_holds_weights_of_both_kinds_and_no_second_prior() -> None:
-    restorer = make_restorer()
-    module = make_module(restorer, ema=EMA(restorer))
-    fit(module, max_epochs=1)
-    state = module.state_dict()
-    names = [name for name, _ in restorer.named_parameters()]
-    assert names
-    for name in names:
-        raw, average = state[f"restorer.{name}"], state[f"ema.average.{name}"]
-        assert not torch.equal(raw, average)
-    assert [name for name in state if "images" in name] == ["prior.images"]
-    copied = make_module(copy.deepcopy(restorer), ema=EMA(restorer))
-    copied.load_state_dict(state)
-    assert copied.ema is not None
-    assert copied.ema.num_updates == 5

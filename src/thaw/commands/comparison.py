@@ -16,7 +16,7 @@ from thaw.commands.replay import changes_since
 from thaw.data.identity import changes, class_changes
 from thaw.data.module import ImageDataModule
 from thaw.training.experiment import resolved
-from thaw.training.nodes import create_a
+from thaw.training.nodes import create
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def check_same(cfg: DictConfig, run_dir: Path) -> None:
 @functools.cache
 def _identity(config: str) -> dict[str, Any]:
     """The identity of the data that a configuration in JSON describes."""
-    data: ImageDataModule = create_a(ImageDataModule, OmegaConf.create(json.loads(config)))
+    data: ImageDataModule = create(OmegaConf.create(json.loads(config)))
     data.source.may_fetch = False
     data.setup()
     return data.identity

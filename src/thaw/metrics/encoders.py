@@ -16,6 +16,7 @@ from thaw.checks import checked
 
 PACKAGED = ("mnist",)
 FORMAT = "thaw-encoder"
+SIZES = ("image_shape", "num_features", "num_classes")
 POOLED_SIZE = 5
 SMALLEST_SIDE = 9
 
@@ -48,11 +49,7 @@ class Encoder(nn.Module):
         self.num_classes = num_classes
 
     def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless ``images`` is uint8 [N, C, H, W] of the encoder's shape."""
-        if images.dtype != torch.uint8:
-            raise ValueError(f"{self.name} takes uint8 images in 0..255, not {images.dtype}")
-        if images.dim() != 4:
-            raise ValueError(f"{self.name} takes images [N, C, H, W], not {list(images.shape)}")
+        """Refuse images, uint8 [N, C, H, W], of another shape than the encoder's."""
         shape = tuple(images.shape[1:])
         if self.image_shape is not None and shape != self.image_shape:
             raise ValueError(
@@ -64,14 +61,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [N, D] and logits [N, K], float32 where the encoder is, without gradients.
-
-        Args:
-            images: uint8 [N, C, H, W] on any device.
-
-        Raises:
-            ValueError: they do not fit the encoder.
-        """
+        """Features [N, D] and logits [N, K], float32 where the encoder is, without gradients."""
         self.check_images(images)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             features, logits = self(images.to(self.device))
@@ -112,11 +102,7 @@ class ClassifierEncoder(Encoder):
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors, with name, data set and sizes in the metadata."""
-        sizes = {
-            "image_shape": self.image_shape,
-            "num_features": self.num_features,
-            "num_classes": self.num_classes,
-        }
+        sizes = {name: getattr(self, name) for name in SIZES}
         metadata = {
             "format": FORMAT,
             "name": self.name,
@@ -169,11 +155,8 @@ def load_encoder(name_or_path: str) -> ClassifierEncoder:
 
     Its reference statistics are read from the file beside it (``x.safetensors`` has
     ``x_reference.safetensors``). The name of one that is not packaged ends in eight digits of its
-    fingerprint, since training it again gives another.
-
-    Raises:
-        ValueError: no such name, or the file is not an encoder; one line.
-        FileNotFoundError: no such file.
+    fingerprint, since training it again gives another. ValueError or FileNotFoundError, in one
+    line.
     """
     is_packaged = name_or_path in PACKAGED
     path = packaged_path(name_or_path) if is_packaged else Path(name_or_path).expanduser()
@@ -234,14 +217,10 @@ def _empty_encoder(path: Path, metadata: dict[str, str]) -> ClassifierEncoder:
             raise ValueError(f"its name is {metadata['name'][:100]!r}")
         # On the meta device nothing is initialised, so nothing is drawn from the global generator.
         with torch.device("meta"):
-            return ClassifierEncoder(
-                metadata["name"],
-                metadata["dataset"],
-                tuple(sizes["image_shape"]),
-                sizes["num_features"],
-                sizes["num_classes"],
-            )
-    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+            image_shape, *widths = (sizes[name] for name in SIZES)
+            dataset = metadata["dataset"]
+            return ClassifierEncoder(metadata["name"], dataset, tuple(image_shape), *widths)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is not a valid encoder: {_one_line(error)}") from error
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -114,7 +113,8 @@ def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor
     for images in (train_images, test_images):
         digest.update(str(list(images.shape)).encode())
         digest.update(images.cpu().contiguous().numpy().data)
-    path = cache_folder() / f"{encoder.name}-{digest.hexdigest()[:16]}.safetensors"
+    name = f"{encoder.name}-{digest.hexdigest()[:16]}.safetensors"
+    path = storage.cache_folder("references") / name
     if path.is_file():
         return Reference.load(path)
     reference = fit_reference(encoder, train_images, test_images)
@@ -124,8 +124,3 @@ def cached_reference(encoder: Encoder, train_images: Tensor, test_images: Tensor
     except OSError as error:
         log.warning("the reference is not kept for other runs: %s", error)
     return reference
-
-
-def cache_folder() -> Path:
-    """Where fitted references are kept between runs."""
-    return storage.cache_folder("references")

@@ -18,11 +18,8 @@ MAX_PAIRS = 2_000_000
 def collect(scores: Sequence[Score], source: object) -> MetricCollection:
     """The metrics of these scores, each once, by the name of its first score.
 
+    ``source`` is what each is built from: the reference, or the range of the pixels.
     ``update(name=values, ...)`` hands each metric the arguments that its own ``update`` names.
-
-    Args:
-        scores: rows of the table.
-        source: what each metric is built from: the reference, or the range of the pixels.
     """
     first = {score.metric: score.name for score in reversed(scores)}
     metrics: dict[str, Any] = {name: resolve_name(metric)(source) for metric, name in first.items()}

@@ -40,23 +40,12 @@ class InceptionEncoder(Encoder):
 
     @checked
     def __init__(self, weights_path: str | None = None) -> None:
-        """Load the weights from a file, or download them (91 MB, kept in torch's hub folder).
-
-        Raises:
-            ValueError: torch-fidelity is missing, or the file is not the weights; one line.
-            FileNotFoundError: no such file, or it cannot be downloaded; one line.
-        """
+        """Load the weights from a file, or download them (91 MB, kept in torch's hub folder)."""
         extractor = _extractor()
         path, weights = _read(weights_path)
         digest = hashlib.sha256(weights).hexdigest()[: len(DIGEST)]
         super().__init__(f"inception-v3-{digest}", None, None, NUM_FEATURES, NUM_CLASSES)
         self.network = _load(extractor, weights, path)
-
-    def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless ``images`` is uint8 [N, 1 or 3, H, W]."""
-        super().check_images(images)
-        if images.shape[1] not in (1, 3):
-            raise ValueError(f"{self.name} takes images of 1 or 3 channels, not {images.shape[1]}")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, 1 or 3, H, W] -> features float32 [N, 2048], logits float32 [N, 1008]."""
@@ -77,30 +66,16 @@ def _extractor() -> Callable[..., nn.Module]:
 
 
 def _load(extractor: Callable[..., nn.Module], weights: bytes, path: Path) -> nn.Module:
-    # The extractor unpickles whatever it is given, so it is given what loaded as plain tensors.
-    checked = io.BytesIO()
-    torch.save(_plain_tensors(weights, path), checked)
-    checked.seek(0)
-    layers = ["2048", "logits_unbiased"]
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return extractor("inception", layers, checked)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{path} holds other weights than {FILE}: set metrics.weights_path"
-        ) from error
-
-
-def _plain_tensors(weights: bytes, path: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(io.BytesIO(weights), weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        # The extractor unpickles whatever it is given, so it is given what loaded as plain tensors.
+        checked = io.BytesIO()
+        torch.save(tensors, checked)
+        checked.seek(0)
+        with torch.random.fork_rng(devices=[]):
+            return extractor("inception", ["2048", "logits_unbiased"], checked)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError) as error:
         raise ValueError(f"{path} is damaged or not {FILE}: set metrics.weights_path") from error
-    if not isinstance(tensors, dict):
-        raise ValueError(
-            f"{path} is not a file of network weights: set metrics.weights_path to {FILE}"
-        )
-    return tensors
 
 
 def _read(weights_path: str | None) -> tuple[Path, bytes]:

@@ -21,11 +21,6 @@ def within_mean(x: Tensor) -> Tensor:
     return (kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
 
 
-def across_mean(x: Tensor, y: Tensor) -> Tensor:
-    """Mean of the kernel over the N M pairs of a row of x [N, D] and one of y [M, D]."""
-    return kernel_sum(x, y) / (len(x) * len(y))
-
-
 class KernelDistance(FeatureMetric):
     """KID = mean k(x, x') + mean k(r, r') - 2 mean k(x, r), Binkowski et al. 2018, section 4.
 
@@ -51,5 +46,5 @@ class KernelDistance(FeatureMetric):
     def compute(self) -> Tensor:
         """The squared maximum mean discrepancy, a float64 scalar."""
         features = self.gathered()
-        across = across_mean(features, self.reference)
+        across = kernel_sum(features, self.reference) / (len(features) * len(self.reference))
         return within_mean(features) + self.reference_mean - 2 * across

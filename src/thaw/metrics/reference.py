@@ -73,11 +73,7 @@ class Reference:
 
     @staticmethod
     def load(path: Path) -> "Reference":
-        """Read it back.
-
-        Raises:
-            ValueError: the file is damaged or holds something else; one line.
-        """
+        """Read it back; ValueError, in one line, for a damaged file or another one."""
         metadata, tensors = read_safetensors(path, FORMAT, "reference")
         missing = sorted({*_TENSORS, *_METADATA} - set(tensors) - set(metadata))
         if missing:

@@ -23,19 +23,10 @@ class RestorationScores(nn.Module):
     PSNR = 20 log10((high - low) / RMSE) in dB, so infinite only where every image is exact.
     SSIM as :class:`SSIM`. Scores that are those of generated images too, such as FID, take the
     restored images in 0..255, whichever original each belongs to; they need a suite.
-
-    Args:
-        pixel_range: the images' range (low, high); only for FID are values beyond it clipped.
-        suite: encoder and reference for FID, or None.
-
-    Raises:
-        ValueError: the suite has no reference yet.
     """
 
     def __init__(self, pixel_range: tuple[float, float], suite: ScoreSuite | None = None) -> None:
         super().__init__()
-        if suite is not None and suite.reference is None:
-            raise ValueError(f"encoder {suite.name} has no reference yet: call fit_reference first")
         self.pixel_range = PixelRange(*pixel_range)
         self.suite = suite
         of_set = [score for score in table.RESTORED if score in table.GENERATED]
@@ -43,24 +34,8 @@ class RestorationScores(nn.Module):
         self.of_pair = collect(of_pair, pixel_range)
         self.of_set = collect(of_set, suite.reference) if suite is not None else None
 
-    def reset(self) -> None:
-        """Forget all images."""
-        for scores in filter(None, (self.of_pair, self.of_set)):
-            scores.reset()
-
     def update(self, x_hat: Tensor, x_0: Tensor) -> None:
-        """Add restored images and originals, both float [N, C, H, W].
-
-        Raises:
-            ValueError: their shapes differ, a side is below SSIM's window of 11 pixels, or they do
-                not fit the encoder.
-        """
-        if x_hat.shape != x_0.shape or x_0.dim() != 4:
-            raise ValueError(
-                f"restored and original images must both be [N, C, H, W], not "
-                f"{list(x_hat.shape)} and {list(x_0.shape)}"
-            )
-        check_size(x_0.shape)
+        """Add restored images and originals, both float [N, C, H, W]."""
         x_hat, x_0 = x_hat.float().contiguous(), x_0.float().contiguous()
         self.of_pair.update(preds=x_hat, target=x_0)
         if self.suite is not None and self.of_set is not None:
@@ -102,11 +77,7 @@ class SSIM(MeanMetric):
 
 
 def check_size(image_shape: Sequence[int]) -> None:
-    """Refuse images, ``[..., H, W]``, with a side below SSIM's window of 11 pixels.
-
-    Raises:
-        ValueError: they are too small.
-    """
+    """Refuse images, ``[..., H, W]``, with a side below SSIM's window of 11 pixels."""
     if min(image_shape[-2:]) < WINDOW:
         raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side")
 

@@ -20,15 +20,10 @@ WAYS_OUT = (
 class ScoreSuite(nn.Module):
     """One encoder, its reference, and every score of the images given to ``update``.
 
-    torchmetrics' ``FeatureShare`` hands every metric the same output of the encoder, so IS would
-    get features for logits; here each is handed what it is defined on. Draws nothing from, and
-    leaves alone, the global random number generator; never records gradients.
-
-    Args:
-        encoder: turns images into features and logits; its reference is used where it has one.
-
-    Raises:
-        ValueError: the reference beside the encoder is another encoder's.
+    The reference is the one beside the encoder, where there is one. torchmetrics' ``FeatureShare``
+    hands every metric the same output of the encoder, so IS would get features for logits; here
+    each is handed what it is defined on. Neither uses the global random number generator nor
+    records gradients.
     """
 
     @checked
@@ -40,28 +35,12 @@ class ScoreSuite(nn.Module):
         if encoder.reference_path is not None:
             self.use_reference(Reference.load(encoder.reference_path))
 
-    @property
-    def name(self) -> str:
-        """Encoder and version, such as ``mnist-cnn-v1``, to be logged beside the scores."""
-        return self.encoder.name
-
-    @property
-    def dataset(self) -> str | None:
-        """Name of the data that the encoder was trained on, or None where it fits any."""
-        return self.encoder.dataset
-
     def check(self, data_name: str, image_shape: tuple[int, int, int]) -> None:
-        """Refuse data that the encoder was not trained for; ``mnist_5k`` is data of ``mnist``.
-
-        Raises:
-            ValueError: what does not fit and the ways out, in one line.
-        """
+        """Refuse data that the encoder was not trained for; ``mnist_5k`` is data of ``mnist``."""
         ways_out = WAYS_OUT.format(data=data_name)
-        own = (self.dataset, f"{self.dataset}_")
-        if self.dataset is not None and data_name != own[0] and not data_name.startswith(own[1]):
-            raise ValueError(
-                f"encoder {self.name} scores {self.dataset}, not {data_name}: {ways_out}"
-            )
+        name, own = self.encoder.name, self.encoder.dataset
+        if own is not None and data_name != own and not data_name.startswith(f"{own}_"):
+            raise ValueError(f"encoder {name} scores {own}, not {data_name}: {ways_out}")
         try:
             self.encoder.check_images(torch.empty(0, *image_shape, dtype=torch.uint8))
         except ValueError as error:
@@ -75,45 +54,31 @@ class ScoreSuite(nn.Module):
         self.use_reference(cached_reference(self.encoder, train_images, test_images))
 
     def use_reference(self, reference: Reference) -> None:
-        """Compare with this reference from now on.
-
-        Raises:
-            ValueError: it is that of another encoder, or of other weights of the same name.
-        """
+        """Compare with this reference from now on; refuse that of another encoder or weights."""
         if reference.fingerprint != self.encoder.fingerprint():
             raise ValueError(
                 f"a reference of {reference.encoder} (weights {reference.fingerprint}) "
-                f"cannot serve {self.name} (weights {self.encoder.fingerprint()})"
+                f"cannot serve {self.encoder.name} (weights {self.encoder.fingerprint()})"
             )
         self.reference = reference
         self.scores = collect(table.GENERATED, reference)
 
     def reset(self) -> None:
         """Forget all images."""
-        self._ready()[0].reset()
+        self._fitted()[0].reset()
 
     def update(self, images: Tensor) -> None:
-        """Add generated images, uint8 [N, C, H, W] in 0..255, on any device.
-
-        Raises:
-            ValueError: they do not fit the encoder.
-        """
-        scores, _ = self._ready()
+        """Add generated images, uint8 [N, C, H, W] in 0..255, on any device."""
         features, logits = self.encoder.encode(images)
-        scores.update(features=features, logits=logits)
+        self._fitted()[0].update(features=features, logits=logits)
 
     def compute(self) -> dict[str, float]:
         """Every score of the table with its standard deviation, ``n`` images, and every floor.
 
-        Over all processes; call it on every rank.
-
-        Raises:
-            ValueError: fewer than two images.
+        Of at least two images, over all processes; call it on every rank.
         """
-        scores, reference = self._ready()
+        scores, reference = self._fitted()
         n = sum(self.class_histogram())
-        if n < 2:
-            raise ValueError(f"scores need at least 2 images, not {n}")
         with torch.inference_mode():
             found = scores.compute()
         names = [name for row in table.GENERATED for name in (row.name, row.std) if name]
@@ -126,11 +91,11 @@ class ScoreSuite(nn.Module):
 
     def class_histogram(self) -> list[int]:
         """Images predicted to be of each class, over all processes; call it on every rank."""
-        scores, _ = self._ready()
+        scores, _ = self._fitted()
         histogram: list[int] = scores["class_kl"].compute()["class_counts"].tolist()
         return histogram
 
-    def _ready(self) -> tuple[MetricCollection, Reference]:
-        if self.scores is None or self.reference is None:
-            raise ValueError(f"encoder {self.name} has no reference yet: call fit_reference first")
+    def _fitted(self) -> tuple[MetricCollection, Reference]:
+        assert self.scores is not None, "fit_reference comes first"
+        assert self.reference is not None
         return self.scores, self.reference

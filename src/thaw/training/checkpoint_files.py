@@ -30,14 +30,11 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write ``checkpoint``.
-
-        Raises:
-            OSError: the disk is full or not writable; what was at ``path`` is still there.
-        """
+        """Write ``checkpoint``; after an OSError what was at ``path`` is still there."""
         checkpoint["thaw"] = {**checkpoint["thaw"], "format": FORMAT}
         path = Path(path)
-        _remove_unfinished(path)
+        for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed
+            left.unlink(missing_ok=True)
         try:
             with storage.replacing(path) as unfinished:
                 with unfinished.open("wb") as file:
@@ -78,12 +75,6 @@ def replace_by_copy(path: Path, copy: Path) -> None:
             shutil.copyfile(path, unfinished)
 
 
-def _remove_unfinished(path: Path) -> None:
-    """Delete what processes that were killed while they wrote have left."""
-    for unfinished in path.parent.glob(f".{path.name}.*"):
-        unfinished.unlink(missing_ok=True)
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The contents of a checkpoint of thaw, on the CPU; nothing in it is executed.
 
@@ -94,7 +85,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         what = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
         raise ValueError(f"{path} is {what}, where a checkpoint should be: move it away")
     try:
-        _check_integrity(path)
+        # Each part carries its CRC-32, and torch.load compares none; it refuses what is no zip.
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} in it is damaged")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the pickle's protocol and the like
             contents = torch.load(path, map_location="cpu", weights_only=True)
@@ -109,15 +104,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"is thaw {__version__}, which reads formats up to {FORMAT}: use that version"
         )
     return contents
-
-
-def _check_integrity(path: Path) -> None:
-    """Refuse a file that differs from what was written: each part carries its CRC-32."""
-    # torch.load compares none of them. What is not a zip file is its to refuse.
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} in it is damaged")
 
 
 def _is_of_thaw(contents: dict[Any, Any]) -> bool:

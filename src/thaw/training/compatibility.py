@@ -30,14 +30,9 @@ MAX_NAMED = 3
 def check_fits(path: Path, module: DiffusionModule) -> list[dict[str, Any]]:
     """Refuse to go on from a checkpoint of another model; warn where other settings differ.
 
-    Other classes are refused too, other images warned of.
-
-    Returns:
-        The data of the epochs before, where they were others: their identities, each with the
-        ``epochs`` after which it was left.
-
-    Raises:
-        ValueError: naming the keys of the configuration, the tensors or the classes that differ.
+    Other classes are refused too, other images warned of. The answer is the data of the epochs
+    before, where they were others: their identities, each with the ``epochs`` after which it was
+    left.
     """
     contents = read_checkpoint(path)
     stored, current = contents["thaw"].get("config") or {}, module.provenance["config"]

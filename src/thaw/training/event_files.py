@@ -11,12 +11,8 @@ FINAL = ".final"
 
 def sizes(run_dir: Path) -> dict[str, int]:
     """Size in bytes of each event file of the training, by name."""
-    return {path.name: path.stat().st_size for path in _files(run_dir)}
-
-
-def names(run_dir: Path) -> set[str]:
-    """Names of the event files of the training."""
-    return {path.name for path in _files(run_dir)}
+    found = [path for path in sorted(run_dir.glob(PATTERN)) if not path.is_symlink()]
+    return {path.name: path.stat().st_size for path in found if not path.name.endswith(FINAL)}
 
 
 def cut_back(run_dir: Path, earlier: Collection[str], kept: Mapping[str, int]) -> None:
@@ -29,8 +25,3 @@ def cut_back(run_dir: Path, earlier: Collection[str], kept: Mapping[str, int]) -
             path.unlink()
         elif path.stat().st_size > kept[path.name]:
             os.truncate(path, kept[path.name])
-
-
-def _files(run_dir: Path) -> list[Path]:
-    found = (path for path in sorted(run_dir.glob(PATTERN)) if not path.is_symlink())
-    return [path for path in found if not path.name.endswith(FINAL)]

@@ -22,7 +22,7 @@ from thaw.progress import progress
 from thaw.training.choices import fitting
 from thaw.training.memory import check_weights
 from thaw.training.module import DiffusionModule
-from thaw.training.nodes import check_groups, check_keys, create, create_a, errors_at, parameters_of
+from thaw.training.nodes import check_groups, check_keys, create, errors_at, parameters_of
 
 MAX_COMPILED = 1000
 
@@ -46,25 +46,27 @@ class Experiment:
 def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     """Build and check everything that the configuration names; no data is read.
 
-    Raises:
-        ValueError: an unknown key, a value that is not allowed, or parts that do not fit.
+    ValueError: an unknown key, a value that is not allowed, or parts that do not fit.
     """
     check_groups(cfg)
     check_keys(cfg)
-    data: ImageDataModule = create_a(ImageDataModule, cfg.data)
+    data: ImageDataModule = create(cfg.data)
     context = {"image_shape": data.image_shape, "pixel_range": data.pixel_range}
     if cfg.get("schedule") is not None:
         # Before the degradation that it is part of, so that its errors name its own keys; also
         # where the degradation takes none.
         create(cfg.schedule)
-    degradation: Degradation = create_a(Degradation, cfg.degradation, **context)
+    degradation: Degradation = create(cfg.degradation, **context)
     network = _make_network(cfg, degradation, context)
-    prediction: Prediction[Any] = create_a(Prediction, cfg.prediction)
-    objective: Objective = create_a(Objective, cfg.objective)
-    prior: Prior = create_a(Prior, cfg.prior, **context)
-    sampler: Sampler = create_a(Sampler, cfg.sampler)
-    suite, score_sampler = _make_scores(cfg.metrics, data, sampler)
-    score_sampler = score_sampler.at_most(degradation.num_steps)
+    prediction: Prediction[Any] = create(cfg.prediction)
+    objective: Objective = create(cfg.objective)
+    prior: Prior = create(cfg.prior, **context)
+    sampler: Sampler = create(cfg.sampler)
+    suite: ScoreSuite | None = create(cfg.metrics.suite) if cfg.metrics.suite else None
+    if suite is not None:
+        suite.check(data.source.name, data.image_shape)
+    own: Sampler = create(cfg.metrics.sampler) if cfg.metrics.get("sampler") else sampler
+    score_sampler = own.at_most(degradation.num_steps)
     parts = {
         "prediction": prediction,
         "objective/weighting": objective.weighting,
@@ -103,15 +105,8 @@ def compile_networks(
     """Have torch.compile make kernels of the networks' own, in place, for each size of a batch.
 
     Weights, their names and checkpoints stay as they are. On a GPU the kernels of a call are
-    launched together, as a CUDA graph; on a CPU it takes a C++ compiler.
-
-    Args:
-        experiment: whose networks.
-        device: where they are.
-        accumulates: whether gradients are kept from call to call, which CUDA graphs do not allow.
-
-    Raises:
-        ValueError: nothing can be compiled here.
+    launched together, as a CUDA graph, unless the run ``accumulates`` gradients from call to call;
+    on a CPU it takes a C++ compiler.
     """
     try:
         torch.compile(torch.neg)(torch.zeros(1, device=device))
@@ -145,7 +140,7 @@ def _make_network(cfg: DictConfig, degradation: Degradation, context: dict[str, 
     known = {"num_steps": degradation.num_steps, "extra_channels": extra_channels}
 
     def network() -> nn.Module:
-        found: nn.Module = create_a(nn.Module, model, **context | known)
+        found: nn.Module = create(model, **context | known)
         return found
 
     with errors_at("model"):
@@ -156,24 +151,10 @@ def _make_network(cfg: DictConfig, degradation: Degradation, context: dict[str, 
     return network().to(memory_format=memory_format)
 
 
-def _make_scores(
-    metrics: DictConfig, data: ImageDataModule, sampler: Sampler
-) -> tuple[ScoreSuite | None, Sampler]:
-    score_sampler = create_a(Sampler, metrics.sampler) if metrics.get("sampler") else sampler
-    if not metrics.suite:
-        return None, score_sampler
-    suite: ScoreSuite = create_a(ScoreSuite, metrics.suite)
-    suite.check(data.source.name, data.image_shape)
-    return suite, score_sampler
-
-
 def check_classes(restorer: Restorer, data: ImageDataModule) -> None:
     """Refuse to train a class-conditional model on data with another number of classes.
 
     Not part of ``build``: the data may have to look into a folder, which sampling does not need.
-
-    Raises:
-        ValueError: naming both numbers.
     """
     if restorer.num_classes is not None and restorer.num_classes != data.num_classes:
         raise ValueError(
@@ -194,11 +175,7 @@ def labels_of(experiment: Experiment, split: str, most: int | None = None) -> Te
 
 
 def fit_prior(experiment: Experiment) -> None:
-    """Fit the prior to the training images, once they are read: by class, where a model is told it.
-
-    Raises:
-        ValueError: there are more classes than images that it may keep.
-    """
+    """Fit the prior to the training images, once read: by class, where a model is told it."""
     images, degradation = experiment.data.train_images, experiment.restorer.degradation
     prior = experiment.module.prior
     with errors_at("prior"), progress(f"fitting the prior, {prior.describe()}"):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
@@ -56,20 +55,17 @@ def load_run(
     """The experiment of a run, its weights and prior read from a checkpoint.
 
     No data is read: another prior than the checkpoint's is left to :func:`fit_other_prior`.
+    ValueError where there is no such checkpoint, or it is not a valid one.
 
     Args:
         run_dir: the run directory.
         checkpoint: ``last``, ``best`` or a file.
         sampler: with a ``_target_`` in place of the run's sampler, without one changes to it.
         trusted: further packages whose classes the checkpoint's configuration may name.
-        data_root: folder of the data on this machine, if it is not that of training; only then is
-            missing data fetched.
+        data_root: folder of the data, if not that of training; only then is missing data fetched.
         weights: ``ema`` (their average), ``raw``, or ``auto``: the average where one was kept.
-        prior: with a ``_target_`` in place of the run's prior, without one changes to it.
+        prior: as ``sampler``.
         for_use: False loads no weights and fits nothing, to find errors at little cost.
-
-    Raises:
-        ValueError: there is no such checkpoint, or it is not a valid one.
     """
     path = checkpoint_path(run_dir, checkpoint)
     contents = _read(path)
@@ -85,7 +81,11 @@ def load_run(
     module = experiment.module
     if for_use:
         _load_state(path, module, contents, with_prior=not prior)
-    kind = _choose_weights(module, weights, path)
+    if weights == "ema" and module.ema is None:
+        raise ValueError(f"{path} has no average of the weights (its run had ema=none)")
+    if weights == "raw":
+        module.ema = None
+    kind = "raw" if module.ema is None else "ema"
     module.eval()
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
     epoch = int(contents["epoch"]) + 1
@@ -106,11 +106,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _build(
     path: Path, config: DictConfig, contents: dict[str, Any], data_root: str | None
 ) -> Experiment:
-    """The experiment of a checkpoint's configuration, which cannot say where its data writes.
-
-    Raises:
-        ValueError: it is not a valid configuration of this version.
-    """
+    """The experiment of a checkpoint's configuration, which cannot say where its data writes."""
     try:
         if data_root is not None and "root" in config.data:
             config.data.root = data_root
@@ -118,10 +114,7 @@ def _build(
             config.data.cache = None
         experiment = build(config, contents["thaw"])
     except Exception as error:  # a file may hold anything where a number or a name should be
-        cause: BaseException = error
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-            cause = cause.__cause__
-        reason = " ".join(str(cause).split()) or type(cause).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}{versions_in_words(contents)}: {reason}") from error
     experiment.data.source.may_fetch = data_root is not None
     experiment.data.expect(contents["thaw"].get("dataset"), path)
@@ -131,11 +124,7 @@ def _build(
 def _load_state(
     path: Path, module: DiffusionModule, contents: dict[str, Any], with_prior: bool
 ) -> None:
-    """Load the weights, and the prior or leave the module's own.
-
-    Raises:
-        ValueError: tensors are missing, unknown or of another shape.
-    """
+    """Load the weights, and the prior or leave the module's own."""
     state = contents["state_dict"]
     weights = [tensor for key, tensor in state.items() if key.startswith("restorer.network.")]
     if any(tensor.dtype == torch.float64 for tensor in weights):  # trainer.precision=64-true
@@ -157,11 +146,7 @@ def _load_state(
 
 
 def fit_other_prior(run: LoadedRun) -> None:
-    """Fit the prior to the training images where another than the checkpoint's was given.
-
-    Raises:
-        ValueError: the training images cannot be read.
-    """
+    """Fit the prior to the training images where another than the checkpoint's was given."""
     if run.has_other_prior:
         try:
             run.experiment.data.setup()
@@ -171,11 +156,7 @@ def fit_other_prior(run: LoadedRun) -> None:
 
 
 def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
-    """The run's suite, its reference fitted now where it has none; None for a run without scores.
-
-    Raises:
-        OSError, ValueError: a reference is fitted to the data, and that cannot be read.
-    """
+    """The run's suite, its reference fitted where it has none; None for a run without scores."""
     suite, data = run.experiment.suite, run.experiment.data
     if suite is not None and suite.reference is None:
         data.setup()
@@ -183,21 +164,8 @@ def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
     return suite
 
 
-def _choose_weights(module: DiffusionModule, weights: str, path: Path) -> str:
-    """Leave the module with the weights to evaluate: ``ema`` or ``raw``."""
-    if weights == "ema" and module.ema is None:
-        raise ValueError(f"{path} has no average of the weights (its run had ema=none)")
-    if weights == "raw":
-        module.ema = None
-    return "raw" if module.ema is None else "ema"
-
-
 def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
-    """The file that ``last``, ``best`` or a path means.
-
-    Raises:
-        ValueError: it is not there.
-    """
+    """The file that ``last``, ``best`` or a path means."""
     own = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
     path = own.get(checkpoint, Path(checkpoint))
     if checkpoint not in own and path.is_dir():

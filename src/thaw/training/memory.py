@@ -19,40 +19,33 @@ def check_weights(build: Callable[[], nn.Module]) -> None:
     """Refuse a network whose weights alone need more memory than there is.
 
     It is built on torch's meta device, which allocates nothing and draws no random numbers.
-
-    Raises:
-        ValueError: naming both amounts.
     """
     try:
         with torch.device("meta"):
             network = build()
     except (ValueError, RuntimeError):
         return  # Its values are read while it is built, or the real one fails with this error too.
-    needed = BYTES * sum(parameter.numel() for parameter in network.parameters())
-    available = largest_memory()
-    if needed > available:
-        raise ValueError(
-            f"the model's weights need about {needed / 2**30:,.0f} GiB, and there are "
-            f"{available / 2**30:,.0f}: choose a smaller model"
-        )
+    count = sum(parameter.numel() for parameter in network.parameters())
+    _refuse("the model's weights", count, "choose a smaller model")
 
 
 def check_memory(restorer: Restorer, data: ImageDataModule) -> None:
     """Refuse a network that with batches of this size needs more memory than there is.
 
     Counted are the weights and the outputs of the layers, which are kept for the gradient.
-
-    Raises:
-        ValueError: naming the settings to reduce.
     """
     weights = COPIES * sum(parameter.numel() for parameter in restorer.network.parameters())
-    needed = BYTES * (weights + data.batch_size * activations(restorer, data.image_shape))
-    available = largest_memory()
+    count = weights + data.batch_size * activations(restorer, data.image_shape)
+    batch = f"data.batch_size={data.batch_size} images of {list(data.image_shape)}"
+    _refuse(f"{batch} through this model", count, "choose a smaller data.batch_size or model")
+
+
+def _refuse(what: str, count: int, advice: str) -> None:
+    """Refuse what has so many values that they need more memory than there is."""
+    needed, available = BYTES * count / 2**30, largest_memory() / 2**30
     if needed > available:
         raise ValueError(
-            f"data.batch_size={data.batch_size} images of {list(data.image_shape)} through this "
-            f"model need about {needed / 2**30:,.0f} GiB, and there are {available / 2**30:,.0f}: "
-            "choose a smaller data.batch_size or model"
+            f"{what} need about {needed:,.0f} GiB, and there are {available:,.0f}: {advice}"
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -15,7 +16,6 @@ from thaw.diffusion.restorer import Restorer
 from thaw.ranks import WHOLE, Portion
 from thaw.seeding import derive_seed, generator, seed_global
 from thaw.training.ema import EMA
-from thaw.training.epoch_losses import EpochLosses
 
 # Part of each key: what is drawn is the same in every process.
 EVERY_PROCESS = 0
@@ -63,12 +63,21 @@ class DiffusionModule(pl.LightningModule):
         self.seed = seed
         self.provenance = provenance
         self.ema = ema
-        self.epoch_losses = EpochLosses()
+        # Of this epoch's batches; they stay on the device until a callback reads them.
+        self.losses: list[Tensor] = []
 
     @property
     def evaluated(self) -> Restorer:
         """The model that is scored, drawn and validated: the average where one is kept."""
         return self.restorer if self.ema is None else self.ema.average
+
+    def read_losses(self, last: int = 0) -> Tensor:
+        """The losses of the ``last`` batches, 0 for all of the epoch, float32 on the CPU.
+
+        No training step waits for the device; this does.
+        """
+        losses = self.losses[-last:]
+        return torch.stack(losses).float().cpu() if losses else torch.empty(0)
 
     def batch_seed(self, epoch: int, batch_idx: int) -> int:
         """Seed for the steps t and the noise of a training batch."""
@@ -80,17 +89,17 @@ class DiffusionModule(pl.LightningModule):
         if self.restorer.num_classes is not None:
             draws = self._generator("labels", *key)
             labels = hide_labels(labels, self.restorer.label_dropout, draws)
-        draws, mine = self._generator("train", *key), self._part(len(x_0))
+        draws, mine = self._generator("train", *key), self.portion.of(len(x_0))
         own_key = (self.current_epoch, batch_idx, self.global_rank)
         seed_global(derive_seed(self.seed, "network", *own_key), self.device)
         loss = self.objective(self.restorer, x_0, draws, labels, mine)
-        self.epoch_losses.add(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
+        self.losses.append(self._of_whole_batch(loss.detach(), len(x_0[mine]) / len(x_0)))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         draws = self._generator("val", batch_idx, EVERY_PROCESS)
         x_0, labels = batch
-        mine = self._part(len(x_0))
+        mine = self.portion.of(len(x_0))
         share = len(x_0[mine]) / len(x_0)
         # The last batch may have fewer images than there are processes: some have no part of it.
         loss = x_0.new_zeros(())
@@ -114,19 +123,16 @@ class DiffusionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["thaw"] = self.provenance
 
-    def _part(self, num_images: int) -> slice:
-        """The images of a batch whose loss this process computes."""
-        return self._portion().of(num_images)
-
-    def _portion(self) -> Portion:
-        """This process's portion of the work; all of it for a module without a trainer."""
+    @property
+    def portion(self) -> Portion:
+        """This process's portion of the work, as of each batch; all of it without a trainer."""
         if self._trainer is None:
             return WHOLE
         return Portion(self.trainer.global_rank, self.trainer.world_size)
 
     def _of_whole_batch(self, loss: Tensor, share: float) -> Tensor:
         """The loss of the whole batch from the loss of this process's part, a share of it."""
-        if self._portion().world_size == 1:
+        if self.portion.world_size == 1:
             return loss
         whole = self.trainer.strategy.reduce(loss * share, reduce_op="sum")
         assert isinstance(whole, Tensor)

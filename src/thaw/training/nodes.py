@@ -11,21 +11,17 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
-from thaw.checks import check, check_arguments, shown
+from thaw.checks import check, shown
 from thaw.groups import GROUPS, WITHIN, Group, rows_at
 from thaw.privates.omegaconf import key_of
-from thaw.training.third_party import annotations_in, check_values
+from thaw.training.third_party import OWN, annotations_of
 
 RESERVED = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def check_groups(cfg: DictConfig) -> None:
-    """Refuse a group that is missing, or holds something else than a choice; imports nothing.
-
-    Raises:
-        ValueError: naming the group.
-    """
+    """Refuse a group that is missing, or holds something else than a choice; imports nothing."""
     for row in (*GROUPS, *WITHIN):
         if row.root not in cfg and not row.is_hyperparameter:
             continue  # of a finished model, which is not trained
@@ -49,11 +45,7 @@ def _is_allowed(row: Group, value: Any) -> bool:
 
 
 def members(cfg: DictConfig, group: str) -> dict[str, DictConfig]:
-    """The members of a group that has several, such as callbacks, without those that are null.
-
-    Raises:
-        ValueError: the group or a member of it is something else.
-    """
+    """The members of a group that has several, such as callbacks, without those that are null."""
     found = _value(cfg, group) or {}
     if not isinstance(found, Mapping):
         raise ValueError(f"{group} must hold members by name, got {shown(found)}")
@@ -75,38 +67,20 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, DictConfig) and "_target_" in value
 
 
-def is_kind(found: Any, kind: type, unknown: bool = True) -> bool:
+def is_kind(found: Any, kind: type, unknown: bool = False) -> bool:
     """Whether a class is ``kind`` or a subclass, or a function returns one.
 
-    Args:
-        found: a class or a function.
-        kind: a class.
-        unknown: the answer for a function without an annotation.
+    ``unknown`` is the answer for a function that does not say what it returns.
     """
-    if not inspect.isclass(found):
-        found = get_type_hints(found).get("return") if inspect.isfunction(found) else None
-    return kind in found.__mro__ if inspect.isclass(found) else unknown
-
-
-def _found(key: str, target: Any) -> Any:
-    """The class or function of that name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    check(f"{key}._target_", target, str)
-    try:
-        return get_object(target)
-    except Exception as error:  # of whatever type the import raises
-        raise ValueError(f"{key}._target_={target}: {_reason(error)[1]}") from error
+    if inspect.isroutine(found):
+        found = get_type_hints(found).get("return")
+        if found is None:
+            return unknown
+    return inspect.isclass(found) and kind in found.__mro__
 
 
 def create(node: DictConfig, **context: Any) -> Any:
-    """The object that a ``_target_`` node describes, given those of ``context`` it asks for.
-
-    Raises:
-        ValueError: it, or a nested object, could not be created; the message names the node.
-    """
+    """The object that a ``_target_`` node describes, given those of ``context`` it asks for."""
     key = str(key_of(node) or node._target_)
     with errors_at(key):
         if node.get("_partial_"):
@@ -123,37 +97,19 @@ def create(node: DictConfig, **context: Any) -> Any:
 
 
 def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:
-    """The parameters of the class or function of that name.
-
-    Raises:
-        Exception: of many kinds, where there is none.
-    """
+    """The parameters of the class or function of that name."""
     found = get_object(target)
     # Inherited, it says that anything goes, and then refuses it.
     takes_nothing = getattr(found, "__init__", None) is nn.Module.__init__
     return {} if takes_nothing else inspect.signature(found).parameters
 
 
-def create_a(kind: type, node: DictConfig, **context: Any) -> Any:
-    """As :func:`create`, for a node that must describe an object of that class."""
-    created = create(node, **context)
-    if not isinstance(created, kind):
-        key = key_of(node)
-        raise ValueError(
-            f"{key}._target_={node._target_} is not allowed: {key} must be a {kind.__name__}, "
-            f"got a {type(created).__name__}"
-        )
-    return created
-
-
 @contextmanager
 def errors_at(key: str) -> Iterator[None]:
     """Put the key of a part of the configuration in front of errors that do not begin with it.
 
-    Raises:
-        ValueError: ``KEY.parameter must be ...`` for a constructor's complaint about a parameter,
-            ``KEY: ...`` for any other.
-        OSError: as it is; it names a file.
+    ``KEY.parameter must be ...`` for a constructor's complaint about a parameter, ``KEY: ...`` for
+    any other; an OSError stays as it is, and names a file.
     """
     try:
         yield
@@ -185,9 +141,6 @@ def check_keys(cfg: Any, path: str = "") -> None:
 
     Nothing is constructed; classes are imported, so that a configuration from a file must have
     passed ``check_stored`` before.
-
-    Raises:
-        ValueError: naming the class or the key, and what is allowed.
     """
     if isinstance(cfg, ListConfig):
         for number, entry in enumerate(cfg):
@@ -201,21 +154,15 @@ def check_keys(cfg: Any, path: str = "") -> None:
             check_keys(cfg[key], f"{path}{key!s}.")
 
 
-def annotations_of(target: str) -> dict[str, Any]:
-    """What the parameters of a class or function may be; empty where that is not stated."""
-    found = get_object(target)
-    if not target.startswith("thaw."):
-        return annotations_in(found, target)
-    function = found.__init__ if inspect.isclass(found) else found
-    constraints: dict[str, Any] = getattr(function, "constraints", dict)()
-    return constraints
-
-
 def _check_node(node: DictConfig, path: str) -> None:
     place = path.removesuffix(".")
-    found = _found(place, node._target_)
+    check(f"{path}_target_", node._target_, str)
+    try:
+        found = get_object(node._target_)
+    except Exception as error:  # of whatever type the import raises
+        raise ValueError(f"{path}_target_={node._target_}: {_reason(error)[1]}") from error
     for base in dict.fromkeys(row.base for row in rows_at(place)):
-        if not is_kind(found, kind := get_object(base)):
+        if not is_kind(found, kind := get_object(base), unknown=True):
             raise ValueError(
                 f"{path}_target_={node._target_} is not allowed: {place} must be a "
                 f"{kind.__name__}, and {found.__name__} is not"
@@ -227,11 +174,12 @@ def _check_node(node: DictConfig, path: str) -> None:
         allowed = ", ".join(sorted(set(map(str, node)) & set(parameters)))
         raise ValueError(f"unknown key {path}{unknown[0]}; allowed: {allowed}")
     values: Any = OmegaConf.to_container(node, resolve=True)
-    plain = {key: value for key, value in values.items() if not _holds_node(value)}
-    if node._target_.startswith("thaw."):
-        check_arguments(found, plain, path)
-    else:
-        check_values(found, node._target_, plain, path)
+    annotations = annotations_of(node._target_)
+    for key, value in values.items():
+        if instead := OWN.get(node._target_, {}).get(key):
+            raise ValueError(f"{path}{key} cannot be set: thaw gives it; use {instead}")
+        if key in annotations and not _holds_node(value):
+            check(path + key, value, annotations[key])
 
 
 def _holds_node(value: Any) -> bool:

@@ -12,11 +12,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.training.loading import LoadedRun
 
 log = logging.getLogger(__name__)
-
-
-def say(where: object, data: str, model: str, device: str, to_do: str) -> None:
-    """Log the line."""
-    log.info("%s: data %s; model %s; on %s; to do: %s", where, data, model, device, to_do)
+LINE = "%s: data %s; model %s; on %s; to do: %s"
 
 
 def say_loaded(run: LoadedRun, record: Mapping[str, Any], device: str, to_do: str) -> None:
@@ -25,7 +21,7 @@ def say_loaded(run: LoadedRun, record: Mapping[str, Any], device: str, to_do: st
     data = data_in_words(run.experiment.data, counts if isinstance(counts, dict) else {})
     checkpoint = f"{run.checkpoint.name} of epoch {run.epoch}, {run.weights} weights"
     model = model_in_words(run.experiment.restorer)
-    say(f"{run.run_dir}, {checkpoint}", data, model, device, to_do)
+    log.info(LINE, f"{run.run_dir}, {checkpoint}", data, model, device, to_do)
 
 
 def num_images(data: ImageDataModule) -> dict[str, int]:

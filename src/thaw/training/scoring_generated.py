@@ -124,7 +124,7 @@ def score_experiment(
     return scores | {
         "class_histogram": suite.class_histogram(),
         "class_histogram_real": suite.reference.class_counts.tolist(),
-        "encoder": suite.name,
+        "encoder": suite.encoder.name,
         "sampler": sampler.describe(restorer.degradation),
         "images": f"generated from prior {prior.describe(restorer.degradation)}",
         "seed": seed,

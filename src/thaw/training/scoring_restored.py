@@ -28,11 +28,7 @@ NUM_SHOWN = 8
 
 
 def check_restored(metrics: DictConfig, experiment: Experiment) -> None:
-    """Refuse to train where restored images are to be scored and could not be.
-
-    Raises:
-        ValueError: images too small for SSIM; with the keys that turn the scores off.
-    """
+    """Refuse to train where restored images are to be scored and could not be."""
     is_scored = metrics.num_restored or metrics.num_restored_each_epoch
     if not is_scored or experiment.restorer.degradation.leaves_nothing:
         return
@@ -52,14 +48,8 @@ def score_stages(
 ) -> dict[str, Any]:
     """PSNR, SSIM, RMSE and FID of each stage against the originals, over all processes.
 
-    Args:
-        batches: batches of ``restoration``, with the originals.
-        restoration: where they come from.
-        num_images: number of images, on all processes together.
-        suite: what computes FID, or None. A single image has no FID.
-
-    Returns:
-        ``psnr ssim rmse``, perhaps ``fid``, by stage; ``n``, perhaps ``fid_floor``.
+    ``batches`` are those of ``restoration``, ``num_images`` on all processes together. FID takes a
+    suite and more than one image; its floor is ``fid_floor``, the number of images ``n``.
     """
     suite = suite if num_images > 1 else None
     restorer, names = restoration.restorer, restoration.stages[1:]
@@ -73,7 +63,7 @@ def score_stages(
     if suite is not None and suite.reference is not None:
         floors = suite.reference.floor(num_images)
         result |= {row.floor: floors[row.name] for row in table.RESTORED if row.name in floors}
-        result["encoder"] = suite.name
+        result["encoder"] = suite.encoder.name
     return result | {"n": num_images}
 
 

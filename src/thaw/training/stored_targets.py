@@ -18,14 +18,9 @@ NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 def stored_config(stored: object, trusted: Sequence[str] = ()) -> DictConfig:
     """The parts of a model in a configuration from a file, checked before any is built.
 
-    Augmentation is left out, which no model is evaluated with.
-
-    Args:
-        stored: plain containers.
-        trusted: further packages whose classes and functions it may name.
-
-    Raises:
-        ValueError: it names something else, or is no resolved configuration; one line.
+    Augmentation is left out, which no model is evaluated with. ValueError, in one line, where it
+    names what is neither a part of thaw nor in a ``trusted`` package, or is no resolved
+    configuration.
     """
     if not isinstance(stored, dict):
         raise ValueError("it holds no configuration")
@@ -40,15 +35,7 @@ def stored_config(stored: object, trusted: Sequence[str] = ()) -> DictConfig:
 
 
 def check_stored(stored: object, trusted: Sequence[str] = ()) -> None:
-    """Refuse a configuration from a file that names anything but thaw's parts and torch's.
-
-    Args:
-        stored: plain containers, of the whole configuration or of groups of it.
-        trusted: further packages whose classes and functions it may name.
-
-    Raises:
-        ValueError: it names something else, or is no resolved configuration; one line.
-    """
+    """Refuse a configuration, or groups of it, that names anything but thaw's parts and torch's."""
     for place, node in _walk(stored):
         if isinstance(node, dict) and "_target_" in node:
             check_target(node["_target_"], place, trusted)
@@ -79,11 +66,7 @@ def _refuse_interpolation(place: str, text: str) -> None:
 
 
 def check_target(target: object, place: str, trusted: Sequence[str] = ()) -> None:
-    """Refuse a ``_target_`` of another kind; nothing is imported outside the homes of its kinds.
-
-    Raises:
-        ValueError: naming the target.
-    """
+    """Refuse a ``_target_`` of another kind; nothing is imported outside the homes of its kinds."""
     if isinstance(target, str) and NAME.fullmatch(target):
         if any(_is_of(target, package) for package in trusted):
             return
@@ -110,7 +93,7 @@ def _is_at_home(target: str, home: str, base: str) -> bool:
     # Functions may fetch or write files: only those of the modules that are a home of their own.
     is_function = inspect.isfunction(found) and home.startswith("thaw.")
     is_callable = inspect.isclass(found) or is_function
-    return is_own and is_callable and is_kind(found, get_object(base), unknown=False)
+    return is_own and is_callable and is_kind(found, get_object(base))
 
 
 def _is_of(target: str, package: str) -> bool:

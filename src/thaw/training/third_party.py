@@ -4,12 +4,13 @@ Their own errors do for the rest; they come before training, with the key of the
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Gt, Le
+from hydra.utils import get_object
 
-from thaw.checks import Count, NotNegative, check
+from thaw.checks import Count, NotNegative, constraints_of
 
 TRAINER = "pytorch_lightning.Trainer"
 TENSORBOARD = "pytorch_lightning.loggers.TensorBoardLogger"
@@ -43,34 +44,13 @@ ALLOWED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def check_values(
-    function: Callable[..., Any], target: str, values: Mapping[str, Any], path: str
-) -> None:
-    """Refuse a value that a class of another package does not take, or that thaw passes itself.
-
-    Args:
-        function: the class or function.
-        target: its name.
-        values: plain containers by key.
-        path: the node's keys, ending in a dot.
-
-    Raises:
-        ValueError: naming the key, what is allowed and what was given.
-    """
-    allowed = annotations_in(function, target)
-    for key, value in values.items():
-        if instead := OWN.get(target, {}).get(key):
-            raise ValueError(f"{path}{key} cannot be set: thaw gives it; use {instead}")
-        if key in allowed:
-            check(path + key, value, allowed[key])
-
-
-def annotations_in(function: Callable[..., Any], target: str) -> dict[str, Any]:
-    """What the parameters may be; of a function whose annotations cannot be read, what is here."""
-    if inspect.isclass(function):
-        function = function.__init__
+def annotations_of(target: str) -> dict[str, Any]:
+    """What the parameters of a class or function may be; empty where that cannot be read."""
+    found = get_object(target)
+    if target.startswith("thaw."):
+        return constraints_of(found)
     try:
-        hints = get_type_hints(function)
+        hints = get_type_hints(found.__init__ if inspect.isclass(found) else found)
     except (NameError, TypeError, AttributeError):
         hints = {}
     return hints | dict(ALLOWED.get(target, {}))

@@ -48,7 +48,7 @@ class NothingTrainedError(ValueError):
 
 
 class Training:
-    """A run: its objects when it is made, then its data, then training, then its last scores.
+    """A run: its objects when it is created, then its data, then training, then its last scores.
 
         training = Training(cfg, run_dir)
         training.read_data()
@@ -56,14 +56,8 @@ class Training:
         training.fit()
         training.score()
 
-    Args:
-        cfg: the composed configuration, as conf/train.yaml has it.
-        run_dir: the run directory.
-        choices: the choice made in each configuration group, for TensorBoard and run.json.
-
-    Raises:
-        ValueError: an unknown key, a value that is not allowed, or parts that do not fit; no data
-            has been read and nothing written.
+    ``choices``, the choice in each configuration group, are for TensorBoard and run.json. A mistake
+    in the configuration is a ValueError before any data is read or anything written.
     """
 
     def __init__(
@@ -78,7 +72,7 @@ class Training:
         check_classes(self.experiment.module.restorer, self.experiment.data)
         check_restored(cfg.metrics, self.experiment)
         check_memory(self.experiment.module.restorer, self.experiment.data)
-        self.encoder = self.experiment.suite.name if self.experiment.suite else "none"
+        self.encoder = self.experiment.suite.encoder.name if self.experiment.suite else "none"
         self.scores = self._make_scores()
         self.trainer = self._make_trainer()
         self.checkpoint: Path | None = None
@@ -98,15 +92,12 @@ class Training:
         return Restoration(restorer, self.experiment.score_sampler).stages[1:]
 
     def read_data(self) -> None:
-        """Read the images, and say in one line what is to be done.
-
-        Raises:
-            ValueError: the images cannot be read.
-        """
+        """Read the images, and say in one line what is to be done."""
         data, trainer = self.experiment.data, self.trainer
         data.setup()
         self.provenance["dataset"] = data.identity
-        opening.say(
+        log.info(
+            opening.LINE,
             runs.shown(self.run_dir),
             opening.data_in_words(data, opening.num_images(data)),
             opening.model_in_words(self.experiment.module.restorer),
@@ -117,11 +108,7 @@ class Training:
     def prepare(self, checkpoint: Path | None = None) -> None:
         """Whatever is learnt before the first step, once the data is read.
 
-        Args:
-            checkpoint: the file to go on from; None starts at the beginning.
-
-        Raises:
-            ValueError: it fails, or the checkpoint is of another model or other classes.
+        ValueError where ``checkpoint``, to go on from, is of another model or other classes.
         """
         experiment, trainer = self.experiment, self.trainer
         module, data, suite = experiment.module, experiment.data, experiment.suite
@@ -154,11 +141,7 @@ class Training:
         warn_of_misfit(experiment)
 
     def fit(self) -> None:
-        """Train, from the checkpoint if there is one.
-
-        Raises:
-            NothingTrainedError: it failed before the end of the very first step.
-        """
+        """Train; NothingTrainedError where it fails before the end of the very first step."""
         module, data, trainer = self.experiment.module, self.experiment.data, self.trainer
         start = time.perf_counter()
         try:
@@ -201,13 +184,17 @@ class Training:
     def _make_scores(self) -> list[EpochScores]:
         metrics, experiment = self.cfg.metrics, self.experiment
         suite, sampler = experiment.suite, experiment.score_sampler
-        shared = (metrics.every_n_epochs, metrics.batch_size, self.cfg.seed)
+        shared = {
+            "every_n_epochs": metrics.every_n_epochs,
+            "batch_size": metrics.batch_size,
+            "seed": self.cfg.seed,
+        }
         scores: list[EpochScores] = []
         if suite is not None and metrics.num_samples > 0:
-            scores.append(Scores(suite, sampler, metrics.num_samples, *shared))
+            scores.append(Scores(suite, sampler, metrics.num_samples, **shared))
         if self.restored_stages:
             restored = (experiment.data, metrics.num_restored_each_epoch)
-            scores.append(Restorations(*restored, sampler, suite, *shared))
+            scores.append(Restorations(*restored, sampler, suite, **shared))
         return scores
 
     def _make_trainer(self) -> pl.Trainer:

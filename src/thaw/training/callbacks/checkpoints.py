@@ -22,12 +22,8 @@ class Checkpoints(Checkpoint):
 
     The last but one stays as ``previous.ckpt``. Files are replaced as a whole (see
     :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the old one.
-
-    Args:
-        run_dir: the run directory.
-        every_n_steps: optimiser steps between two checkpoints within an epoch, from which training
-            goes on exactly, too; None writes none there.
-        monitor: the score of generated images that is to improve.
+    ``every_n_steps`` of the optimiser there is one within an epoch, from which training goes on
+    exactly, too.
     """
 
     def __init__(
@@ -42,7 +38,7 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.last_step = 0
         # Listed before this process opens its own: after a container restarts, PIDs repeat.
-        self.earlier_events = event_files.names(run_dir)
+        self.earlier_events = set(event_files.sizes(run_dir))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         count_by_epochs(trainer)
@@ -84,10 +80,7 @@ class Checkpoints(Checkpoint):
     def save(self, trainer: pl.Trainer, is_alone: bool = False) -> None:
         """Write ``last.ckpt``; training goes on exactly from between two optimiser steps.
 
-        Args:
-            trainer: the trainer.
-            is_alone: whether this process writes while the others are elsewhere, as on a signal;
-                otherwise all processes call this together.
+        All processes call this together, unless one ``is_alone``, as on a signal.
         """
         last = self.run_dir / runs.LAST_CHECKPOINT
         for writer in writers(trainer):
@@ -123,9 +116,6 @@ class StopAfterStep(Checkpoint):
     Outside of the steps (validation, scores) and after an epoch's last step a signal ends the run
     at once; the steps since the last checkpoint are repeated on resume. This is a ``Checkpoint``
     because Lightning calls those after its timer, which may end training after the same step.
-
-    Args:
-        checkpoints: the callback that writes the checkpoint.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:

@@ -46,12 +46,7 @@ def _who_stopped(trainer: pl.Trainer) -> str:
 
 
 def early_end(trainer: pl.Trainer, settings: Mapping[str, Any]) -> str | None:
-    """What ended training before the last step of the last epoch, and where; None if nothing did.
-
-    Args:
-        trainer: the trainer, after training.
-        settings: its configuration.
-    """
+    """What ended training before the last step of the last epoch, and where; None for nothing."""
     end = ended_by(trainer)
     if end is None or end == "trainer.max_epochs":
         return None

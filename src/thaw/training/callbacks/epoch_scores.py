@@ -2,6 +2,8 @@
 
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,45 +12,53 @@ from thaw.training.callbacks.ending import AfterEpochs
 from thaw.training.module import DiffusionModule
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EpochScores(AfterEpochs):
     """Logs scores of the model every few epochs, and after the last, whatever ends training.
 
-    latest: this epoch's numbers and descriptions, by column of metrics.csv; empty where none were
-        due.
+    described: how this epoch's scores were measured, by column of metrics.csv; empty where none
+        were due.
     seconds: time of the latest evaluation.
-
-    Args:
-        every_n_epochs: epochs from one evaluation to the next.
     """
 
-    def __init__(self, every_n_epochs: int) -> None:
-        self.every_n_epochs = every_n_epochs
-        self.latest: dict[str, Any] = {}
-        self.seconds = 0.0
+    every_n_epochs: int
+    batch_size: int
+    seed: int
+    described: dict[str, str] = field(default_factory=dict, init=False)
+    seconds: float = field(default=0.0, init=False)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.latest = {}
+        self.described = {}
 
     def is_due(self, epoch: int, is_last: bool) -> bool:
         return epoch % self.every_n_epochs == 0 or is_last
 
     def work(self, trainer: pl.Trainer, module: DiffusionModule) -> None:
         start = time.perf_counter()
-        scores = self.score(module, trainer)
+        scores = self.score(module)
         self.seconds = time.perf_counter() - start
-        self.latest = {f"val/{key}": value for key, value in scores.items()}
-        module.log_dict(self.latest, logger=False)
-        described = self.described(module)
-        self.latest |= {f"val/{key}": value for key, value in described.items()}
+        log_of_epoch(module, {f"val/{key}": value for key, value in scores.items()})
+        self.described = {f"val/{key}": text for key, text in self.describe(module).items()}
 
     @abstractmethod
-    def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
+    def score(self, module: DiffusionModule) -> dict[str, float]:
         """The scores by name, over all processes."""
 
     @abstractmethod
-    def described(self, module: DiffusionModule) -> dict[str, str]:
+    def describe(self, module: DiffusionModule) -> dict[str, str]:
         """How they were measured, by name: encoder, sampler."""
 
     @abstractmethod
-    def in_words(self) -> list[str]:
-        """The parts of an epoch's line in the log."""
+    def in_words(self, row: Mapping[str, Any]) -> list[str]:
+        """The parts of an epoch's line in the log, from its row of metrics.csv."""
+
+
+def log_of_epoch(module: pl.LightningModule, values: Mapping[str, float]) -> None:
+    """Log numbers of an epoch, the same in all processes, before its checkpoint is written.
+
+    Lightning gives the loggers theirs afterwards: a run resumed from that checkpoint would lack
+    them.
+    """
+    module.log_dict(dict(values), logger=False)
+    for logger in module.trainer.loggers:
+        logger.log_metrics(dict(values), module.trainer.global_step - 1)

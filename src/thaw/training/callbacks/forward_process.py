@@ -26,11 +26,7 @@ from thaw.training.module import DiffusionModule
 class ForwardProcess(pl.Callback):
     """Writes ``figures/forward_process.png`` (x_0 ... x_t ... x_T), ``schedule.png`` and ``.csv``.
 
-    Args:
-        run_dir: the run directory.
-        data: where the images come from.
-        num_images: rows of the strip.
-        num_steps: columns of the strip, from t = 0 to T.
+    A row of the strip for each of ``num_images``, a column for each of ``num_steps`` from 0 to T.
     """
 
     @checked

@@ -29,11 +29,7 @@ class Guard(pl.Callback):
 
     A NaN or an infinite number ends the run; the error names the step, the seed of its batch and
     the last good checkpoint. If the loss after three epochs is no better than that of the best
-    constant answer, a warning is logged once.
-
-    Args:
-        run_dir: the run directory.
-        data: the data; the loss of a constant answer is measured on its training images.
+    constant answer to training images, a warning is logged once.
     """
 
     def __init__(self, run_dir: Path, data: ImageDataModule) -> None:
@@ -75,13 +71,13 @@ class Guard(pl.Callback):
     ) -> None:
         # A checkpoint within an epoch, or on a signal, comes between two of the checks above.
         assert isinstance(pl_module, DiffusionModule)
-        if len(pl_module.epoch_losses):
+        if pl_module.losses:
             self._check(0, trainer, pl_module)
         self._check_weights(trainer, pl_module)
 
     def _check(self, last: int, trainer: pl.Trainer, module: DiffusionModule) -> float:
         """The mean loss of the last batches, 0 for all of the epoch, if all are finite."""
-        losses = module.epoch_losses.read(last)
+        losses = module.read_losses(last)
         broken = (~losses.isfinite()).nonzero()
         if len(broken):
             ago = len(losses) - 1 - int(broken[0])

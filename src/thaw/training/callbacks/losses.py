@@ -5,8 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from thaw.privates.lightning import is_accumulating
+from thaw.training.callbacks.epoch_scores import log_of_epoch
 from thaw.training.callbacks.tensorboard import writers
-from thaw.training.epoch_losses import EpochLosses
 from thaw.training.module import DiffusionModule
 
 
@@ -17,16 +17,16 @@ class LossLog(pl.Callback):
     batches of the epoch.
     """
 
-    epoch_losses: EpochLosses
+    module: DiffusionModule
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, DiffusionModule)
-        self.epoch_losses = pl_module.epoch_losses
+        self.module = pl_module
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        losses = self.epoch_losses.read()
-        self.epoch_losses.clear()
-        pl_module.log("train/loss", losses.mean(), sync_dist=True, logger=False)
+        losses = self.module.read_losses()
+        self.module.losses.clear()
+        log_of_epoch(pl_module, {"train/loss": losses.mean().item()})
         of_steps = list(losses.split(trainer.accumulate_grad_batches))
         # Training may end between two steps; the gradients since the last step are lost.
         if is_accumulating(trainer):
@@ -37,8 +37,8 @@ class LossLog(pl.Callback):
                 writer.add_scalar("train/loss_step", of_step.mean().item(), step)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"losses": self.epoch_losses.read()}
+        return {"losses": self.module.read_losses()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # A checkpoint from within an epoch holds the losses of the batches before it.
-        self.epoch_losses.restore(state_dict["losses"])
+        self.module.losses[:0] = state_dict["losses"]

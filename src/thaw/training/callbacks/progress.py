@@ -17,10 +17,8 @@ from thaw.training.module import DiffusionModule
 class Progress(TQDMProgressBar):
     """Lightning's progress bar; the loss is read from the device only when the bar is redrawn.
 
-    If standard error is not a terminal, the log has a line now and then instead.
-
-    Args:
-        refresh_rate: steps between two refreshes; 0 shows nothing.
+    If standard error is not a terminal, the log has a line now and then instead. A ``refresh_rate``
+    of 0 steps shows nothing.
     """
 
     @checked
@@ -54,8 +52,8 @@ class Progress(TQDMProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         assert isinstance(pl_module, DiffusionModule)
         shown: dict[str, Any] = {}
-        if len(pl_module.epoch_losses):
-            shown["loss"] = f"{pl_module.epoch_losses.read(last=1).item():.4f}"
+        if pl_module.losses:
+            shown["loss"] = f"{pl_module.losses[-1].item():.4f}"
         for score in table.GENERATED:
             value = trainer.callback_metrics.get(f"val/{score.name}")
             if score.is_main and value is not None:

@@ -1,13 +1,14 @@
 """How well validation images are restored, every few epochs."""
 
-import pytorch_lightning as pl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
-from thaw.ranks import Portion
 from thaw.reporting.panels import stage_title
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
@@ -15,42 +16,22 @@ from thaw.training.module import DiffusionModule
 from thaw.training.scoring_restored import score_restored
 
 
+@dataclass(eq=False, repr=False)
 class Restorations(EpochScores):
     """Logs ``val/psnr_direct``, ``val/ssim_algorithm_2``, ... of images degraded all the way.
 
     For each stage after ``original`` PSNR, SSIM, RMSE and, with a suite, FID; with N as
     ``val/n_restored`` and FID's floor at that N as ``val/fid_floor_restored``. The random numbers
-    depend on the seed alone: every epoch restores the same x_T.
-
-    Args:
-        data: the data; its first validation images are restored.
-        num_images: how many of them.
-        sampler: usually of few steps, which the two algorithms take too.
-        suite: what computes FID, or None.
-        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
-        batch_size: images restored at once.
-        seed: seed for the noise.
+    depend on the seed alone: every epoch restores the same x_T of the first validation images. The
+    two algorithms take as many steps as ``sampler``, usually few.
     """
 
-    def __init__(
-        self,
-        data: ImageDataModule,
-        num_images: int,
-        sampler: Sampler,
-        suite: ScoreSuite | None,
-        every_n_epochs: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__(every_n_epochs)
-        self.data = data
-        self.num_images = num_images
-        self.sampler = sampler
-        self.suite = suite
-        self.batch_size = batch_size
-        self.seed = seed
+    data: ImageDataModule
+    num_images: int
+    sampler: Sampler
+    suite: ScoreSuite | None
 
-    def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
+    def score(self, module: DiffusionModule) -> dict[str, float]:
         """The scores of each stage of all images, which the processes share."""
         restoration = Restoration(module.evaluated, self.sampler)
         is_conditional = module.restorer.num_classes is not None
@@ -60,7 +41,7 @@ class Restorations(EpochScores):
             self.batch_size,
             derive_seed(self.seed, "val_restored", 0),
             self.suite,
-            Portion(trainer.global_rank, trainer.world_size),
+            module.portion,
             self.data.val_labels[: self.num_images] if is_conditional else None,
         )
         scores = {
@@ -71,21 +52,21 @@ class Restorations(EpochScores):
         kept = {name: f"{name}_restored" for name in ("n", *(row.floor for row in table.RESTORED))}
         return scores | {kept[key]: found[key] for key in kept if key in found}
 
-    def described(self, module: DiffusionModule) -> dict[str, str]:
+    def describe(self, module: DiffusionModule) -> dict[str, str]:
         restoration = Restoration(module.evaluated, self.sampler)
         how = (restoration.describe(), restoration.labels_in_words())
         return {"restored_by": ", ".join(filter(None, how))}
 
-    def in_words(self) -> list[str]:
+    def in_words(self, row: Mapping[str, Any]) -> list[str]:
         main = table.RESTORED[0]
         prefix = f"val/{main.name}_"
-        found = {key.removeprefix(prefix): self.latest[key] for key in self.latest
-                 if key.startswith(prefix)}  # fmt: skip
         values = ", ".join(
-            f"{stage_title(stage)} {value:{main.format}}" for stage, value in found.items()
+            f"{stage_title(key.removeprefix(prefix))} {value:{main.format}}"
+            for key, value in row.items()
+            if key.startswith(prefix)
         )
         return [
             f"restored {main.label} ({main.unit}): {values}",
-            f"N {self.latest['val/n_restored']}, {self.latest['val/restored_by']}",
+            f"N {int(row['val/n_restored'])}, {row['val/restored_by']}",
             f"{self.seconds:.0f} s",
         ]

@@ -1,4 +1,4 @@
-"""metrics.csv, one row an epoch, the same for the loggers, and one line an epoch in the log."""
+"""metrics.csv, one row an epoch, and one line an epoch in the log."""
 
 import csv
 import io
@@ -23,10 +23,7 @@ FIRST = ("epoch", "step", "train/", "val/loss")
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """The rows of metrics.csv in the order of their epochs; empty where there is no such file.
 
-    ``epoch`` and ``step`` are whole numbers, everything else is text.
-
-    Raises:
-        ValueError: it is damaged.
+    ``epoch`` and ``step`` are whole numbers, everything else is text. ValueError for a damaged one.
     """
     path = run_dir / runs.METRICS
     if not path.is_file():
@@ -47,12 +44,8 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 class RunFiles(Checkpoint):
     """Writes metrics.csv whole after every epoch; on resume, rows after the checkpoint go.
 
-    A row has what was logged in its epoch, all of it: Lightning calls what is called Checkpoint
-    after the other callbacks.
-
-    Args:
-        run_dir: the run directory.
-        scores: the callbacks whose descriptions (encoder, sampler) are written beside their scores.
+    A row has what was logged in its epoch, all of it (Lightning calls what is called Checkpoint
+    after the other callbacks), and what the scores' callbacks say of how they were measured.
     """
 
     def __init__(self, run_dir: Path, scores: Sequence[EpochScores]) -> None:
@@ -75,39 +68,26 @@ class RunFiles(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        latest = {key: value for each in self.scores for key, value in each.latest.items()}
         # Lightning keeps a number until the next one; a row has those of its own epoch alone.
         metrics = trainer.callback_metrics.items()
         values = {key: float(each) for key, each in metrics if each is not self.before.get(key)}
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         row |= {key: values[key] for key in sorted(values, key=_place)}
-        row |= {key: value for key, value in latest.items() if isinstance(value, str)}
+        row |= {key: text for each in self.scores for key, text in each.described.items()}
         self.rows.append(row)
         storage.write_atomically(self.path, _to_csv(self.rows))
         runs.update_record(self.run_dir, {"epochs": row["epoch"], "last_epoch": row})
-        self._log_metrics(trainer, values, latest)
         seconds = time.perf_counter() - self.epoch_start
         for writer in writers(trainer):
             writer.add_scalar("time/epoch_s", seconds, trainer.global_step)
         self._log_line(row, trainer.max_epochs, seconds)
-
-    def _log_metrics(
-        self, trainer: pl.Trainer, values: dict[str, float], latest: dict[str, Any]
-    ) -> None:
-        """Give the loggers the epoch's numbers before its checkpoint is written.
-
-        Lightning does so afterwards: a run resumed from that checkpoint would lack them.
-        """
-        own = {key: values[key] for key in ("train/loss", *latest) if key in values}
-        for logger in trainer.loggers:
-            logger.log_metrics(own, trainer.global_step - 1)
 
     def _log_line(self, row: dict[str, Any], max_epochs: int | None, seconds: float) -> None:
         parts = [f"epoch {row['epoch']}/{max_epochs}", f"loss {row['train/loss']:.4f}"]
         if "val/loss" in row:
             parts.append(f"val {row['val/loss']:.4f}")
         for scores in self.scores:
-            parts += scores.in_words() if scores.latest else []
+            parts += scores.in_words(row) if scores.described else []
         log.info("  ".join([*parts, f"epoch {seconds:.0f} s"]))
 
 

@@ -23,12 +23,7 @@ When = Count | Literal["last", "every"]
 class SampleGrid(AfterEpochs):
     """Writes ``samples/epoch_0001.png``, ... from fixed noise with the run's full sampler.
 
-    Args:
-        run_dir: the run directory.
-        sampler: the run's sampler.
-        seed: seed for the starting points.
-        at_epochs: epochs counted from 1, ``"last"`` among them, or ``"every"``.
-        num_samples: images in a grid.
+    ``at_epochs`` are counted from 1; ``"last"`` and ``"every"`` may be among them.
     """
 
     @checked

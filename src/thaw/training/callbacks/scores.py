@@ -1,13 +1,13 @@
 """Scores of freshly generated images, every few epochs."""
 
 import logging
-
-import pytorch_lightning as pl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
-from thaw.ranks import Portion
 from thaw.reporting.numbers import scores_in_words
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
@@ -17,38 +17,19 @@ from thaw.training.scoring_generated import score_generated
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Scores(EpochScores):
     """Logs ``val/fid``, ``val/is_mean``, ... of images generated from the prior.
 
     The random numbers depend on the seed alone: every epoch starts from the same x_T, so that a
     curve shows the model and not the draw.
-
-    Args:
-        suite: what computes the scores.
-        sampler: sampler of the images, usually of few steps.
-        num_samples: images for each evaluation.
-        every_n_epochs: epochs from one evaluation to the next; the last is always scored.
-        batch_size: images sampled at once.
-        seed: seed for the starting points and the noise.
     """
 
-    def __init__(
-        self,
-        suite: ScoreSuite,
-        sampler: Sampler,
-        num_samples: int,
-        every_n_epochs: int,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__(every_n_epochs)
-        self.suite = suite
-        self.sampler = sampler
-        self.num_samples = num_samples
-        self.batch_size = batch_size
-        self.seed = seed
+    suite: ScoreSuite
+    sampler: Sampler
+    num_samples: int
 
-    def score(self, module: DiffusionModule, trainer: pl.Trainer) -> dict[str, float]:
+    def score(self, module: DiffusionModule) -> dict[str, float]:
         """The scores of ``num_samples`` images, which all processes generate together."""
         scores = score_generated(
             f"scores of {self.num_samples:,} images",
@@ -59,21 +40,20 @@ class Scores(EpochScores):
             self.num_samples,
             self.batch_size,
             derive_seed(self.seed, "scores", 0),
-            Portion(trainer.global_rank, trainer.world_size),
+            module.portion,
         )
         if scores["num_classes"] == 1:
             log.warning("all generated images are of one class: the generator has collapsed")
         return scores
 
-    def described(self, module: DiffusionModule) -> dict[str, str]:
+    def describe(self, module: DiffusionModule) -> dict[str, str]:
         return {
-            "encoder": self.suite.name,
+            "encoder": self.suite.encoder.name,
             "sampler": self.sampler.describe(module.restorer.degradation),
             "prior": module.prior.describe(module.restorer.degradation),
         }
 
-    def in_words(self) -> list[str]:
-        row = self.latest
+    def in_words(self, row: Mapping[str, Any]) -> list[str]:
         main = [score for score in table.GENERATED if score.is_main]
         return [
             scores_in_words(main, row, "val/"),

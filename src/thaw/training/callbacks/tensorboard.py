@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
+from omegaconf import OmegaConf
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -69,13 +70,7 @@ def layout() -> dict[str, dict[str, list[Any]]]:
 
 
 class TensorBoardPages(pl.Callback):
-    """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start.
-
-    Args:
-        config: resolved configuration, in plain containers.
-        choices: choice in each configuration group.
-        encoder: name and version of the scores' encoder.
-    """
+    """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start."""
 
     def __init__(self, config: Mapping[str, Any], choices: Mapping[str, str], encoder: str) -> None:
         self.config = config
@@ -115,16 +110,11 @@ def hyperparameters(
     columns: dict[str, float | str] = {
         group: choices.get(group) or "-" for group in HYPERPARAMETERS
     }
-    columns |= {path: _plain(_look_up(config, path), VALUES[path]) for path in VALUES}
+    values = OmegaConf.create(dict(config))
+    columns |= {path: _plain(OmegaConf.select(values, path), VALUES[path]) for path in VALUES}
     if "schedule" not in config["degradation"]:  # composed, but without effect
         columns |= {"schedule": "-", "schedule.timesteps": 0.0}
     return columns
-
-
-def _look_up(config: Any, path: str) -> Any:
-    for key in path.split("."):
-        config = config.get(key) if isinstance(config, Mapping) else None
-    return config
 
 
 def _plain(value: Any, absent: float | str) -> float | str:
