@@ -31,9 +31,6 @@ def check_read(cfg: DictConfig) -> None:
     """Refuse a key that is in no schema and that nothing refers to, or a value that is not allowed.
 
     Hydra lets ``+KEY`` add any. The keys of a class are checked where an object of it is created.
-
-    Raises:
-        ValueError: naming the key, and the one that was meant or what is allowed.
     """
     schema = OmegaConf.get_type(cfg)
     assert schema is not None
@@ -95,13 +92,11 @@ def _nearest(path: str, known: Sequence[str]) -> list[str]:
     ends = {each: each.rpartition(".")[2] for each in known}
     end = path.rpartition(".")[2]
     same = [each for each in known if ends[each] == end]
-    same = same if len(same) <= MAX_NAMED else []
     alike = difflib.get_close_matches(path, known, 1, SIMILAR)
-    if same or alike:
-        return (same or alike) if end == path else (alike or same)
     close = difflib.get_close_matches(end, list(ends.values()), 1, SIMILAR)
-    found = [each for each in known if ends[each] in close]
-    return found if len(found) <= MAX_NAMED else []
+    tries = [same, alike] if end == path else [alike, same]
+    tries.append([each for each in known if ends[each] in close])
+    return next((found for found in tries if 0 < len(found) <= MAX_NAMED), [])
 
 
 def _no_choice(group: str, command: str) -> str:
