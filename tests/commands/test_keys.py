@@ -39,12 +39,10 @@ UNREAD = [
     ("train", "+checkpoint.every_n_step=2", "did you mean checkpoint.every_n_steps?"),
     ("train", "+metrics.num_sample=1", "did you mean metrics.num_samples?"),
     ("train", "+metrics.foo=1", "metrics.foo; allowed: batch_size, encoder, every_n_epochs, "),
-    ("train", "++epochs=3", "did you mean trainer.max_epochs?"),
+    ("train", "++epochs=3", "trainer.max_epochs"),
     ("train", "+a.b.c=1", "unknown key a.b.c; allowed: callbacks, "),
     ("train", "+hydra.swep.dir=x", "did you mean hydra.sweep.dir?"),
     ("evaluate", "+data.x=1", "unknown key data.x; allowed: root"),
-    ("evaluate", "+resume=x", "did you mean run=DIR?"),
-    ("sample", "+ckpt_path=x", "did you mean checkpoint?"),
     ("report", "+x=1", "unknown key x; allowed: num_shown, out, run, runs, title"),
 ]
 
@@ -75,7 +73,6 @@ def test_a_key_that_the_configuration_refers_to_is_read() -> None:
 @pytest.mark.parametrize(
     ("command", "override", "words"),
     [
-        ("train", "checkpoint=x.ckpt", "unknown key checkpoint: did you mean resume=DIR?"),
         ("train", "lr=1", "did you mean optimizer.lr?"),
         ("train", "batch_size=1", "did you mean data.batch_size or metrics.batch_size?"),
         ("train", "degredation=blur", "did you mean degradation?"),
@@ -99,7 +96,7 @@ def test_what_hydra_would_have_added_is_said_otherwise(
     ("text", "words"),
     [
         ("optim:\n  lr: 1", "unknown key optim: did you mean optimizer?"),
-        ("epochs: 3", "in experiment/mine: unknown key epochs: did you mean trainer.max_epochs?"),
+        ("epochs: 3", "in experiment/mine: unknown key epochs: did you mean "),
     ],
 )
 def test_a_key_within_an_experiment_is_refused_too(text: str, words: str, tmp_path: Path) -> None:

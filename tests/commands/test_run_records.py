@@ -2,11 +2,9 @@
 
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from thaw import runs, storage
@@ -104,7 +102,7 @@ def test_a_reason_is_cut_on_the_screen_and_whole_in_the_file(
         ([], type(None)),
     ],
 )
-def test_what_is_said_of_a_search_whose_runs_were_all_in_other_processes(
+def test_what_is_said_of_a_search_without_a_single_result(
     jobs: list[dict[str, Any]],
     expected: type,
     tmp_path: Path,
@@ -138,8 +136,6 @@ def test_a_finished_run_stays_so_until_it_goes_on(
         "record_origin",
         lambda run_dir, cfg: runs.update_record(run_dir, {"config": "new", "git": "new"}),
     )
-    hydra = SimpleNamespace(get=lambda: SimpleNamespace(mode=RunMode.RUN))
-    monkeypatch.setattr(recording, "HydraConfig", hydra)
     runs.update_record(tmp_path, {"status": "completed", "dataset": {}, "config": "old"})
     before = runs.read_record(tmp_path)
 

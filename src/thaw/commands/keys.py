@@ -16,13 +16,6 @@ from thaw.commands import config
 from thaw.groups import GROUPS
 from thaw.privates.omegaconf import root_of
 
-# Names that other programs use, and the keys of thaw for them: the first that a command has.
-MEANT = {
-    "ckpt_path": ("resume", "checkpoint"),
-    "checkpoint": ("resume",),
-    "resume": ("run",),
-    "epochs": ("trainer.max_epochs",),
-}
 MAX_NAMED = 3
 SIMILAR = 0.7
 
@@ -58,7 +51,6 @@ def in_place_of_hydras(error: HydraException, command: str) -> str | None:
     file = re.match(r"In '(([\w/]+)/[^/']+)': ConfigKeyError", text)
     if file and file[2] not in config.groups(command):
         return _no_choice(file[2], command)
-    merged = re.match(r"Error merging override ([\w.]+)=", text)
     node = cause.parent_node if isinstance(cause, OmegaConfBaseException) else None
     if not isinstance(cause, OmegaConfBaseException) or not isinstance(node, DictConfig):
         return None
@@ -66,8 +58,7 @@ def in_place_of_hydras(error: HydraException, command: str) -> str | None:
     assert isinstance(root, dict)
     if file:
         return f"in {file[1]}: {unknown(str(cause.full_key), root, map(str, node))}"
-    key = next((match[1] for match in (found, merged) if match), "")
-    return unknown(key, root, map(str, node)) if found or key in MEANT else None
+    return unknown(found[1], root, map(str, node)) if found else None
 
 
 def unknown(path: str, root: Mapping[Any, Any], allowed: Iterable[str]) -> str:
@@ -79,9 +70,6 @@ def unknown(path: str, root: Mapping[Any, Any], allowed: Iterable[str]) -> str:
         for each in there
         if not (f"{each}.".startswith(f"{path}.") or path.startswith(f"{each}."))
     ]
-    if meant := next((each for each in MEANT.get(path, ()) if each in known), None):
-        value = "=DIR" if meant in ("resume", "run") else ""
-        return f"unknown key {path}: did you mean {meant}{value}?"
     if near := _nearest(last, known):
         return f"unknown key {last}: did you mean {' or '.join(near)}?"
     return f"unknown key {last}; allowed: {', '.join(sorted(allowed))}"
@@ -93,7 +81,7 @@ def _nearest(path: str, known: Sequence[str]) -> list[str]:
     end = path.rpartition(".")[2]
     same = [each for each in known if ends[each] == end]
     alike = difflib.get_close_matches(path, known, 1, SIMILAR)
-    close = difflib.get_close_matches(end, list(ends.values()), 1, SIMILAR)
+    close = difflib.get_close_matches(end, list(ends.values()), MAX_NAMED, SIMILAR)
     tries = [same, alike] if end == path else [alike, same]
     tries.append([each for each in known if ends[each] in close])
     return next((found for found in tries if 0 < len(found) <= MAX_NAMED), [])
