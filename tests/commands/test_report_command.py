@@ -70,16 +70,6 @@ def test_a_report_of_a_sweep_s_runs_says_where_it_is_and_holds_their_scores(
     assert all(note.startswith(sweep.name) for note in notes)  # each run's place, nothing missing
 
 
-def test_relative_and_absolute_patterns_are_joined_and_no_run_counts_twice(
-    tmp_path: Path, fork_command
-) -> None:
-    for name in ("m/a", "m/b", "n/c", "n/d"):
-        bare_run(tmp_path / name)
-    said(fork_command("report", f"runs=[m,'{tmp_path}/n/c*',m/a]", cwd=tmp_path))
-    # The folder that holds them all.
-    assert set(results(tmp_path / "report")) == {"x=a", "x=b", "x=c"}
-
-
 def test_a_title_is_taken_as_it_is(tmp_path: Path, fork_command) -> None:
     title = 'it\'s "q" & <b>, a=b?'
     run_dir = bare_run(tmp_path / "run")

@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 from thaw.commands import config, sweep_check
 from thaw.commands.errors import InputError
-from thaw.commands.selection import folders_of
 from thaw.commands.sweep_check import check_jobs, composed, jobs_of, name_what_varies
 
 Run = Callable[..., Any]
@@ -190,16 +189,3 @@ def test_runs_of_one_name_are_sampled_into_folders_of_their_own(
     assert finished.stdout.count("written to") == 2  # a run that is named twice is one
     images = [np.load(tmp_path / f"X/{twin}/run/samples.npz")["images"] for twin in "ab"]
     assert not np.array_equal(*images)
-
-
-@pytest.mark.parametrize(
-    ("run_dirs", "expected"),
-    [
-        (["s/1/run", "s/2/run", "s/2/x"], ["1/run", "2/run", "2/x"]),
-        (["/run", "/s/run"], ["run", "s/run"]),
-    ],
-)
-def test_folders_are_told_apart_by_as_much_of_their_path_as_it_takes(
-    run_dirs: list[str], expected: list[str]
-) -> None:
-    assert folders_of(list(map(Path, run_dirs))) == list(map(Path, expected))

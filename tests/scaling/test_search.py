@@ -111,18 +111,3 @@ def test_what_is_not_installed_is_said_with_the_way_to_install_it(
         InputError, match=rf"not installed: pip install 'thaw\[{jobs.EXTRAS[package]}\]'"
     ):
         jobs.check_plugins(OmegaConf.create({"launcher": node, "sweeper": basic}))
-
-
-def test_a_sweep_without_its_launcher_ends_in_one_line_and_leaves_nothing(
-    train: Train, tmp_path: Path
-) -> None:
-    try:
-        import hydra_plugins.hydra_ray_launcher  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        pytest.skip("thaw[ray] is installed")
-    ended = train("-m", "hydra/launcher=ray", "seed=1,2", cwd=tmp_path)
-    assert ended.returncode == 2
-    assert ended.stderr == "thaw: hydra_ray_launcher is not installed: pip install 'thaw[ray]'\n"
-    assert list(tmp_path.iterdir()) == []
