@@ -55,22 +55,13 @@ class FillsUp(pl.Callback):
     Args:
         run_dir: the run directory.
         epoch: counted from 1.
-        largest: no file may grow beyond so many bytes any more; None fills the file system that
-            the run lies on, to the last byte, with the file ``ballast``.
-        are_events_large: whether TensorBoard's file has grown by an image of a megabyte before.
+        largest: no file may grow beyond so many bytes any more.
     """
 
-    def __init__(
-        self,
-        run_dir: Path,
-        epoch: int,
-        largest: int | None = None,
-        are_events_large: bool = False,
-    ) -> None:
+    def __init__(self, run_dir: Path, epoch: int, largest: int) -> None:
         self.run_dir = run_dir
         self.epoch = epoch
         self.largest = largest
-        self.are_events_large = are_events_large
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.current_epoch + 1 != self.epoch:
@@ -78,24 +69,8 @@ class FillsUp(pl.Callback):
         shutil.copy(self.run_dir / "checkpoints" / "last.ckpt", "before.ckpt")
         # What is printed goes to a terminal as a rule, which has always room.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if self.are_events_large:
-            noise = torch.rand(3, 700, 700, generator=torch.Generator())
-            trainer.logger.experiment.add_image("ballast", noise)
-            trainer.logger.experiment.flush()
-        if self.largest is None:
-            self._fill()
-        else:
-            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self.largest, hard))
-
-    def _fill(self) -> None:
-        size = 1 << 20
-        with (self.run_dir.parent / "ballast").open("wb", buffering=0) as file:
-            while size:
-                try:
-                    file.write(bytes(size))
-                except OSError:
-                    size //= 2
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.largest, hard))
 
 
 class Breaks(pl.Callback):

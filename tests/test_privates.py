@@ -11,7 +11,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 from torch.utils.tensorboard import SummaryWriter
 
@@ -41,7 +40,6 @@ NAMES: dict[str, Callable[[], Any]] = {
     "Lightning: fit_loop._iteration_based_training": (
         lambda: pl.Trainer(logger=False).fit_loop._iteration_based_training
     ),
-    "Hydra: JobReturn._return_value": lambda: of_hydra.outcome_of(JobReturn(_return_value=1)),
     "Lightning: strategies.launchers._SubprocessScriptLauncher": (
         lambda: of_lightning._SubprocessScriptLauncher
     ),

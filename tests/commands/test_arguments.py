@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thaw.commands.app import CONF
-from thaw.commands.arguments import TEXT_IN_GROUPS, folders_of, prepare_arguments, text_keys
+from thaw.commands.arguments import TEXT_IN_GROUPS, prepare_arguments, text_keys
 from thaw.commands.errors import InputError
 
 TEXTS = ["größe", "test (2)", "1e5", "007", "true", "[a]", "a: b", "a,b", "it's", 'an "x"',
@@ -59,11 +59,8 @@ def test_quotes_null_and_interpolations_keep_their_meaning() -> None:
 
 def test_what_hydra_cannot_read_is_text_for_any_key_and_numbers_stay_numbers() -> None:
     assert values("model.activation=größe", "+a.b=(") == ["größe", "("]
-    assert values("optimizer.lr=1e-3", "model.hidden=[4,8]", "seed=3") == [0.001, [4, 8], 3]
-
-
-def test_lists_of_paths_stay_lists() -> None:
     assert values("runs=[a b,größe,'c,d']", command="report") == [["a b", "größe", "c,d"]]
+    assert values("optimizer.lr=1e-3", "model.hidden=[4,8]", "seed=3") == [0.001, [4, 8], 3]
 
 
 def test_a_sweep_takes_commas_apart_and_each_value_as_text(tmp_path: Path) -> None:
@@ -159,37 +156,15 @@ def test_an_option_keeps_its_value_wherever_it_stands(options: list[str], tmp_pa
     ]  # fmt: skip
 
 
-def test_only_training_opens_a_run_to_resume() -> None:
-    assert prepare_arguments(["resume=x"], "evaluate") == ["resume=x"]
-
-
 def test_what_only_shows_something_shows_a_sweep_s_first_job() -> None:
     shown = {
         "seed=2,1": "seed=2",
         "seed=range(3,5)": "seed=3",
-        "degradation=glob(column_r*)": "degradation=column_random",
-        "optimizer.lr=tag(log,interval(0.5,1))": "optimizer.lr=0.5",
         "name=ä,b": "name='ä'",
         "seed=7": "seed=7",
     }
     for option in ("--cfg=job", "--info=config", "--help"):
         assert prepare_arguments(["-m", option, *shown], "train") == [option, *shown.values()]
-
-
-def test_a_run_says_where_it_found_configuration(tmp_path: Path) -> None:
-    assert folders_of(tmp_path) == []
-    sources = [
-        {"provider": "main", "path": "/conf"},
-        {"provider": "command-line", "path": "/mine"},
-        {"provider": "hydra.searchpath in command-line", "path": "/a"},
-    ]
-    (tmp_path / ".hydra").mkdir()
-    path = tmp_path / ".hydra" / "hydra.yaml"
-    path.write_text(yaml.safe_dump({"hydra": {"runtime": {"config_sources": sources}}}))
-    assert folders_of(tmp_path) == ["--config-dir=/mine", "hydra.searchpath=[file:///a]"]
-    for damaged in ("{", "a: 1", "- 1", "hydra: 1"):
-        path.write_text(damaged)
-        assert folders_of(tmp_path) == []
 
 
 def test_a_sweep_of_names_is_resumed_by_them(fork_command: Any, tmp_path: Path) -> None:

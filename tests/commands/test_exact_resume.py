@@ -129,10 +129,9 @@ def test_a_killed_run_ends_as_one_never_killed(
     # After an epoch's last step, what there was counts: that of step 8.
     [
         (signal.SIGTERM, 9, 9, 143),
-        pytest.param(signal.SIGINT, 9, 9, 130, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 12, 8, 143, marks=pytest.mark.slow),
     ],
-    ids=["preemption", "ctrl-c", "after an epoch's last step"],
+    ids=["preemption", "after an epoch's last step"],
 )
 def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
     number: int,

@@ -1,29 +1,17 @@
 """A run directory is one process's at a time, also when whole sweeps meet in it."""
 
 import csv
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 from commands_support import LEAST, record
 
 from thaw.commands.config import run_name
-from thaw.commands.locks import InUseError, locked
+from thaw.commands.recording import locked
 
 Run = Callable[..., Any]
-HOLD = """
-import sys, time
-from pathlib import Path
-from thaw.commands.locks import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
 
 
 def directory(seed: int) -> str:
@@ -34,22 +22,6 @@ def rows(table: Path) -> dict[str, str]:
     """The status of each job of a sweep.csv by its seed."""
     with table.open(newline="") as file:
         return {row["seed"]: row["status"] for row in csv.DictReader(file)}
-
-
-def test_a_lock_ends_with_its_process_and_what_it_leaves_locks_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        try:
-            with pytest.raises(InUseError, match="in use"), locked(tmp_path):
-                pass
-        finally:
-            holder.send_signal(signal.SIGKILL)
-    assert (tmp_path / ".lock").is_file()
-    for _ in range(2):
-        with locked(tmp_path):
-            pass
 
 
 def test_a_run_in_a_directory_in_use_is_refused_and_touches_nothing(
@@ -101,16 +73,3 @@ def test_two_identical_sweeps_at_once_train_each_job_once(
         assert (run_dir / "train.log").read_text().count("epoch 1/1") == 1
         assert len((run_dir / "metrics.csv").read_text().splitlines()) == 2
         assert len(list(run_dir.glob("events.*"))) == 1
-
-
-@pytest.mark.slow
-def test_two_sweeps_without_a_name_have_folders_of_their_own(
-    tmp_path: Path, fork_command: Run
-) -> None:
-    for each in at_once(tmp_path, fork_command):
-        assert each.stdout.count("trained to epoch 1") == 2
-    tables = list(tmp_path.glob("multirun/*/*/sweep.csv"))
-    assert len(tables) == 2
-    for table in tables:
-        assert rows(table) == {"1": "completed", "2": "completed"}
-        assert len(list(table.parent.glob("*/run.json"))) == 2

@@ -70,28 +70,12 @@ def test_its_weights_are_loaded_and_scored_without_rounding(
     # The same draws as after training, by the same weights.
     assert scores["generated"]["fid"] == record(double_run)["final_scores"]["final/fid"]
     assert scores["restored"]["direct"] == record(double_run)["restoration"]["direct"]
-    finished = fork_command("sample", f"run={double_run}", "num_samples=2", cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.slow
-def test_it_resumes_bit_for_bit(tmp_path: Path, fork_command: Run) -> None:
-    arguments = [*LEAST, *DOUBLE]
-    for name, epochs in (("whole", 2), ("parts", 1), ("parts", 2)):
-        finished = fork_command(
-            "train", *arguments, f"trainer.max_epochs={epochs}", f"hydra.run.dir={name}",
-            cwd=tmp_path,
-        )  # fmt: skip
-        assert finished.returncode == 0, finished.stderr
-    whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
-
-
-@pytest.mark.parametrize("precision", ["16-true", "transformer-engine"])
 def test_what_would_fail_later_is_refused_before_training(
-    precision: str, tmp_path: Path, fork_command: Run
+    tmp_path: Path, fork_command: Run
 ) -> None:
-    arguments = [*LEAST, f"trainer.precision={precision}", "hydra.run.dir=run"]
+    arguments = [*LEAST, "trainer.precision=16-true", "hydra.run.dir=run"]
     finished = fork_command("train", *arguments, cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr
     assert "trainer.precision" in finished.stderr

@@ -1,6 +1,5 @@
 """Before a sweep's first job: its mistakes are found, and no two jobs share a place."""
 
-import csv
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -14,25 +13,13 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from thaw.commands import config, sweep_check
 from thaw.commands.errors import InputError
-from thaw.commands.selection import folders_of
 from thaw.commands.sweep_check import check_jobs, composed, jobs_of, name_what_varies
 
 Run = Callable[..., Any]
-# Two values of each key that the names of a named sweep's directories leave out.
-LEFT_OUT = {
-    "data.root": "here,there",
-    "data.cache": "here,there",
-    "resume": "auto,never",
-    "trusted": "[mine],[yours]",
-    "name": "a,b",
-    "sweep.name": "one,other",
-    "sweep.retry_failed": "true,false",
-    "trainer.accelerator": "cpu,auto",
-}
 NAMED = ["data=image_folder", "metrics=none", "sweep.name=mine"]
 
 
@@ -69,18 +56,13 @@ def directories(cfg: DictConfig) -> list[str]:
     return found
 
 
-def test_every_key_that_names_leave_out_is_tried() -> None:
-    train = OmegaConf.load(config.CONF / "train.yaml")
-    assert set(LEFT_OUT) == set(OmegaConf.select(train, sweep_check.EXCLUDED))
-
-
-@pytest.mark.parametrize("key", LEFT_OUT)
+@pytest.mark.parametrize(
+    "varied", ["data.root=here,there", "resume=auto,never", "trainer.accelerator=cpu,auto"]
+)
 def test_what_varies_in_a_sweep_is_in_the_names_of_its_jobs(
-    key: str, sweep: Callable[..., DictConfig]
+    varied: str, sweep: Callable[..., DictConfig]
 ) -> None:
-    base = [argument for argument in NAMED if not argument.startswith(f"{key}=")]
-    found = directories(sweep(*base, f"{key}={LEFT_OUT[key]}", "seed=1,2"))
-    assert len(set(found)) == 4
+    assert len(set(directories(sweep(*NAMED, varied, "seed=1,2")))) == 4
 
 
 def test_what_does_not_vary_is_not_so_that_older_sweeps_are_found(
@@ -97,7 +79,6 @@ def test_what_does_not_vary_is_not_so_that_older_sweeps_are_found(
     ("arguments", "expected"),
     [
         (["seed=1,1"], r"jobs 1 \(the same\) and 2 \(the same\) would both write into .*seed=1;"),
-        (["name=a/b,a-b"], r"jobs 1 \(name=a/b\) and 2 \(name=a-b\) would both write into"),
         (["seed=1,2", "hydra.sweep.subdir=x"], r"\(seed=1\) and 2 \(seed=2\) would .*mine/x;"),
     ],
 )
@@ -109,10 +90,6 @@ def test_two_jobs_of_one_directory_are_refused(
     name_what_varies(cfg, jobs)
     with pytest.raises(InputError, match=expected):
         check_jobs(cfg, jobs, "train")
-
-
-def test_a_sweep_without_a_name_numbers_its_jobs(sweep: Callable[..., DictConfig]) -> None:
-    assert len(set(directories(sweep("name=x", "seed=1,1,2")))) == 3
 
 
 def test_of_a_large_sweep_every_value_is_checked_and_whatever_is_there_twice() -> None:
@@ -127,12 +104,8 @@ def test_of_a_large_sweep_every_value_is_checked_and_whatever_is_there_twice() -
     ("wrong", "reason"),
     [
         ("degradation.group_size=14,5", "degradation.*5 does not divide"),
-        ("model.num_classes=10,7", "model.num_classes=7, but mnist_5k has 10 classes"),
-        ("trainer.precision=32-true,7", "trainer.precision .*7"),
-        ("callbacks.samples.num_samples=4,-1", "callbacks.samples"),
-        ("resume=auto,maybe", "resume must be auto, never"),
+        ("resume=auto,maybe", "resume must be one of auto, never"),
         ("sweep.metric=train/loss,val/fid", "sweep.metric must be a score"),
-        ("data.val_size=100,-1", "data.val_size"),
     ],
 )
 def test_a_mistake_in_one_value_is_found_before_the_first_job(
@@ -165,30 +138,11 @@ def test_a_refused_sweep_is_one_line_and_leaves_nothing(tmp_path: Path, fork_com
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_a_named_sweep_over_what_names_leave_out_trains_each_job_in_its_order(
-    tmp_path: Path, fork_command: Run
-) -> None:
-    arguments = ["sweep.name=mine", "trainer.accelerator=cpu,auto"]
-    first = fork_command("train", "-m", *LEAST, *arguments, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.count("trained to epoch 1") == 2
-    sweep_dir = tmp_path / "multirun" / "mine"
-    assert len(list(sweep_dir.glob("*/run.json"))) == 2
-    with (sweep_dir / "sweep.csv").open(newline="") as file:
-        overrides = [set(row["overrides"].split()) for row in csv.DictReader(file)]
-    for row, value in zip(overrides, ("cpu", "auto"), strict=True):
-        assert f"trainer.accelerator={value}" in row
-    again = fork_command("train", "-m", *LEAST, *arguments, cwd=tmp_path)
-    assert again.stdout.count("finished already, not run again") == 2
-
-
 @pytest.mark.parametrize(
     ("command", "arguments", "reason"),
     [
         ("evaluate", ["run=nowhere", "seed=1,2"], "run=nowhere: no such directory"),
         ("evaluate", ["run={cold}", "sampler=cold,ddim"], "sampler=cold"),
-        ("evaluate", ["run={cold}", "num_samples=4,1"], "num_samples"),
         ("sample", ["run={cold}", "seed=1,2", "digit=3"], "digit=3 needs"),
         ("sample", ["run={cold}", "seed=1,2", "out=X"], "would both write into X"),
         ("report", ["run={cold}", "title=a,b"], "would both write into"),
@@ -235,18 +189,3 @@ def test_runs_of_one_name_are_sampled_into_folders_of_their_own(
     assert finished.stdout.count("written to") == 2  # a run that is named twice is one
     images = [np.load(tmp_path / f"X/{twin}/run/samples.npz")["images"] for twin in "ab"]
     assert not np.array_equal(*images)
-
-
-@pytest.mark.parametrize(
-    ("run_dirs", "expected"),
-    [
-        (["s/a", "s/b"], ["a", "b"]),
-        (["s/1/run", "s/2/run", "s/2/x"], ["1/run", "2/run", "2/x"]),
-        (["s/1/x/run", "s/2/x/run"], ["1/x/run", "2/x/run"]),
-        (["/run", "/s/run"], ["run", "s/run"]),
-    ],
-)
-def test_folders_are_told_apart_by_as_much_of_their_path_as_it_takes(
-    run_dirs: list[str], expected: list[str]
-) -> None:
-    assert folders_of(list(map(Path, run_dirs))) == list(map(Path, expected))

@@ -3,18 +3,17 @@
 import csv
 import math
 import re
-import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from commands_support import LEAST, ROOT, TINY, record
+from commands_support import TINY, record
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 COLUMNS = ["epoch", "step", "train/loss", "val/loss", "val/fid", "val/is_mean", "val/is_std"]
 
@@ -59,7 +58,7 @@ def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
 
 
 def test_a_run_says_at_once_what_it_is_of_and_what_is_to_be_done(cold_run: Path) -> None:
-    first, _, second = (cold_run / "train.log").read_text().splitlines()[:3]  # _: a warning
+    first, second = (cold_run / "train.log").read_text().splitlines()[:2]
     assert first.endswith("train       in .")
     assert second.endswith(
         f"{cold_run.name}: data mnist_5k, 4,500 training, 500 test images; model CNN, "
@@ -83,15 +82,6 @@ def test_run_json_says_where_the_numbers_come_from(cold_run: Path) -> None:
     assert run["wall_time_s"] > 0
 
 
-def test_the_gaussian_default_runs_with_its_own_companions(hot_run: Path) -> None:
-    assert record(hot_run)["status"] == "completed"
-    assert rows(hot_run)[0]["val/sampler"] == "DDIM, 5 steps"
-    assert not [column for column in rows(hot_run)[0] if "psnr" in column or "restored" in column]
-    assert record(hot_run)["final_scores"]["final/sampler"] == "Ancestral, 20 steps"
-    assert (hot_run / "figures" / "schedule.png").is_file()
-    assert "__data=mnist_5k__" in hot_run.name
-
-
 def test_a_start_that_x_T_does_not_have_is_said_at_once_and_beside_the_scores(  # noqa: N802
     hot_run: Path, cold_run: Path
 ) -> None:
@@ -109,55 +99,30 @@ def test_a_start_that_x_T_does_not_have_is_said_at_once_and_beside_the_scores(  
     assert "x_T keeps" not in (cold_run / "train.log").read_text()
 
 
-def test_tensorboard_holds_scalars_images_figures_hparams_and_a_layout(hot_run: Path) -> None:
+def test_the_gaussian_default_has_its_own_companions_and_tensorboard_s_files(
+    hot_run: Path, cold_run: Path
+) -> None:
+    assert rows(hot_run)[0]["val/sampler"] == "DDIM, 5 steps"
+    assert not [column for column in rows(hot_run)[0] if "psnr" in column or "restored" in column]
+    assert record(hot_run)["final_scores"]["final/sampler"] == "Ancestral, 20 steps"
+    assert "__data=mnist_5k__" in hot_run.name
     everything = {"scalars": 0, "images": 0, "tensors": 0}
     events = EventAccumulator(str(hot_run), size_guidance=everything)
     events.Reload()
     tags = events.Tags()
-    assert len(events.Scalars("train/loss_step")) == 4
     assert [event.step for event in events.Scalars("train/loss_step")] == [1, 2, 3, 4]
     mean = sum(event.value for event in events.Scalars("train/loss_step")) / 4
     assert float(rows(hot_run)[0]["train/loss"]) == pytest.approx(mean, rel=1e-5)
     assert {"val/fid", "val/is_mean", "val/loss", "train/loss", "final/fid"} <= set(tags["scalars"])
     assert {"samples", "forward_process", "schedule"} <= set(tags["images"])
     assert "custom_scalars__config__" in tags["tensors"]
-    plugins = events.PluginTagToContent("hparams")
-    assert "_hparams_/session_start_info" in plugins
 
-
-def test_hparams_columns_are_the_same_for_both_families(cold_run: Path, hot_run: Path) -> None:
-    def columns(run_dir: Path) -> set[str]:
-        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-
-        events = EventAccumulator(str(run_dir)).Reload()
+    def columns(events: EventAccumulator) -> set[str]:
         content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
         return set(HParamsPluginData.FromString(content).session_start_info.hparams)
 
-    assert columns(cold_run) == columns(hot_run)
-    assert {"degradation", "schedule.timesteps", "model.activation", "encoder"} <= columns(hot_run)
-
-
-def test_resume_continues_where_the_run_stopped_and_equals_an_undisturbed_one(
-    cold_run: Path, tmp_path: Path, fork_command
-) -> None:
-    run_dir = tmp_path / "resumed"
-    base = [*TINY, "degradation=column_random", f"hydra.run.dir={run_dir}"]
-    first = fork_command("train", *base, "trainer.max_epochs=1", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    second = fork_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
-    assert second.returncode == 0, second.stderr
-    assert "continuing from" in second.stdout
-    assert rows(run_dir) == rows(cold_run)
-    resumed, whole = (
-        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
-        for path in (run_dir, cold_run)
-    )
-    assert resumed["epoch"] == whole["epoch"] == 1
-    for name, tensor in whole["state_dict"].items():
-        assert torch.equal(resumed["state_dict"][name], tensor), name
-    again = fork_command("train", f"resume={run_dir}", "trainer.max_epochs=2", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert rows(run_dir) == rows(cold_run)
+    assert columns(events) == columns(EventAccumulator(str(cold_run)).Reload())
+    assert {"degradation", "schedule.timesteps", "model.activation"} <= columns(events)
 
 
 def test_scores_and_grids_do_not_disturb_training(
@@ -192,6 +157,7 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
         "metrics.final_num_samples=0",
         "trainer.max_epochs=1",
         "degradation=column_random",
+        "metrics.num_restored=0",
         "data.batch_size=50,5000",
         "seed=1,2",
         cwd=tmp_path,
@@ -222,34 +188,6 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
     assert str(table.relative_to(tmp_path)) in finished.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["optimizer.lrr=1"], "lrr"),
-        (["nonsense=1"], "nonsense"),
-        (["+optimizer.lrr=1"], "optimizer.lrr"),
-        (["model.activation=foo"], "gelu, selu"),
-        (["schedule.timesteps=-3"], "schedule.timesteps"),
-        (["degradation=column_random", "degradation.group_size=5"], "1, 2, 4, 7, 14, 28"),
-        (["degradation=column_random", "sampler=ddim"], "sampler=cold"),
-        (["degradation=unknown"], "column_random"),
-        (["data=mnist_5k", "data.batch_size=5000"], "data.batch_size"),
-        (["seed=abc"], "seed"),
-        (["optimizer.lr=-1", "data=mnist_5k"], "optimizer: Invalid learning rate: -1"),
-        (["resume=no_such_directory"], "no_such_directory"),
-    ],
-)
-def test_a_wrong_configuration_is_one_line_and_exit_code_2(
-    arguments: list[str], expected: str, tmp_path: Path, fork_command
-) -> None:
-    finished = fork_command("train", *arguments, cwd=tmp_path)
-    assert finished.returncode == 2, finished.stderr
-    assert expected in finished.stderr
-    (line,) = finished.stderr.splitlines()
-    assert line.startswith("thaw: ")
-    assert expected not in finished.stdout
-
-
 def test_a_bad_override_in_a_real_process(tmp_path: Path, run_command) -> None:
     finished = run_command("train", "model.activation=foo", "data=mnist_5k", cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr
@@ -269,33 +207,6 @@ def test_a_missing_data_set_is_one_line_with_the_ways_out(tmp_path: Path, fork_c
         assert way_out in finished.stderr
 
 
-def test_two_runs_started_at_once_get_two_directories(tmp_path: Path, fork_command) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        started = [pool.submit(fork_command, "train", *LEAST, cwd=tmp_path) for _ in range(2)]
-    assert [each.result().returncode for each in started] == [0, 0]
-    assert len(list(tmp_path.glob("outputs/*/*/run.json"))) == 2
-
-
-@pytest.mark.slow  # test_exact_resume.py has the same in a forked process
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_marks_the_run_interrupted(number: int, code: int, tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    command = [sys.executable, str(ROOT / "train.py"), *TINY, "trainer.max_epochs=1000"]
-    process = subprocess.Popen(
-        [*command, f"hydra.run.dir={run_dir}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    deadline = time.monotonic() + 200
-    while not (run_dir / "checkpoints" / "last.ckpt").is_file():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.2)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == code, errors
-    assert record(run_dir)["status"] == "interrupted"
-    torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-
-
 def test_help_and_cfg_need_neither_torch_nor_lightning(tmp_path: Path) -> None:
     script = (
         "import sys; sys.argv = ['train.py', '--cfg', 'job', 'degradation=column_random'];"
@@ -310,9 +221,3 @@ def test_help_and_cfg_need_neither_torch_nor_lightning(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "LineAverage" in finished.stdout
     assert not list(tmp_path.iterdir())
-
-
-def test_help_explains_groups_and_shows_examples(tmp_path: Path, fork_command) -> None:
-    text = fork_command("train", "--help", cwd=tmp_path).stdout
-    for words in ("python train.py -m model.activation=gelu,selu", "column_random", "THAW_DATA"):
-        assert words in text

@@ -21,10 +21,7 @@ from thaw.training.loading import checkpoint_path
     ("command", "listed", "others"),
     [
         ("train", ["model: ", "hydra/launcher: ", "hydra/sweeper: ", "sampler/grid: "], []),
-        ("evaluate", ["prior: ", "sampler: ", "sampler/grid: "], ["model: ", "data: mnist"]),
         ("sample", ["prior: ", "sampler: ", "sampler/grid: "], ["model: ", "optimizer: "]),
-        ("report", ["title: Report"], ["model: ", "sampler: "]),
-        ("train_encoder", ["data: cifar10", "data/augment: "], ["model: ", "sampler: "]),
     ],
 )
 def test_a_help_lists_the_groups_that_its_command_takes(
@@ -39,26 +36,16 @@ def test_a_help_lists_the_groups_that_its_command_takes(
         assert not any(line.startswith(start) for line in lines), start
 
 
-def test_a_help_lists_choices_of_one_s_own(fork_command: Any, tmp_path: Path) -> None:
-    (tmp_path / "sampler").mkdir()
-    (tmp_path / "sampler" / "my_own.yaml").touch()
-    finished = fork_command("sample", "--help", "--config-dir", str(tmp_path), cwd=tmp_path)
-    assert "my_own" in finished.stdout
-
-
 def test_a_sweep_s_configuration_can_be_shown(fork_command: Any, tmp_path: Path) -> None:
     finished = fork_command("train", "-m", "seed=2,3", "--cfg", "job", "-p", "seed", cwd=tmp_path)
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "2\n", "")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], pytest.param(["--cfg", "job"], marks=pytest.mark.slow)]
-)
-def test_where_nobody_reads_a_command_ends_quietly(arguments: list[str], tmp_path: Path) -> None:
+def test_where_nobody_reads_a_command_ends_quietly(tmp_path: Path) -> None:
     """A real process: its end is the point."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments],
+        [sys.executable, str(ROOT / "train.py"), "--help"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,15 +65,11 @@ def test_the_log_is_named_only_where_it_has_the_traceback() -> None:
     assert outcome(error) == (1, "failed: no luck (the traceback is in the run's log)")
 
 
-@pytest.mark.parametrize("name", ["meta", "cpu:3", "xla", "gpu", "0", "", "cuda:99"])
+@pytest.mark.parametrize("name", ["meta", "xla", "gpu", "", "cuda:99"])
 def test_a_device_that_cannot_compute_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"device must be auto or one that is here \(.*cpu:0"):
+    assert [device(there).type for there in ("auto", "cpu")][1] == "cpu"
+    with pytest.raises(InputError, match="device must be auto, cpu or another that is here, got"):
         device(name)
-
-
-def test_the_devices_that_are_here_are_taken() -> None:
-    assert [device(name).type for name in ("cpu", "cpu:0")] == ["cpu", "cpu"]
-    device("auto")
 
 
 @pytest.fixture
@@ -99,25 +82,22 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 def test_a_path_within_a_run_or_above_it_says_what_is_meant(run_dir: Path) -> None:
-    def refusal(path: Path, **keys: Any) -> str:
+    def refusal(path: Path) -> str:
         with pytest.raises(InputError) as error:
-            selected_runs(OmegaConf.create({"run": str(path), "runs": None, **keys}))
+            selected_runs(OmegaConf.create({"run": str(path), "runs": None}))
         return str(error.value)
 
     file = run_dir / "checkpoints" / "last.ckpt"
-    line = refusal(file, checkpoint="last")
-    assert f"a file, not a directory; the run's directory is {run_dir}, " in line
-    assert line.endswith(f"the file is for checkpoint={file}")
-    assert refusal(file).endswith(f"the run's directory is {run_dir}")
+    assert refusal(file).endswith(f"a file, not a directory; the run's directory is {run_dir}")
     assert refusal(file.parent).endswith(f"the run's directory is {run_dir}")
-    line = refusal(run_dir.parent)
-    assert f"it holds runs, such as {run_dir}, and runs={run_dir.parent} means all of them" in line
+    several = f"; it holds runs, such as {run_dir}: runs={run_dir.parent} means all"
+    assert refusal(run_dir.parent).endswith(several)
     assert refusal(run_dir.parent / "nothing").endswith("nothing: no such directory")
     assert selected_runs(OmegaConf.create({"run": str(run_dir), "runs": None})) == [run_dir]
     for read in (stored_overrides, lambda path: read_stored("replay", path, runs.CONFIG, dict)):
         with pytest.raises(InputError, match=f"; the run's directory is {run_dir}$"):
             read(file)
-        with pytest.raises(InputError, match=f"; it holds runs, such as {run_dir}$"):
+        with pytest.raises(InputError, match=f"; it holds runs, such as {run_dir}: "):
             read(run_dir.parent)
     with pytest.raises(ValueError, match="is a folder"):
         checkpoint_path(run_dir, str(run_dir))

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from scaling_support import COLD, SHORT, arguments, fault, rows, weights
+from scaling_support import COLD, arguments, fault, rows, weights
 
 from thaw.commands import config
 
@@ -37,11 +37,11 @@ def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
 ) -> None:
     joblib = pytest.importorskip("joblib")
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
-    jobs = ["seed=1,2", "data.batch_size=5000,100", "hydra/launcher=joblib", "sweep.name=both"]
+    jobs = ["data.batch_size=5000,100", "hydra/launcher=joblib", "sweep.name=both"]
     # Not forked, for OMP_NUM_THREADS would be what it was there; this process imports little.
     variables = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     finished = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", *arguments(SHORT), *jobs],
+        [sys.executable, str(ROOT / "train.py"), "-m", *LEAST, *jobs],
         cwd=tmp_path, capture_output=True, text=True, timeout=400, env=variables,
     )  # fmt: skip
     assert finished.returncode == 2, finished.stderr
@@ -49,17 +49,14 @@ def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
     sweep = tmp_path / "multirun" / "both"
     assert [path.name for path in sweep.parent.iterdir()] == ["both"]
     found = rows(sweep / "sweep.csv")
-    assert sorted((row["seed"], row["status"]) for row in found) == [
-        (1, "completed"), (1, "failed"), (2, "completed"), (2, "failed"),
-    ]  # fmt: skip
-    assert {row["num_seeds"] for row in found if row["status"] == "completed"} == {2}
+    assert sorted(row["status"] for row in found) == ["completed", "failed"]
     threads = max(joblib.cpu_count() // 2, 1)
     for path in sweep.glob("*/run.json"):
         if record(path.parent)["status"] == "completed":
             assert record(path.parent)["num_threads"] == threads
-    assert "2 seeds" in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_takes_no_other_run_with_it(train: Train, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
     fault = {
@@ -78,13 +75,17 @@ def test_a_process_that_is_killed_takes_no_other_run_with_it(train: Train, tmp_p
         1: ("failed", how), 2: ("completed", None), 3: ("completed", None),
     }  # fmt: skip
     assert first.returncode == 1
-    assert any(line.startswith("thaw: failed:") and line.endswith(how) for line in lines_of(first))
+    assert any(
+        line.startswith("thaw: failed:") and line.endswith(how)
+        for line in first.stderr.splitlines()
+    )
     second = train(*command, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert second.stdout.count("continuing from") == 1
     assert {row["status"] for row in rows(sweep / "sweep.csv")} == {"completed"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_every_run_save_what_it_has(train: Train, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
     fault = {
@@ -97,7 +98,7 @@ def test_ctrl_c_lets_every_run_save_what_it_has(train: Train, tmp_path: Path) ->
         cwd=tmp_path,
     )  # fmt: skip
     assert stopped.returncode == 130, stopped.stderr
-    assert "thaw: stopped by signal 2" in lines_of(stopped)
+    assert "thaw: stopped by signal 2" in stopped.stderr.splitlines()
     found = [path.parent for path in (tmp_path / "multirun" / "sweep").glob("*/run.json")]
     states = {record(run_dir)["seed"]: record(run_dir)["status"] for run_dir in found}
     assert states == {1: "interrupted", 2: "interrupted"}
@@ -106,11 +107,7 @@ def test_ctrl_c_lets_every_run_save_what_it_has(train: Train, tmp_path: Path) ->
         assert state["global_step"] >= 2
 
 
-def lines_of(command: Any) -> list[str]:
-    lines: list[str] = command.stderr.splitlines()
-    return lines
-
-
+@pytest.mark.slow
 def test_a_preempted_job_is_queued_again_and_ends_as_one_never_disturbed(
     train: Train, tmp_path: Path
 ) -> None:
@@ -129,7 +126,7 @@ def test_a_preempted_job_is_queued_again_and_ends_as_one_never_disturbed(
     log = (run_dir / "train.log").read_text()
     # Saved at the very step, not continued from the end of the epoch before.
     assert "continuing from" in log
-    assert log.count("epoch 1/3") == log.count("epoch 2/3") == log.count("epoch 3/3") == 1
+    assert log.count("epoch 1/2") == log.count("epoch 2/2") == 1
     (path,) = sweep.glob(".submitit/*/*_log.out")
     text = path.read_text()
     assert "Requeued job" in text
@@ -178,13 +175,6 @@ def test_slurm_is_asked_for_a_job_that_is_signalled_and_queued_again(
         assert f"#SBATCH {line}" in text
     assert executor._executor.max_num_timeout == 100
     assert cfg.hydra.job.env_set.OMP_NUM_THREADS == "4"
-
-
-def test_ray_is_told_what_a_run_needs() -> None:
-    """A dry run: what Ray's launcher is built with."""
-    launcher = joined("ray").hydra.launcher
-    assert launcher._target_ == "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
-    assert launcher.ray == {"init": {"address": None}, "remote": {"num_cpus": 1, "num_gpus": 0}}
 
 
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", "submitit_slurm", "ray"])

@@ -7,15 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import yaml
-from commands_support import record
 from omegaconf import OmegaConf
 from scaling_support import SHORT, arguments, rows
 
 from thaw.commands import jobs
 from thaw.commands.errors import InputError
-from thaw.commands.search import check_metric, check_validated, result
+from thaw.commands.search import check_metric, result
+from thaw.commands.sweep_check import check_search
 
 Train = Callable[..., Any]
 
@@ -25,7 +24,7 @@ def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
     finished = train(
-        "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=6",
+        "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3",
         "sweep.metric=val/fid", "optimizer.lr=choice(-1,0.01)", "sweep.name=search",
         "hydra.sweeper.storage=sqlite:///search.db", cwd=tmp_path,
     )  # fmt: skip
@@ -42,6 +41,7 @@ def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
     assert f"optimizer.lr={best['best_params']['optimizer.lr']}" in smallest
 
 
+@pytest.mark.slow
 def test_a_search_whose_trials_are_all_refused_says_why(train: Train, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
     ended = train(
@@ -55,51 +55,25 @@ def test_a_search_whose_trials_are_all_refused_says_why(train: Train, tmp_path: 
     assert ended.stdout.count("  failed  optimizer: Invalid learning rate") == 2
 
 
-def test_a_search_for_nothing_is_refused_before_training(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
-    ended = train("-m", "hydra/sweeper=optuna", "optimizer.lr=choice(1,2)", cwd=tmp_path)
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith("thaw: a search needs a score to make smallest: sweep.metric=val/fid")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_score_that_the_runs_would_not_have_is_refused_before_training(
-    train: Train, tmp_path: Path
-) -> None:
-    settings = arguments(SHORT | {"sweep.metric": "final/fid"})
-    refused = train(*settings, "hydra.run.dir=run", cwd=tmp_path)
-    assert refused.returncode == 2, refused.stderr
-    assert "sweep.metric must be a score" in refused.stderr
-    assert "val/fid" in refused.stderr
-    assert "final/fid," not in refused.stderr
-    assert record(tmp_path / "run")["status"] == "failed"
-
-
 def cfg(metric: str | None, **metrics: Any) -> Any:
     known = {"suite": "scores", "num_samples": 10, "final_num_samples": 10} | metrics
     return OmegaConf.create({"sweep": {"metric": metric}, "metrics": known})
 
 
-@pytest.mark.parametrize("metric", [None, "train/loss", "val/loss", "val/fid", "final/kid"])
-def test_a_score_that_the_runs_have_is_taken(metric: str | None) -> None:
-    check_metric(cfg(metric))
-
-
-@pytest.mark.parametrize(
-    ("metric", "metrics"),
-    [
-        ("fid", {}),
-        ("val/fidd", {}),
-        ("val/psnr_direct", {}),
-        ("val/fid", {"num_samples": 0}),
-        ("final/fid", {"suite": None}),
-    ],
-    ids=["no such score", "nor this", "not restored", "no scores of epochs", "no scores at all"],
-)
-def test_another_is_not(metric: str, metrics: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="sweep.metric must be a score"):
-        check_metric(cfg(metric, **metrics))
+def test_a_score_that_the_runs_would_not_have_is_refused() -> None:
+    for metric in (None, "train/loss", "val/loss", "val/fid", "final/kid"):
+        check_metric(cfg(metric))
+    for wrong in (
+        cfg("fid"),
+        cfg("val/psnr_direct"),
+        cfg("val/fid", num_samples=0),
+        cfg("final/fid", suite=None),
+    ):
+        with pytest.raises(ValueError, match="sweep.metric must be a score"):
+            check_metric(wrong)
+    search = OmegaConf.create({"hydra": {"sweeper": {"_target_": "optuna"}}})
+    with pytest.raises(InputError, match="a search needs a score to make smallest"):
+        check_search(search)
 
 
 def test_scores_of_restorations_and_of_own_callbacks_are_taken() -> None:
@@ -108,37 +82,6 @@ def test_scores_of_restorations_and_of_own_callbacks_are_taken() -> None:
         check_metric(cfg("val/psnr_sampled"), ["degraded", "direct"])
     own = {"callbacks": {"own": {"_target_": "mine.Own"}}}
     check_metric(OmegaConf.merge(cfg("val/mine"), own))
-
-
-@pytest.mark.parametrize(
-    ("settings", "problem"),
-    [
-        ({"max_epochs": 3}, None),
-        ({"max_epochs": 3, "limit_val_batches": 0}, "limit_val_batches=0"),
-        ({"max_epochs": 4, "check_val_every_n_epoch": 2}, None),
-        ({"max_epochs": 3, "check_val_every_n_epoch": 2}, "check_val_every_n_epoch=2"),
-        ({"max_steps": 20}, None),
-        ({"max_steps": 15}, "max_steps=15, inside an epoch of 10 steps"),
-        ({"max_epochs": 1, "max_steps": 15}, None),
-        ({"max_steps": 10, "check_val_every_n_epoch": 2}, "check_val_every_n_epoch=2"),
-        ({"max_steps": 15, "accumulate_grad_batches": 2}, None),
-        ({"max_steps": 15, "limit_train_batches": 5}, None),
-        ({"max_steps": 15, "limit_train_batches": 0.5}, None),
-    ],
-)
-def test_val_loss_is_refused_where_the_last_epoch_has_none(
-    settings: dict[str, Any], problem: str | None
-) -> None:
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        **{"max_epochs": 4} | settings,
-    )  # fmt: skip
-    check_validated(cfg("train/loss"), trainer, 10)
-    if problem is None:
-        check_validated(cfg("val/loss"), trainer, 10)
-        return
-    with pytest.raises(ValueError, match=f"has no val/loss with trainer.{problem}$"):
-        check_validated(cfg("val/loss"), trainer, 10)
 
 
 def test_the_result_is_read_from_the_record(tmp_path: Path) -> None:
@@ -168,18 +111,3 @@ def test_what_is_not_installed_is_said_with_the_way_to_install_it(
         InputError, match=rf"not installed: pip install 'thaw\[{jobs.EXTRAS[package]}\]'"
     ):
         jobs.check_plugins(OmegaConf.create({"launcher": node, "sweeper": basic}))
-
-
-def test_a_sweep_without_its_launcher_ends_in_one_line_and_leaves_nothing(
-    train: Train, tmp_path: Path
-) -> None:
-    try:
-        import hydra_plugins.hydra_ray_launcher  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        pytest.skip("thaw[ray] is installed")
-    ended = train("-m", "hydra/launcher=ray", "seed=1,2", cwd=tmp_path)
-    assert ended.returncode == 2
-    assert ended.stderr == "thaw: hydra_ray_launcher is not installed: pip install 'thaw[ray]'\n"
-    assert list(tmp_path.iterdir()) == []

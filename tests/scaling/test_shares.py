@@ -25,8 +25,8 @@ def restorer() -> Restorer:
     return Restorer(CNN((1, 8, 8), 10, hidden=[4, 4]), degradation, Noise(), PixelRange(-0.5, 0.5))
 
 
-@pytest.mark.parametrize("num_items", [0, 1, 2, 7, 12])
-@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+@pytest.mark.parametrize("num_items", [0, 1, 7])
+@pytest.mark.parametrize("world_size", [1, 3])
 def test_parts_are_disjoint_complete_in_order_and_as_equal_as_can_be(
     num_items: int, world_size: int
 ) -> None:
@@ -37,26 +37,6 @@ def test_parts_are_disjoint_complete_in_order_and_as_equal_as_can_be(
     assert max(sizes) - min(sizes) <= 1
 
 
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({}, 0),
-        ({"LOCAL_RANK": "1"}, 1),
-        ({"SLURM_PROCID": "5", "LOCAL_RANK": "1"}, 5),
-        ({"RANK": "3", "SLURM_PROCID": "0"}, 3),
-    ],
-    ids=["alone", "lightning", "slurm", "torchrun"],
-)
-def test_a_process_knows_its_rank_from_who_started_it(
-    variables: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert rank() == expected
-
-
 LAUNCHED = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
 
 
@@ -64,9 +44,6 @@ LAUNCHED = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     ("variables", "expected"),
     [
         ({"RANK": "1"}, 0),
-        ({"RANK": "1", "LOCAL_RANK": "1", "NODE_RANK": "1", "WORLD_SIZE": "2"}, 0),
-        ({"RANK": "1", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}, 0),
-        ({"SLURM_PROCID": "3"}, 0),
         ({"SLURM_PROCID": "3", "SLURM_NTASKS": "1"}, 0),
         ({"RANK": "", "LOCAL_RANK": "x"}, 0),
         ({"RANK": "1", "LOCAL_RANK": "1"} | LAUNCHED, 1),
@@ -101,10 +78,9 @@ def test_the_losses_of_the_parts_average_to_that_of_the_batch(restorer: Restorer
     assert len({value.item() for value in parts}) == 3
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_processes_together_generate_what_one_generates(
-    world_size: int, restorer: Restorer
-) -> None:
+def test_processes_together_generate_what_one_generates(restorer: Restorer) -> None:
+    world_size = 4
+
     def images(rank: int, num_processes: int) -> torch.Tensor:
         sampler, prior = Ancestral(5), Normal((1, 8, 8))
         portion = Portion(rank, num_processes)
@@ -113,4 +89,4 @@ def test_processes_together_generate_what_one_generates(
     parts = [images(rank, world_size) for rank in range(world_size)]
     torch.testing.assert_close(torch.cat(parts), images(0, 1), rtol=0, atol=0)
     # Three batches: of four processes one gets an empty batch, which metrics need.
-    assert [len(each) for each in parts].count(0) == (1 if world_size == 4 else 0)
+    assert [len(each) for each in parts].count(0) == 1

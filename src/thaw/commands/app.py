@@ -2,7 +2,6 @@
 
 import logging
 import os
-import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import hydra
 from hydra.errors import MissingConfigException
 
 from thaw import ranks
-from thaw.commands import config, replay
+from thaw.commands import config, stored
 from thaw.commands.arguments import folders_of, prepare_arguments, resumed
 from thaw.commands.errors import Escaped, InputError, one_line, outcome
 from thaw.commands.jobs import Job
@@ -53,8 +52,8 @@ def run(command: str) -> NoReturn:
 def _run_hydra(command: str) -> None:
     given = sys.argv[1:]
     sys.argv[1:] = prepare_arguments(given, command)
-    stored = replay.replayed(sys.argv[1:]) if command == "train" else None
-    name = replay.compose_from(stored, sys.argv[1:], CONF) if stored else command
+    replayed = stored.replayed(sys.argv[1:]) if command == "train" else None
+    name = stored.compose_from(replayed, sys.argv[1:], CONF) if replayed else command
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
     try:
         main(Job(command))()
@@ -83,12 +82,8 @@ def _written() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        out = sys.stdout.fileno()
-        poll = select.poll()
-        poll.register(out, 0)
-        if not any(event & select.POLLERR for _, event in poll.poll(0)):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out)  # or it would be tried again at the exit
+        # Or it would be tried again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
 
 

@@ -45,10 +45,6 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     """Replace ``resume=DIR`` by the run's overrides, and quote text that Hydra would misread.
 
     Options that only show something, such as --cfg, show the first job of a sweep.
-
-    Raises:
-        InputError: the directory to resume holds no run, another is to be replayed, or an argument
-            is no text or cannot be read.
     """
     for argument in arguments:
         if any("\ud800" <= letter <= "\udfff" for letter in argument):
@@ -63,17 +59,14 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     if given.cfg or given.info or given.help or given.hydra_help:
         given.multirun = given.run = False
         overrides = [_first(override) if is_sweep else override for override in overrides]
-    if command != "train":
-        overrides = [_added_where_absent(override) for override in overrides]
+    if command != "train":  # a stored run's own sampler is changed, which is not composed
+        keys = ("sampler.", "prior.")
+        overrides = [f"++{each}" if each.startswith(keys) else each for each in overrides]
     return [*_options(given), *overrides]
 
 
 def resumed(overrides: Sequence[str]) -> Path | None:
-    """The run directory that ``resume=DIR`` among the overrides names.
-
-    Raises:
-        InputError: ``replay=DIR`` is there too.
-    """
+    """The run directory that ``resume=DIR`` among the overrides names."""
     given = [override.partition("=")[2] for override in overrides if override[:7] == "resume="]
     if not given or given[-1] in ("auto", "never"):
         return None
@@ -86,15 +79,11 @@ def folders_of(run_dir: Path) -> list[str]:
     """The arguments by which a run found configuration outside of conf/, as its files say."""
     try:
         stored = yaml.safe_load((run_dir / runs.HYDRA).read_text(encoding="utf-8"))
-        sources = [
-            (str(source["provider"]), str(source["path"]))
-            for source in stored["hydra"]["runtime"]["config_sources"]
-        ]
+        sources = stored["hydra"]["runtime"]["config_sources"]
+        paths = [source["path"] for source in sources if source["provider"] == "command-line"]
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, RecursionError):
         return []
-    own = [f"--config-dir={path}" for provider, path in sources if provider == "command-line"]
-    places = [f"file://{path}" for provider, path in sources if "searchpath in command" in provider]
-    return [*own, *([f"hydra.searchpath=[{','.join(places)}]"] if places else [])]
+    return [f"--config-dir={path}" for path in paths]
 
 
 def text_keys(command: str) -> set[str]:
@@ -111,10 +100,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     parser.error = refuse  # type: ignore[method-assign]
     given = parser.parse_intermixed_args(arguments)
-    if given.package and not given.cfg:
-        raise InputError("--package (-p) says what --cfg shows: give --cfg=job too")
-    if given.resolve and not (given.cfg or given.help):
-        raise InputError("--resolve says how --cfg shows the configuration: give --cfg=job too")
+    if (given.package and not given.cfg) or (given.resolve and not (given.cfg or given.help)):
+        raise InputError("--package (-p) and --resolve say how --cfg shows: give --cfg=job too")
     if given.multirun and given.run:
         raise InputError("give either --run or --multirun")
     return given
@@ -142,17 +129,8 @@ def _resume_overrides(run_dir: Path, overrides: Sequence[str]) -> list[str]:
     return [*stored, *changes, f"hydra.run.dir={run_dir}"]
 
 
-def _added_where_absent(override: str) -> str:
-    """``sampler.num_steps=5`` alone changes a stored run's own sampler, which is not composed."""
-    return f"++{override}" if override.startswith(("sampler.", "prior.")) else override
-
-
 def _readable(override: str, texts: Collection[str], is_sweep: bool = False) -> str:
-    """An override with its text quoted, each value of a sweep for itself.
-
-    Raises:
-        InputError: no quotes help.
-    """
+    """An override with its text quoted, each value of a sweep for itself."""
     key, equals, value = override.partition("=")
     plain_key = key.lstrip("+~")
     is_text = plain_key in texts

@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from thaw import runs
 from thaw.commands.app import CONF
 from thaw.commands.errors import InputError, one_line
-from thaw.commands.replay import changes_since
 from thaw.data.identity import changes, class_changes
 from thaw.data.module import ImageDataModule
+from thaw.provenance import git_state, versions
 from thaw.training.experiment import resolved
 from thaw.training.nodes import create
 
@@ -30,11 +30,7 @@ def warn_of_other_data(cfg: DictConfig, now: Mapping[str, Any]) -> None:
 
 
 def check_same(cfg: DictConfig, run_dir: Path) -> None:
-    """Warn of what has changed since a completed run, which is not run again.
-
-    Raises:
-        InputError: its classes are others by now.
-    """
+    """Warn of what has changed since a completed run, which is not run again."""
     record = runs.read_record(run_dir)
     if record.get("status") != "completed":
         return
@@ -53,6 +49,29 @@ def check_same(cfg: DictConfig, run_dir: Path) -> None:
         raise InputError(f"{run_dir} was trained on other classes: {classes}; {again}")
     if words := changes(then, now):
         log.warning("other data than in %s: %s; %s", run_dir, words, again)
+
+
+def changes_since(run_dir: Path, checkout: Path) -> Iterator[str]:
+    """A line for the versions and one for the code, where a run's are not those of now."""
+    record = runs.read_record(run_dir)
+    if not record:  # nothing is known of it
+        return
+    now, then = versions(), record.get("versions") or {}
+    differing = [
+        f"{name} {then.get(name)} (now {now.get(name)})"
+        for name in sorted(now.keys() | then.keys())
+        if now.get(name) != then.get(name)
+    ]
+    if differing:
+        yield f"other versions than in {run_dir}: {', '.join(differing)}"
+    git, patch = git_state(checkout)
+    stored_patch = run_dir / runs.GIT_DIFF
+    commit, commit_then = (each.get("commit") for each in (git or {}, record.get("git") or {}))
+    if commit != commit_then:
+        now_, then_ = commit or "unknown", commit_then or "unknown"
+        yield f"another commit than in {run_dir}: {then_} (now {now_})"
+    elif patch != (stored_patch.read_bytes() if stored_patch.is_file() else b""):
+        yield f"other uncommitted changes than in {stored_patch}"
 
 
 @functools.cache

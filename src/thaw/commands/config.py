@@ -4,8 +4,8 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, is_dataclass, make_dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge
@@ -69,7 +69,7 @@ class _TrainKeys:
     deterministic: bool = False
     compile: bool = False
     channels_last: bool = False
-    resume: str = "auto"
+    resume: Annotated[str, Literal["auto", "never"]] = "auto"
     replay: str | None = None
     trusted: list[str] = field(default_factory=list)
     name: str | None = None
@@ -231,32 +231,17 @@ def run_name(override_dirname: str, name: str | None = None) -> str:
     text = name or override_dirname or "default"
     safe = _safe(text)
     if len(safe) > MAX_NAME:
-        # Every value, so that the name still tells runs apart; or else the seed at least.
-        parts = text.split(ITEM_SEP)
-        tries = [list(map(short, parts)) for short in (_without_group, _initials)]
-        tries.append(sorted(tries[-1], key=lambda part: not part.startswith("seed=")))
-        brief = [_safe(ITEM_SEP.join(each)) for each in tries]
-        kept = next((each for each in brief if len(each) <= MAX_NAME), brief[-1])
+        # ``max_epochs=5`` of ``trainer.max_epochs=5``, and the seed first where that is too long.
+        parts = re.sub(rf"(^|{ITEM_SEP})[^=]*\.(?=\w+=)", r"\1", text).split(ITEM_SEP)
+        if len(_safe(ITEM_SEP.join(parts))) > MAX_NAME:
+            parts.sort(key=lambda part: not part.startswith("seed="))
         digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-        safe = f"{kept[:MAX_NAME]}~{digest}"
+        safe = f"{_safe(ITEM_SEP.join(parts))[:MAX_NAME]}~{digest}"
     return safe
 
 
 def _safe(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
-
-
-def _without_group(override: str) -> str:
-    """``max_epochs=5`` of ``trainer.max_epochs=5``."""
-    key, equals, value = override.partition("=")
-    return f"{key.rpartition('.')[2]}{equals}{value}"
-
-
-def _initials(override: str) -> str:
-    """``me=5`` of ``trainer.max_epochs=5``; a key of one word stays, such as ``seed``."""
-    key, equals, value = _without_group(override).partition("=")
-    words = key.split("_")
-    return f"{key if len(words) == 1 else ''.join(word[:1] for word in words)}{equals}{value}"
 
 
 def remember_varying(overrides: Iterable[str]) -> None:
@@ -288,16 +273,12 @@ def job_name(number: int, override_dirname: str, name: str | None, sweep_name: s
 
 
 def claim_directory(path: str) -> str:
-    """``path``, or ``path-2``, ... : made now, by this process alone; asked again, the same."""
-    if path not in _claimed:
-        os.makedirs(Path(path).parent, exist_ok=True)
-        candidate, number = path, 1
-        while True:
-            try:
-                os.mkdir(candidate)
-                break
-            except FileExistsError:
-                number += 1
-                candidate = f"{path}-{number}"
-        _claimed[path] = candidate
+    """``path``, or ``path-2``, ... : created now, by this process alone; asked again, the same."""
+    number = 1
+    while path not in _claimed:
+        candidate = f"{path}-{number}" if number > 1 else path
+        with suppress(FileExistsError):
+            os.makedirs(candidate)
+            _claimed[path] = candidate
+        number += 1
     return _claimed[path]

@@ -25,13 +25,7 @@ class InputError(ValueError):
 
 
 class ProcessEndedError(RuntimeError):
-    """A process that a run needs has ended before it should.
-
-    Args:
-        name: which one.
-        code: its exit code; that of a signal is negative.
-        words: what it said last.
-    """
+    """A process has ended before it should; the exit code of a signal is its negative number."""
 
     def __init__(self, name: str, code: int, words: str = "") -> None:
         super().__init__(name, code, words)

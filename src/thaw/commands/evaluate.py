@@ -32,18 +32,12 @@ log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> None:
-    """Score each selected run, print its scores and write them under its ``evaluations/``.
-
-    Raises:
-        InputError: the configuration or a run is not valid.
-    """
+    """Score each selected run, print its scores and write them under its ``evaluations/``."""
     with as_input_errors():
-        check_read(cfg)
-        selected = load_selected(cfg, _to_do(cfg))
+        selected = _selected(cfg)
         for run in selected:
             storage.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
             if cfg.num_likelihood_images:
-                _check_likelihood(run)
                 run.experiment.data.setup()
     for run in selected:
         result = evaluate(run, cfg) | {"settings": _settings(cfg)}
@@ -56,24 +50,25 @@ def check(cfg: DictConfig) -> list[Path]:
     """Refuse what cannot be evaluated, as far as that takes neither data nor weights.
 
     Each evaluation has a file of its own, so that no path is reserved.
-
-    Raises:
-        ValueError: naming what is wrong.
     """
-    check_read(cfg)
-    for run in load_selected(cfg, _to_do(cfg), for_use=False):
-        if cfg.num_likelihood_images:
-            _check_likelihood(run)
+    _selected(cfg, for_use=False)
     return []
 
 
-def _to_do(cfg: DictConfig) -> str:
+def _selected(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
+    check_read(cfg)
     parts = [f"generate and score {cfg.num_samples:,} images"]
     if cfg.num_restored:
         parts.append(f"restore {cfg.num_restored:,} where the degradation is not noise")
     if cfg.num_likelihood_images:
         parts.append(f"likelihood of {cfg.num_likelihood_images:,}")
-    return ", ".join(parts)
+    selected = load_selected(cfg, ", ".join(parts), for_use)
+    for run in selected if cfg.num_likelihood_images else ():
+        try:
+            Bound(run.experiment.restorer)
+        except ValueError as error:
+            raise InputError(f"{run.run_dir}: {error}; use num_likelihood_images=0") from error
+    return selected
 
 
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
@@ -92,14 +87,6 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     if cfg.num_likelihood_images:
         result["likelihood"] = _likelihood(run, cfg)
     return result
-
-
-def _check_likelihood(run: LoadedRun) -> None:
-    """Refuse, before any work, a model that has no likelihood."""
-    try:
-        Bound(run.experiment.restorer)
-    except ValueError as error:
-        raise InputError(f"{run.run_dir}: {error}; use num_likelihood_images=0") from error
 
 
 def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 import logging
 import re
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from annotated_types import Interval
+from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from thaw import storage
-from thaw.commands import classes
+from thaw.checks import check
 from thaw.commands.errors import InputError
 from thaw.diffusion.generation import draw_labels, generate
 from thaw.diffusion.inference import evaluating
@@ -26,11 +28,7 @@ NUM_FRAMES = 60
 
 
 def check_keys(cfg: DictConfig) -> None:
-    """Refuse the keys of the other task.
-
-    Raises:
-        InputError: naming them.
-    """
+    """Refuse the keys of the other task."""
     if cfg.images is not None or cfg.t is not None or cfg.degraded or cfg.refine:
         raise InputError(
             "images=, t=, degraded= and refine= belong to task=restore (a last pass over what is "
@@ -44,21 +42,17 @@ def to_do(cfg: DictConfig) -> str:
 
 
 def prepare(run: LoadedRun, cfg: DictConfig) -> Tensor | None:
-    """The class of each image, int64 ``[N]``: ``digit``, else drawn; None without classes.
-
-    Raises:
-        InputError, ValueError: as :func:`classes.chosen`.
-    """
+    """The class of each image, int64 ``[N]``: ``digit``, else drawn; None without classes."""
     if cfg.digit is None:
         return draw_labels(run.experiment.restorer, cfg.num_samples, cfg.seed)
-    return classes.chosen(run, cfg, cfg.num_samples)
+    return chosen_classes(run, cfg, cfg.num_samples)
 
 
 def folder(run: LoadedRun, cfg: DictConfig) -> str:
     """The folder in a run's directory."""
     prior = re.sub(r"[^\w.]+", "-", run.prior)
     name = f"{prior}_seed_{cfg.seed}" if prior else f"seed_{cfg.seed}"
-    return f"generated/{classes.folder(cfg)}{name}"
+    return f"generated/{class_folder(cfg)}{name}"
 
 
 def write(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> None:
@@ -101,3 +95,30 @@ def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tens
         ]
     kept = np.unique(np.linspace(0, len(states) - 1, NUM_FRAMES).round().astype(int))
     return [grid(states[k]) for k in kept]
+
+
+def chosen_classes(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
+    """The class of each image, int64 ``[N]``: that of ``digit``, or its classes in turn."""
+    restorer = run.experiment.restorer
+    if restorer.num_classes is None:
+        raise InputError(
+            f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} has none; "
+            "train.py trains one with, for ten classes, model.num_classes=10"
+        )
+    classes = _classes(cfg)
+    allowed = Annotated[int, Interval(ge=0, le=restorer.num_classes - 1)]
+    for label in classes:
+        check("digit (or label)", label, allowed)
+        if not restorer.class_frequencies[label]:
+            raise InputError(f"digit={label}: {run.run_dir} was trained on no image of that class")
+    return torch.tensor(classes)[torch.arange(num_images) % len(classes)]
+
+
+def class_folder(cfg: DictConfig) -> str:
+    """What the name of a folder begins with, such as ``digit_7_``; empty without ``digit``."""
+    return "" if cfg.digit is None else f"digit_{'-'.join(map(str, _classes(cfg)))}_"
+
+
+def _classes(cfg: DictConfig) -> list[int]:
+    several = isinstance(cfg.digit, ListConfig) and len(cfg.digit) > 0
+    return list(cfg.digit) if several else [cfg.digit]

@@ -74,11 +74,7 @@ def _where(command: str, cfg: DictConfig) -> object:
 
 
 def check_plugins(hydra: DictConfig) -> None:
-    """Refuse a launcher or a sweeper that is not installed.
-
-    Raises:
-        InputError: with the way to install it.
-    """
+    """Refuse a launcher or a sweeper that is not installed."""
     for node in (hydra.launcher, hydra.sweeper):
         # thaw's own plugins are named after those that they use.
         needed = [part for part in node._target_.split(".") if part in EXTRAS]

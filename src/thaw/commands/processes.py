@@ -29,11 +29,7 @@ LAST_LINES = 20
 
 
 def check_processes(trainer: pl.Trainer, batch_size: int) -> None:
-    """Refuse a run that the processes cannot share.
-
-    Raises:
-        ValueError: naming the key and what is allowed.
-    """
+    """Refuse a run that the processes cannot share."""
     world_size = trainer.world_size
     if world_size == 1:
         if ranks.rank() > 0:
@@ -60,12 +56,11 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
     and each would find its own directory. Nothing is started where srun or torchrun has done so.
     """
     strategy = trainer.strategy
-    if not isinstance(strategy, ParallelStrategy) or _are_started(strategy):
+    environment = strategy.cluster_environment if isinstance(strategy, ParallelStrategy) else None
+    if environment is None or environment.creates_processes_externally:
         yield
         _leave_group()
         return
-    environment = strategy.cluster_environment
-    assert environment is not None
     shared = {
         "MASTER_ADDR": environment.main_address,
         "MASTER_PORT": str(environment.main_port),
@@ -80,12 +75,10 @@ def together(trainer: pl.Trainer, overrides: Sequence[str], run_dir: Path) -> It
         yield
         _leave_group()
         for other in others:
-            other.join()
+            with suppress(subprocess.TimeoutExpired):  # it has nothing left to do
+                other.process.wait(GRACE_S)
     except BaseException as error:
-        lost = _lost(others, error)
-        for other in others:
-            other.log_end()
-        if lost is None:
+        if (lost := _lost(others, error)) is None:
             raise
         raise lost.end() from None
     finally:
@@ -113,11 +106,6 @@ def _leave_group() -> None:
     """Leave the process group, which the next job of a sweep would use otherwise."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _are_started(strategy: ParallelStrategy) -> bool:
-    environment = strategy.cluster_environment
-    return environment is None or environment.creates_processes_externally
 
 
 def _rank_variables(rank: int) -> dict[str, str]:
@@ -167,26 +155,13 @@ class _Process:
     def has_failed(self) -> bool:
         return self.process.poll() not in (None, 0)
 
-    def log_end(self) -> None:
-        """Log the last lines of a process that has failed."""
-        if self.has_failed():
-            text = "\n".join(self._last_lines())
-            log.error("process %d ended with %d:\n%s", self.rank, self.process.returncode, text)
-
     def end(self) -> ProcessEndedError:
-        """The error for a process that has failed."""
-        lines = self._last_lines() or [""]
-        return ProcessEndedError(f"process {self.rank}", self.process.returncode, lines[-1])
-
-    def _last_lines(self) -> list[str]:
+        """The error for a process that has failed; its last lines are logged."""
         self.output.seek(0)
-        text: str = self.output.read().decode(errors="replace")
-        return text.splitlines()[-LAST_LINES:]
-
-    def join(self) -> None:
-        """Wait for its end, for a limited time: it has nothing left to do."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(GRACE_S)
+        lines = self.output.read().decode(errors="replace").splitlines()[-LAST_LINES:] or [""]
+        code = self.process.returncode
+        log.error("process %d ended with %d:\n%s", self.rank, code, "\n".join(lines))
+        return ProcessEndedError(f"process {self.rank}", code, lines[-1])
 
     def kill(self) -> None:
         self.process.kill()
@@ -199,8 +174,6 @@ def _watch(others: Sequence[_Process], run_dir: Path, is_over: threading.Event) 
     while not is_over.wait(1):
         failed = [other for other in others if other.has_failed()]
         if failed and not is_over.wait(GRACE_S):
-            for other in failed:
-                other.log_end()
             end = failed[0].end()
             changes = {"error": str(end), runs.SIGNAL: end.signal_number}
             runs.update_record(run_dir, {"status": "failed"} | changes)

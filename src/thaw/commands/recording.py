@@ -1,4 +1,4 @@
-"""Keeps a run directory true: run.json from the first moment to the last, and what is run there."""
+"""Keeps a run directory one process's, and true: run.json from first to last, what is run there."""
 
 import json
 import logging
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -16,13 +17,45 @@ from omegaconf import DictConfig, OmegaConf
 from thaw import runs, storage
 from thaw.commands.app import CONF
 from thaw.commands.errors import LOGGED, InputError, ProcessEndedError, as_input_errors, one_line
-from thaw.commands.replay import OF_THE_COMMAND
+from thaw.commands.stored import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
 from thaw.provenance import git_state, requirements, versions
 from thaw.stopping import Stopped
 from thaw.training.experiment import resolved
 
 log = logging.getLogger(__name__)
+
+
+# runs.is_held takes the lock for a moment.
+MOMENT_S = 0.2
+
+
+class InUseError(InputError):
+    """Another process is training in the run directory."""
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Lock a run directory for this process.
+
+    The operating system holds the lock: it ends with the process, however that ends, and the file
+    that is left locks nothing.
+    """
+    lock = FileLock(run_dir / storage.LOCK, timeout=MOMENT_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InUseError(f"{run_dir} is in use: another process is training there") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# The files that :func:`record_origin` writes.
+ORIGIN = (
+    runs.RECORD, runs.CONFIG, runs.HYDRA, runs.OVERRIDES, runs.GIT_DIFF, runs.REQUIREMENTS
+)  # fmt: skip
 
 
 @contextmanager
@@ -32,86 +65,58 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[Callable[[], None]]:
     What it yields is to be called when the input is accepted, before training begins. A run that
     had begun before is left as it was where it is not, or where the first step is refused.
     """
-    recording = _Recording(run_dir, cfg)
+    begin, previous = datetime.now(UTC), runs.read_record(run_dir)
+    files = [run_dir / name for name in ORIGIN] if "dataset" in previous else []
+    before = {path: path.read_bytes() if path.is_file() else b"" for path in files}
+    is_left = bool(before)
+    end: dict[str, Any] = {"status": "completed", "error": None, runs.SIGNAL: None}
+
+    def accept() -> None:
+        nonlocal is_left
+        record_origin(run_dir, cfg)
+        is_left = False
+
     try:
-        recording.begin()
-        yield recording.accept
-        recording.end["status"] = "completed"
+        start = previous.get("start") or begin.isoformat(timespec="seconds")
+        here = {"status": "running", "host": platform.node(), "start": start}
+        runs.update_record(run_dir, end | here)
+        if not before:
+            with as_input_errors():
+                record_origin(run_dir, cfg)
+        write_summaries()
+        yield accept
     except BaseException as problem:
-        recording.note(problem)
+        is_left = is_left or (bool(before) and isinstance(problem, InputError))
+        end |= _end_by(problem)
         raise
     finally:
-        recording.close()
-
-
-class _Recording:
-    """What was in a run directory before, and how the run in it ends."""
-
-    def __init__(self, run_dir: Path, cfg: DictConfig) -> None:
-        self.run_dir = run_dir
-        self.cfg = cfg
-        self.start = datetime.now(UTC)
-        self.previous = runs.read_record(run_dir)
-        self.had_begun = "dataset" in self.previous
-        paths = _origin(run_dir)
-        self.before = {path: path.read_bytes() if path.is_file() else b"" for path in paths}
-        self.is_accepted = False
-        self.end: dict[str, Any] = {"status": "failed", "error": None, runs.SIGNAL: None}
-
-    def begin(self) -> None:
-        start = self.previous.get("start") or self.start.isoformat(timespec="seconds")
-        here = {"status": "running", "host": platform.node(), "start": start}
-        runs.update_record(self.run_dir, here | {"error": None, runs.SIGNAL: None})
-        if not self.had_begun:
-            with as_input_errors():
-                record_origin(self.run_dir, self.cfg)
-        write_summaries()
-
-    def accept(self) -> None:
-        record_origin(self.run_dir, self.cfg)
-        self.is_accepted = True
-
-    def note(self, problem: BaseException) -> None:
-        """Why the run has ended; a fault goes into the log with its traceback."""
-        if isinstance(problem, Stopped):
-            self.end["status"] = "interrupted"
-        elif isinstance(problem, InputError):
-            self.is_accepted = False
-            self.end["error"] = one_line(problem)
-            # That of a sweep's job is logged for all to see.
-            if HydraConfig.get().mode == RunMode.RUN:
-                _log_to_files(self.end["error"])
-        elif not isinstance(problem, storage.GoneError):
-            self.end["error"] = one_line(problem)
-            if isinstance(problem, ProcessEndedError):
-                self.end[runs.SIGNAL] = problem.signal_number
-            log.exception("the run failed")
-            problem.add_note(LOGGED)
-
-    def close(self) -> None:
         now = datetime.now(UTC)
-        wall = self.previous.get("wall_time_s", 0) + (now - self.start).total_seconds()
-        times = {"end": now.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
+        wall = previous.get("wall_time_s", 0) + (now - begin).total_seconds()
+        end |= {"end": now.isoformat(timespec="seconds"), "wall_time_s": round(wall, 1)}
         try:
-            if self.had_begun and not self.is_accepted:
-                for path, contents in self.before.items():
+            if is_left:
+                for path, contents in before.items():
                     storage.write_if_changed(path, contents)
             else:
-                runs.update_record(self.run_dir, self.end | times)
-        except (storage.WriteError, storage.GoneError) as problem:
-            # What ended the run is said first.
-            if self.end["status"] == "completed":
+                runs.update_record(run_dir, end)
+        except storage.GoneError:
+            if end["status"] == "completed":  # otherwise what ended the run is said first
                 raise
-            if isinstance(problem, storage.WriteError):
-                log.exception("run.json could only be marked")
+        except storage.WriteError:
+            if end["status"] == "completed":
+                raise
+            log.exception("run.json could only be marked")
 
 
-def _origin(run_dir: Path) -> list[Path]:
-    """The files that :func:`record_origin` writes."""
-    names = (
-        runs.RECORD, runs.CONFIG, runs.HYDRA, runs.OVERRIDES, runs.GIT_DIFF, runs.REQUIREMENTS
-    )  # fmt: skip
-    return [run_dir / name for name in names]
+def _end_by(problem: BaseException) -> dict[str, Any]:
+    """What run.json says of a run that this has ended; a fault is logged with its traceback."""
+    if isinstance(problem, Stopped):
+        return {"status": "interrupted"}
+    if not isinstance(problem, InputError | storage.GoneError):
+        log.exception("the run failed")
+        problem.add_note(LOGGED)
+    number = problem.signal_number if isinstance(problem, ProcessEndedError) else None
+    return {"status": "failed", "error": one_line(problem), runs.SIGNAL: number}
 
 
 def record_origin(run_dir: Path, cfg: DictConfig) -> None:
@@ -144,13 +149,13 @@ def record_origin(run_dir: Path, cfg: DictConfig) -> None:
         },
     )
     for name, contents in (
-        (runs.CONFIG, OmegaConf.to_yaml(cfg)),
-        (runs.HYDRA, OmegaConf.to_yaml({"hydra": HydraConfig.get()})),
-        (runs.OVERRIDES, OmegaConf.to_yaml(overrides)),
+        (runs.CONFIG, OmegaConf.to_yaml(cfg).encode()),
+        (runs.HYDRA, OmegaConf.to_yaml({"hydra": HydraConfig.get()}).encode()),
+        (runs.OVERRIDES, OmegaConf.to_yaml(overrides).encode()),
+        (runs.GIT_DIFF, patch),
+        (runs.REQUIREMENTS, requirements().encode()),
     ):
-        storage.write_if_changed(run_dir / name, contents.encode())
-    storage.write_if_changed(run_dir / runs.GIT_DIFF, patch)
-    storage.write_if_changed(run_dir / runs.REQUIREMENTS, requirements().encode())
+        storage.write_if_changed(run_dir / name, contents)
 
 
 def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None:
@@ -182,11 +187,3 @@ def _is_of(config: Any, cfg: DictConfig) -> bool:
         config.get(key) == current.get(key)
         for key in (config.keys() | current.keys()) - set(OF_THE_COMMAND)
     )
-
-
-def _log_to_files(message: str) -> None:
-    """Into train.log only: the screen shows the same line at the very end."""
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)

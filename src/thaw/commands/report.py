@@ -7,8 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from thaw import storage
-from thaw.checks import Count
-from thaw.checks import check as check_value
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.selection import selected_runs
@@ -17,11 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> None:
-    """Write the report of the selected runs into ``out``.
-
-    Raises:
-        InputError: there are no such runs, or ``out`` holds something that is not a report.
-    """
+    """Write the report of the selected runs into ``out``."""
     with as_input_errors():
         found = _selected(cfg)
     out = _out(cfg, found)
@@ -36,17 +30,12 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> list[Path]:
-    """Refuse a configuration that cannot give a report; returns the folder to write into.
-
-    Raises:
-        ValueError: a value is not allowed, by its key.
-    """
+    """Refuse a configuration that cannot give a report; returns the folder to write into."""
     return [_out(cfg, _selected(cfg))]
 
 
 def _selected(cfg: DictConfig) -> list[Path]:
     check_read(cfg)
-    check_value("num_shown", cfg.num_shown, Count)
     return selected_runs(cfg)
 
 

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from thaw import runs, storage
-from thaw.commands import classes
 from thaw.commands.errors import InputError
+from thaw.commands.generate import chosen_classes, class_folder
 from thaw.data.pixel_cache import read_images
 from thaw.diffusion.restoration import Restoration
 from thaw.metrics.restored import check_size
@@ -48,11 +48,7 @@ class Given:
 
 
 def check_keys(cfg: DictConfig) -> None:
-    """Refuse keys that mean nothing together.
-
-    Raises:
-        InputError: naming them.
-    """
+    """Refuse keys that mean nothing together."""
     if cfg.degraded and cfg.images is None:
         raise InputError("degraded=true needs images=, files that are degraded already")
 
@@ -67,16 +63,12 @@ def folder(run: LoadedRun, cfg: DictConfig) -> str:
     """The folder in a run's directory."""
     what = cfg.split if cfg.images is None else "degraded" if cfg.degraded else "images"
     t = "T" if cfg.t is None else cfg.t
-    name = f"{classes.folder(cfg)}{what}_t_{t}_seed_{cfg.seed}"
+    name = f"{class_folder(cfg)}{what}_t_{t}_seed_{cfg.seed}"
     return f"restored/{name}" + ("_refined" if cfg.refine else "")
 
 
 def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
-    """Everything that can fail before the work starts: the step, the files, the data.
-
-    Raises:
-        InputError, ValueError, OSError: what is not valid, in one line.
-    """
+    """Everything that can fail before the work starts: the step, the files, the data."""
     experiment = run.experiment
     image_shape = experiment.data.image_shape
     restoration = Restoration(experiment.restorer, experiment.sampler, cfg.t, cfg.refine)
@@ -94,7 +86,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
         files = list(dict.fromkeys(find_files(cfg.images)))
         images = torch.from_numpy(np.stack(list(read_images(files, image_shape))))
     if cfg.digit is not None:
-        labels = classes.chosen(run, cfg, len(images))
+        labels = chosen_classes(run, cfg, len(images))
         which_labels = f"with digit={cfg.digit}"
     if restoration.needs_labels and labels is None:
         without = "sampler.guidance=0 to restore without labels"
@@ -109,11 +101,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
 
 
 def find_files(images: Any) -> Iterator[Path]:
-    """The files that ``images`` names: a file, a glob, a folder (all in and below it), or a list.
-
-    Raises:
-        InputError: there is no such file.
-    """
+    """The files that ``images`` names: a file, a glob, a folder (and those below), or a list."""
     for pattern in images if isinstance(images, ListConfig) else [images]:
         path = Path(str(pattern)).expanduser()
         matches = [path] if path.exists() else map(Path, sorted(glob.glob(str(path))))

@@ -7,7 +7,7 @@ from types import ModuleType
 from omegaconf import DictConfig
 
 from thaw import storage
-from thaw.commands import classes, generate, restore
+from thaw.commands import generate, restore
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.selection import folders_of
@@ -23,11 +23,7 @@ TASKS = {"generate": generate, "restore": restore}
 
 
 def main(cfg: DictConfig) -> None:
-    """Sample each selected run, or restore by it, into ``out``, a folder a run where several are.
-
-    Raises:
-        InputError: the configuration, a run or a file is not valid.
-    """
+    """Sample each selected run, or restore by it, into ``out``, a folder for each of several."""
     with as_input_errors():
         task = _checked_task(cfg)
         loaded = load_selected(cfg, task.to_do(cfg))
@@ -45,15 +41,12 @@ def check(cfg: DictConfig) -> list[Path]:
 
     Returns:
         The folders that would be written into.
-
-    Raises:
-        ValueError: naming what is wrong.
     """
     task = _checked_task(cfg)
     loaded = load_selected(cfg, task.to_do(cfg), for_use=False)
     if cfg.digit is not None:
         for run in loaded:
-            classes.chosen(run, cfg, cfg.num_samples)
+            generate.chosen_classes(run, cfg, cfg.num_samples)
     return _outs(loaded, task, cfg)
 
 

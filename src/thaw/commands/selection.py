@@ -17,9 +17,6 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     """The run directories of ``run=DIR`` or ``runs=GLOB`` (or a list of them).
 
     A folder of runs, such as a sweep's, means all runs in it.
-
-    Raises:
-        InputError: neither or both are given, or nothing is there.
     """
     if (cfg.run is None) == (cfg.runs is None):
         raise InputError("give either run=DIR or runs='GLOB'")
@@ -28,11 +25,9 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
         meant = in_place_of(run_dir)
         if not run_dir.is_dir():
             what = "a file, not a directory" if run_dir.exists() else "no such directory"
-            file = f", the file is for checkpoint={run_dir}" if run_dir.suffix == ".ckpt" else ""
-            raise InputError(f"run={cfg.run}: {what}{meant}{file if 'checkpoint' in cfg else ''}")
+            raise InputError(f"run={cfg.run}: {what}{meant}")
         if meant:
-            several = f", and runs={cfg.run} means all of them" if _runs_at(run_dir) else ""
-            raise InputError(f"run={cfg.run} is not the directory of a run{meant}{several}")
+            raise InputError(f"run={cfg.run} is not the directory of a run{meant}")
         return [run_dir]
     patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
     matches = sorted({match for pattern in patterns for match in glob.glob(pattern)})
@@ -73,7 +68,7 @@ def in_place_of(path: Path) -> str:
         if (folder / runs.RECORD).is_file():
             return f"; the run's directory is {folder}"
     found = _runs_at(path)
-    return f"; it holds runs, such as {found[0]}" if found else ""
+    return f"; it holds runs, such as {found[0]}: runs={path} means all" if found else ""
 
 
 def _runs_at(path: Path) -> list[Path]:

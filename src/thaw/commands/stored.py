@@ -1,4 +1,4 @@
-"""What a run directory stores for Hydra: read, and checked before Hydra acts on it."""
+"""What a run stores for Hydra (``resume=``, ``replay=``), checked before Hydra acts on it."""
 
 import re
 from collections.abc import Sequence
@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from thaw import runs, storage
 from thaw.commands import config
 from thaw.commands.errors import InputError
 from thaw.commands.selection import in_place_of
 
+# Keys of a command and of its run's directory, which do not change what is trained.
+OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")
+# Interpolations that are allowed: other keys, the environment, the new run's directory. Another
+# resolver could call anything.
+HARMLESS = r"\$\{ *(?:[\w.]+|(?:oc\.env|hydra) *:[^${}]*)\}"
+STORED = "stored_run"
 TEXTS = set(config.text_keys(config.TrainConfig))
 TARGET = re.compile(r"[+]{0,2}([\w.]+)\._target_=([\w.]+)", re.ASCII)
 
@@ -21,9 +30,6 @@ def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
 
     They are a file's: an option, a key of Hydra's own, an interpolation, a file of configuration
     from elsewhere, or a class that is not thaw's (or of ``trusted`` packages) is refused.
-
-    Raises:
-        InputError: there are none, or one of them is of that kind.
     """
     found: list[str] = read_stored("resume", run_dir, runs.OVERRIDES, list)
     for override in found:
@@ -38,16 +44,8 @@ def stored_overrides(run_dir: Path, trusted: Sequence[str] = ()) -> list[str]:
 
 
 def read_stored(option: str, run_dir: Path, name: str | Path, kind: type) -> Any:
-    """What a YAML file of a run directory holds, as plain containers.
-
-    Args:
-        option: how the directory was given, such as ``resume``.
-        run_dir: the run's directory.
-        name: the file in it.
-        kind: what it must hold, list or dict.
-
-    Raises:
-        InputError: it is not there or damaged.
+    """What a YAML file of a run directory holds, as plain containers. ``option`` is how the
+    directory was given, such as ``resume``; ``kind`` what the file must hold, list or dict.
     """
     path = run_dir / name
     if not path.is_file():
@@ -87,3 +85,41 @@ def _objection(override: str, trusted: Sequence[str]) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def replayed(arguments: Sequence[str]) -> Path | None:
+    """The run directory that ``replay=DIR`` among the arguments of a command names."""
+    given = [argument for argument in arguments if argument.startswith("replay=")]
+    if not given:
+        return None
+    value = OverridesParser.create().parse_override(given[-1]).value()
+    return Path(str(value)) if value is not None else None
+
+
+def compose_from(run_dir: Path, arguments: Sequence[str], conf: Path) -> str:
+    """Have Hydra start from the composed configuration of a run, whatever ``conf`` holds now.
+
+    Its interpolations are not resolved, so that a changed key reaches all keys that refer to it.
+    None of the command's arguments may choose from a group of ``conf``, whose train.yaml has the
+    ``hydra`` section. Returns the name of the configuration in Hydra's store.
+    """
+    for argument in arguments:
+        group = argument.partition("=")[0].lstrip("+~").partition("@")[0]
+        if (conf / group).is_dir() and not group.startswith("hydra/"):
+            raise InputError(
+                f"replay= goes with values such as trainer.max_epochs=3, not with a choice of "
+                f"another {group}: {argument}"
+            )
+    stored: dict[Any, Any] = read_stored("replay", run_dir, runs.CONFIG, dict)
+    text = re.sub(HARMLESS, "", str(stored))
+    if "${" in text:
+        raise InputError(
+            f"replay={run_dir}: its configuration may not hold {text[text.index('${') :][:60]!r}"
+        )
+    node = {
+        **{str(key): value for key, value in stored.items() if key not in OF_THE_COMMAND},
+        "defaults": ["train_schema", "_self_"],
+        "hydra": OmegaConf.select(OmegaConf.load(conf / "train.yaml"), "hydra"),
+    }
+    ConfigStore.instance().store(STORED, OmegaConf.create(node))
+    return STORED

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.jobs import check_plugins
-from thaw.commands.search import check_search
 from thaw.privates.hydra import is_basic_sweeper, split
 from thaw.reporting.labels import differing
 
@@ -44,6 +43,15 @@ class SweepCheck(Callback):
             check_jobs(config, jobs, self.command)
         except Exception as error:
             raise Escaped(error) from None  # Hydra would swallow it
+
+
+def check_search(config: DictConfig) -> None:
+    """Refuse a search that is not told what to make smallest: it would train for nothing."""
+    is_search = "optuna" in config.hydra.sweeper._target_
+    if is_search and OmegaConf.select(config, "sweep.metric") is None:
+        raise InputError(
+            "a search needs a score to make smallest: sweep.metric=val/fid, or another"
+        )
 
 
 def jobs_of(config: DictConfig) -> Jobs:

@@ -1,8 +1,8 @@
 """The summary of a sweep: sweep.csv, a row a job, and a table on the screen."""
 
-import shutil
-from collections import defaultdict
+import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,19 @@ from omegaconf import DictConfig
 
 from thaw import runs, storage
 from thaw.commands.config import remember_varying
-from thaw.commands.errors import Escaped, InputError, one_line
+from thaw.commands.errors import InputError
 from thaw.metrics import table
-from thaw.privates.hydra import outcome_of
 from thaw.provenance import tensorboard_command
 from thaw.reporting.labels import differing, in_order, without_seed
 from thaw.reporting.numbers import plus_minus
 
 # What must be equal, beside the overrides, for a mean over runs to mean anything.
 ALIKE = ("epochs", "val/n", "final/n", "encoder")
-# Fewest characters of a reason on the screen, and the length of a line where there is no screen.
-MIN_REASON, MAX_WIDTH = 30, 160
 _sweep_dirs: list[Path] = []
-# What each job that has ended in this process raised, or None.
-_ends: list[Exception | None] = []
 
 
 class SweepSummary(Callback):
-    """Rewrites sweep.csv as each job of a multirun ends, so that a sweep that is killed has one.
-
-    ``write_summaries`` does so as a job starts.
-    """
+    """Rewrites sweep.csv as each job of a multirun ends, so that a sweep that is killed has one."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
@@ -41,15 +33,7 @@ class SweepSummary(Callback):
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         # This may be a process of a launcher, which has seen no sweep start.
         if config.hydra.mode == RunMode.MULTIRUN:
-            outcome = outcome_of(job_return)
-            _ends.append(outcome if isinstance(outcome, Exception) else None)
             write_summary(Path(config.hydra.sweep.dir))
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        # A search gets over runs that fail. Where it had no others it has found nothing.
-        error = error_of_all()
-        if error is not None:
-            raise Escaped(error)
 
 
 def write_summaries() -> None:
@@ -114,22 +98,17 @@ def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
 
 
 def error_of_all() -> Exception | None:
-    """Why no run of this process's sweep succeeded; None where one did, or there is no sweep."""
-    if _ends:
-        if None in _ends:
-            return None
-        first, count = _ends[0], len(_ends)
-        if not isinstance(first, InputError):
-            return first
-        reason = one_line(first)
-    else:  # a launcher's processes have run them
-        rows = [row for sweep_dir in _sweep_dirs for row in write_summary(sweep_dir)]
-        if not rows or {row["status"] for row in rows} != {"failed"}:
-            return None
-        reason, count = str(rows[0]["error"]), len(rows)
-        if any(row["epochs"] for row in rows):
-            return RuntimeError(reason)
-    return InputError(f"{reason} (the first of {count} runs, of which none succeeded)")
+    """Why no run of this process's sweep succeeded; None where one did, or there is no sweep.
+
+    A search gets over runs that fail. Where it had no others it has found nothing.
+    """
+    rows = [row for sweep_dir in _sweep_dirs for row in write_summary(sweep_dir)]
+    if not rows or {row["status"] for row in rows} != {"failed"}:
+        return None
+    reason = str(rows[0]["error"])
+    if any(row["epochs"] for row in rows):
+        return RuntimeError(reason)
+    return InputError(f"{reason} (the first of {len(rows)} runs, of which none succeeded)")
 
 
 def print_summary() -> None:
@@ -171,33 +150,36 @@ def screen_table(rows: list[dict[str, Any]]) -> str:
     titles = [" ".join(parts) for parts in differing([row["overrides"].split() for row in rows])]
     lines = [["overrides", "status", *(labels[key] for key in shown)]]
     lines += [
-        [title, str(row["status"]), *(_number_text(row.get(key)) for key in shown)]
+        [
+            title,
+            str(row["status"]),
+            *("" if row[key] is None else f"{row[key]:.4g}" for key in shown),
+        ]
         for title, row in zip(titles, rows, strict=True)
     ]
     lines += _means(titles, rows, shown)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(map(str.ljust, line, widths)) for line in lines]
-    whole = sum(widths) + 2 * len(widths)
-    room = max(MIN_REASON, shutil.get_terminal_size((MAX_WIDTH, 1)).columns - whole)
-    reasons = [_cut(str(row.get("error") or ""), room) for row in rows]
-    if any(reasons):
-        for k, reason in enumerate(["reason", *reasons]):
-            text[k] = text[k].ljust(whole) + reason
+    errors = [textwrap.shorten(str(row["error"] or ""), 100, placeholder="...") for row in rows]
+    if any(errors):
+        text = [
+            f"{line}  {error}"
+            for line, error in zip_longest(text, ["reason", *errors], fillvalue="")
+        ]
     text = [line.rstrip() for line in text]
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
 def _means(titles: list[str], rows: list[dict[str, Any]], shown: list[str]) -> Iterator[list[str]]:
     """A line for each mean over seeds, with their number."""
-    of: dict[str, set[Any]] = defaultdict(set)
-    means: dict[tuple[str, Any], dict[str, Any]] = {}
-    for title, row in zip(titles, rows, strict=True):
-        overrides = " ".join(without_seed(title.split()))
-        of[overrides].add(title)
-        if row.get("num_seeds"):
-            means[overrides, tuple(row.get(key) for key in ALIKE)] = row
-    for (overrides, _), row in means.items():
-        count, total = row["num_seeds"], len(of[overrides])
+    groups = [" ".join(without_seed(title.split())) for title in titles]
+    found = zip(groups, rows, strict=True)
+    means = {
+        (group, *(row[key] for key in ALIKE)): row for group, row in found if row.get("num_seeds")
+    }
+    for (overrides, *_), row in means.items():
+        seeds = {title for title, group in zip(titles, groups, strict=True) if group == overrides}
+        count, total = row["num_seeds"], len(seeds)
         yield [
             overrides,
             f"{count} seeds" if count == total else f"{count} of {total} seeds",
@@ -208,11 +190,3 @@ def _means(titles: list[str], rows: list[dict[str, Any]], shown: list[str]) -> I
                 for score in shown
             ),
         ]
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 3]}..."
-
-
-def _number_text(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}"

@@ -14,32 +14,25 @@ from omegaconf import DictConfig, OmegaConf
 from thaw import ranks, runs, storage
 from thaw.commands import search
 from thaw.commands.app import CONF
-from thaw.commands.comparison import check_same, warn_of_other_data
+from thaw.commands.comparison import changes_since, check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
-from thaw.commands.locks import InUseError, locked
 from thaw.commands.processes import check_processes, follow, together
-from thaw.commands.recording import reason_to_skip, recorded
-from thaw.commands.replay import changes_since
+from thaw.commands.recording import InUseError, locked, reason_to_skip, recorded
 from thaw.provenance import tensorboard_command
 from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
-from thaw.training.nodes import check_groups
 from thaw.training.stored_targets import check_stored
 from thaw.training.training import NothingTrainedError, Training
 
 log = logging.getLogger(__name__)
-RESUME = ("auto", "never")
 
 
 def main(cfg: DictConfig) -> float | None:
     """Train as configured, into Hydra's output directory; the result is the ``sweep.metric``.
 
     A job of a sweep is left to another process that is at it.
-
-    Raises:
-        InputError: the configuration or an input is wrong; nothing was trained.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -68,14 +61,9 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def check(cfg: DictConfig) -> list[Path]:
-    """Refuse what no run can come of, as far as that takes no data; and where the run would be.
-
-    Raises:
-        ValueError: naming what is wrong.
-    """
+    """Refuse what no run can come of, as far as that takes no data; and where the run would be."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
-        _check_resume(cfg)
         _composed(cfg, run_dir)
     return [run_dir]
 
@@ -101,12 +89,10 @@ def ready(cfg: DictConfig, run_dir: Path) -> Training:
         ValueError: the configuration, the data or the checkpoint to go on from is not valid.
     """
     _warn_of_what_has_no_effect(cfg)
-    checkpoint = _checkpoint_to_resume(cfg, run_dir)
     training = _composed(cfg, run_dir)
+    checkpoint = _checkpoint_to_resume(cfg, run_dir)
     training.read_data()
-    data = training.experiment.data
-    warn_of_other_data(cfg, data.identity)
-    search.check_validated(cfg, training.trainer, len(data.train_labels) // data.batch_size)
+    warn_of_other_data(cfg, training.experiment.data.identity)
     training.prepare(checkpoint)
     return training
 
@@ -114,7 +100,6 @@ def ready(cfg: DictConfig, run_dir: Path) -> Training:
 def _composed(cfg: DictConfig, run_dir: Path) -> Training:
     """The training of a configuration, with everything refused that can be before data is read."""
     check_read(cfg)
-    check_groups(cfg)
     training = Training(cfg, run_dir, _choices(cfg))
     search.check_metric(cfg, training.restored_stages)
     check_processes(training.trainer, training.experiment.data.batch_size)
@@ -122,11 +107,7 @@ def _composed(cfg: DictConfig, run_dir: Path) -> Training:
 
 
 def _choices(cfg: DictConfig) -> dict[str, Any]:
-    """What was chosen from each group; of a stored run what it had chosen, if it may be run.
-
-    Raises:
-        ValueError: its configuration names a class outside the packages that are trusted.
-    """
+    """What was chosen from each group; of a stored run what it had chosen, if it may be run."""
     if cfg.replay is None:
         return dict(HydraConfig.get().runtime.choices)
     stored = Path(cfg.replay)
@@ -137,13 +118,7 @@ def _choices(cfg: DictConfig) -> dict[str, Any]:
     return choices
 
 
-def _check_resume(cfg: DictConfig) -> None:
-    if cfg.resume not in RESUME:
-        raise InputError(f"resume must be auto, never or a run directory, got {cfg.resume!r}")
-
-
 def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
-    _check_resume(cfg)
     if cfg.resume == "never":
         return None
     path, problems = newest_good(run_dir)

@@ -6,8 +6,6 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from thaw.checks import Count, Seed
-from thaw.checks import check as check_value
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.trained import device
@@ -20,11 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> None:
-    """Train an encoder on the data's training images and write it, its reference and its card.
-
-    Raises:
-        InputError: the configuration or the data is not valid.
-    """
+    """Train an encoder on the data's training images and write it, its reference and its card."""
     with as_input_errors():
         data, where = _prepare(cfg)
         data.setup()
@@ -63,19 +57,13 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> list[Path]:
-    """Refuse a configuration that cannot give an encoder; returns the file that would hold it.
-
-    Raises:
-        ValueError: a value is not allowed, by its key.
-    """
+    """Refuse a configuration that cannot give an encoder; returns the file that would hold it."""
     data, _ = _prepare(cfg)
     return [Path(cfg.out) / f"{data.source.name}.safetensors"]
 
 
 def _prepare(cfg: DictConfig) -> tuple[ImageDataModule, torch.device]:
     check_read(cfg)
-    check_value("epochs", cfg.epochs, Count)
-    check_value("seed", cfg.seed, Seed)
     check_keys(cfg)
     where = device(cfg.device)
     data: ImageDataModule = create(cfg.data)

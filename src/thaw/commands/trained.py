@@ -1,13 +1,12 @@
 """The trained runs that a command works on, on the device that is asked for."""
 
 import logging
-from contextlib import suppress
 
 import torch
 from omegaconf import DictConfig
 
 from thaw import runs
-from thaw.commands.errors import InputError
+from thaw.commands.errors import InputError, one_line
 from thaw.commands.selection import selected_runs
 from thaw.training.experiment import compile_networks
 from thaw.training.loading import LoadedRun, fit_other_prior, load_run
@@ -19,14 +18,8 @@ log = logging.getLogger(__name__)
 def load_selected(cfg: DictConfig, to_do: str, for_use: bool = True) -> list[LoadedRun]:
     """The selected runs; with several, those that cannot be loaded are named and left out.
 
-    Args:
-        cfg: the command's configuration.
-        to_do: what is logged as about to be done with each, before a prior is fitted.
-        for_use: False finds errors at little cost, and loads no weights.
-
-    Raises:
-        InputError: none could be loaded, or there is no such device.
-        ValueError: compile=true, and nothing can be compiled here.
+    What is ``to_do`` with each is logged before a prior is fitted. ``for_use=False`` finds errors
+    at little cost, and loads no weights.
     """
     where = device(cfg.device)
     directories = selected_runs(cfg)
@@ -54,20 +47,14 @@ def load_selected(cfg: DictConfig, to_do: str, for_use: bool = True) -> list[Loa
 
 
 def device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is a GPU where there is one.
-
-    Raises:
-        InputError: there is no such device here.
-    """
+    """The device called ``name``; ``auto`` is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    counts = {accelerator.type: torch.accelerator.device_count()} if accelerator else {}
-    counts["cpu"] = 1
-    with suppress(RuntimeError):
-        chosen = torch.device(name)
-        if (chosen.index or 0) < counts.get(chosen.type, 0):
-            torch.zeros(1, device=chosen).item()
-            return chosen
-    there = [f"{kind}:{number}" for kind, count in counts.items() for number in range(count)]
-    raise InputError(f"device must be auto or one that is here ({', '.join(there)}), got {name}")
+    try:
+        where = torch.device(name)
+        torch.zeros(1, device=where).item()
+    except Exception as error:  # each kind of device has errors of its own
+        raise InputError(
+            f"device must be auto, cpu or another that is here, got {name}: {one_line(error)}"
+        ) from None
+    return where

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -19,11 +18,10 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.types import HydraContext, TaskFunction
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import ProcessEndedError
-from thaw.commands.locks import InUseError, locked
 from thaw.privates.hydra_joblib import execute_job, process_joblib_cfg
 from thaw.stopping import Stopped
 
@@ -39,16 +37,7 @@ class Workers:
 
     joblib's own pool kills all of its processes when one has died or the command is interrupted.
     Here joblib distributes the jobs to threads, each with a pool of one process, which takes the
-    next job as long as it lives.
-
-    Args:
-        settings: those of joblib.Parallel.
-        hydra_context: Hydra's.
-        task_function: what a job calls.
-        config: the sweep's configuration.
-
-    Raises:
-        ValueError: n_jobs is 0.
+    next job as long as it lives. The ``settings`` are those of joblib.Parallel.
     """
 
     def __init__(
@@ -68,7 +57,6 @@ class Workers:
             self.free.put(None)
         self.at_work: set[Future[JobReturn]] = set()
         self.is_stopping = False
-        self.composing = threading.Lock()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """The result of each job; they are numbered from ``first``.
@@ -106,7 +94,7 @@ class Workers:
             return result
         except BrokenProcessPool as error:
             executor = None
-            return _failed(overrides, self._after_its_end(number, overrides, error))
+            return _failed(overrides, self._after_its_end(overrides, error))
         except (Exception, Stopped) as error:
             return _failed(overrides, error)
         finally:
@@ -139,31 +127,22 @@ class Workers:
     def _is_at_work(self) -> bool:
         return not all(future.done() for future in self.at_work)
 
-    def _after_its_end(self, number: int, overrides: Sequence[str], error: Exception) -> Exception:
+    def _after_its_end(self, overrides: Sequence[str], error: Exception) -> Exception:
         """Record the end of a run whose process has died, and log how it died."""
         code = re.search(r"\((-?\d+)\)", str(error))
         if self.is_stopping or code is None:
             return error
-        with self.composing:
-            run_dir = self._run_dir(number, overrides)
-        problem = ProcessEndedError(f"{run_dir}: {PROCESS}", int(code[1]))
+        for path in Path(self.context[1].hydra.sweep.dir).glob(f"*/{runs.RECORD}"):
+            found = runs.read_record(path.parent)
+            if found.get("error") == runs.GONE and set(found["overrides"]) <= set(overrides):
+                problem = ProcessEndedError(f"{path.parent}: {PROCESS}", int(code[1]))
+                how = {"error": f"{PROCESS} {problem.how}", runs.SIGNAL: problem.signal_number}
+                runs.update_record(path.parent, {"status": "failed"} | how)
+                break
+        else:  # it had not begun
+            problem = ProcessEndedError(PROCESS, int(code[1]))
         log.error("%s", problem)
-        try:
-            if (run_dir / runs.RECORD).is_file():
-                with locked(run_dir, wait_s=10):
-                    _mark(run_dir, problem)
-        except (InUseError, ValueError) as reason:  # another process's, or damaged
-            log.error("%s", reason)
         return problem
-
-    def _run_dir(self, number: int, overrides: Sequence[str]) -> Path:
-        """The directory that the process of a job works in."""
-        hydra_context, config, _ = self.context
-        cfg = hydra_context.config_loader.load_sweep_config(config, list(overrides))
-        with open_dict(cfg):
-            cfg.hydra.job.id = f"{cfg.hydra.job.name}_{number}"
-            cfg.hydra.job.num = number
-        return Path(cfg.hydra.sweep.dir) / str(cfg.hydra.sweep.subdir)
 
 
 def _follow(command: int) -> None:
@@ -188,14 +167,3 @@ def _failed(overrides: Sequence[str], error: BaseException) -> JobReturn:
     result = JobReturn(overrides=list(overrides), status=JobStatus.FAILED)
     result.return_value = error
     return result
-
-
-def _mark(run_dir: Path, problem: ProcessEndedError) -> None:
-    if runs.read_record(run_dir).get("status") == "running":
-        end = datetime.now(UTC).isoformat(timespec="seconds")
-        changes = {
-            "error": f"{PROCESS} {problem.how}",
-            runs.SIGNAL: problem.signal_number,
-            "end": end,
-        }
-        runs.update_record(run_dir, {"status": "failed"} | changes)

@@ -3,12 +3,10 @@
 import argparse
 import traceback
 from collections.abc import Sequence
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn
 
 # The functions of Hydra that are looked for in tracebacks: the first composes the
 # configuration, the second makes a directory for a job and runs it.
@@ -43,14 +41,6 @@ def split(overrides: list[Override]) -> Sequence[Sequence[str]]:
     """
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     return jobs
-
-
-def outcome_of(job: JobReturn) -> Any:
-    """What a job returned, or the exception that ended it.
-
-    Missing: a public way to the exception; ``return_value`` raises it.
-    """
-    return job._return_value
 
 
 def is_before_a_job(error: BaseException, job_module: str) -> bool:
