@@ -9,6 +9,7 @@ in the signature of the class that takes it, or in the schema of the command.
 
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -274,7 +275,17 @@ def page(conf: Path = CONF) -> str:
         parts += group_section(group, files, commands["train"].brings.get(group))
     rows = [(f"`{each.choice}`", ", ".join(each.degradations), each.reason) for each in limits()]
     parts += [COMPATIBILITY, table(("choice", "only with `degradation=`", "reason"), rows)]
-    return "\n".join(part for part in parts if part)
+    text = "\n".join(part for part in parts if part)
+    return "\n".join(map(wrapped, text.split("\n")))
+
+
+def wrapped(line: str) -> str:
+    """A line of prose in lines of at most 120 columns; rows of tables stay."""
+    if line.startswith("|"):
+        return line
+    indent = "  " * line.startswith("- ")
+    return textwrap.fill(line, 120, subsequent_indent=indent, break_on_hyphens=False,
+                         break_long_words=False)  # fmt: skip
 
 
 def main() -> None:
