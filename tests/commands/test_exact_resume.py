@@ -32,7 +32,7 @@ def train(fork_command: Run, run_dir: Path, family: str, *more: str) -> Any:
     return fork_command("train", *arguments, cwd=run_dir.parent)
 
 
-@pytest.fixture(scope="module", params=list(FAMILIES))
+@pytest.fixture(scope="module", params=["hot", pytest.param("cold", marks=pytest.mark.slow)])
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fork_command: Run
 ) -> tuple[str, Path]:

@@ -64,7 +64,10 @@ def assert_ended_well(finished: Any, run_dir: Path, expected: str) -> None:
     assert len((run_dir / "metrics.csv").read_text().splitlines()) in (2, 3)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name",
+    ["the checkpoint", *(pytest.param(name, marks=pytest.mark.slow) for name in [*FILES][:-1])],
+)
 def test_a_file_that_cannot_be_written_ends_the_run_and_loses_nothing(
     name: str, whole: Path, tmp_path: Path, fork_command: Run
 ) -> None:

@@ -58,12 +58,15 @@ def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
 
 
 def test_a_run_says_at_once_what_it_is_of_and_what_is_to_be_done(cold_run: Path) -> None:
-    first, second = (cold_run / "train.log").read_text().splitlines()[:2]
+    first, second, warning = (cold_run / "train.log").read_text().splitlines()[:3]
     assert first.endswith("train       in .")
     assert second.endswith(
         f"{cold_run.name}: data mnist_5k, 4,500 training, 500 test images; model CNN, "
         f"{record(cold_run)['num_parameters']:,} parameters, LineAverage, T = 28; on cpu; to do: "
         "train to epoch 2, score 30 images, restore 20"
+    )
+    assert warning.endswith(
+        "schedule.timesteps=20 has no effect: this degradation takes no schedule"
     )
     assert record(cold_run)["num_images"] == {"training": 4500, "test": 500}
 
@@ -188,6 +191,7 @@ def test_a_sweep_gives_a_directory_a_job_and_a_table_and_survives_a_failing_job(
     assert str(table.relative_to(tmp_path)) in finished.stdout
 
 
+@pytest.mark.slow  # test_bad_input.py has the same in forked processes
 def test_a_bad_override_in_a_real_process(tmp_path: Path, run_command) -> None:
     finished = run_command("train", "model.activation=foo", "data=mnist_5k", cwd=tmp_path)
     assert finished.returncode == 2, finished.stderr

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Generator, Tensor
 
 from thaw.commands import config
+from thaw.data.augment import augmented
 from thaw.diffusion.generation import generate
 from thaw.groups import GROUPS, PRESETS
 from thaw.training.experiment import Experiment, build, check_keys
@@ -81,7 +82,7 @@ def run_one_step(experiment: Experiment) -> None:
     scheduler = module.lr_scheduler(optimizer, num_steps=100) if module.lr_scheduler else None
     images = blank_images(experiment)
     if experiment.data.augment is not None:
-        images = experiment.data.augment(images, seed=0)
+        images = augmented(images, experiment.data.augment, seed=0)
     x_0 = experiment.data.pixel_range.from_uint8(images)
     loss = module.objective(module.restorer, x_0, Generator().manual_seed(0))
     loss.backward()

@@ -32,6 +32,7 @@ def joined(name: str) -> DictConfig:
     return cfg
 
 
+@pytest.mark.slow
 def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
     tmp_path: Path,
 ) -> None:

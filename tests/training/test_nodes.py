@@ -79,10 +79,11 @@ def returns_a_network() -> nn.Module:
     return nn.Identity()
 
 
-def test_a_function_says_which_kind_it_returns() -> None:
-    check_keys(OmegaConf.create({"model": {"_target_": f"{__name__}.returns_a_network"}}))
-    with pytest.raises(ValueError, match="model must be a Module, and returns_anything is not"):
-        check_keys(OmegaConf.create({"model": {"_target_": f"{__name__}.returns_anything"}}))
+def test_a_function_may_say_which_kind_it_returns() -> None:
+    for name in ("returns_a_network", "returns_anything"):
+        check_keys(OmegaConf.create({"model": {"_target_": f"{__name__}.{name}"}}))
+    with pytest.raises(ValueError, match="prior must be a Prior, and returns_a_network is not"):
+        check_keys(OmegaConf.create({"prior": {"_target_": f"{__name__}.returns_a_network"}}))
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,10 @@ def ready(cfg: DictConfig, run_dir: Path) -> Training:
     Raises:
         ValueError: the configuration, the data or the checkpoint to go on from is not valid.
     """
-    _warn_of_what_has_no_effect(cfg)
     training = _composed(cfg, run_dir)
     checkpoint = _checkpoint_to_resume(cfg, run_dir)
     training.read_data()
+    _warn_of_what_has_no_effect(cfg)
     warn_of_other_data(cfg, training.experiment.data.identity)
     training.prepare(checkpoint)
     return training
