@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-# Of torchrun and of thaw itself, of SLURM, of Lightning.
+# Set by torchrun and thaw itself, by SLURM, by Lightning.
 VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 # Lightning reads these as well.
 OF_NODES = ("NODE_RANK", "GROUP_RANK")
