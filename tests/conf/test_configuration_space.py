@@ -162,7 +162,7 @@ def test_every_choice_is_in_a_foundation() -> None:
 
 
 @pytest.mark.parametrize(
-    "num_examples", [NUM_VALUES, pytest.param(5000, marks=pytest.mark.slow)], ids=["few", "many"]
+    "num_examples", [NUM_VALUES, pytest.param(1000, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_any_values_train_a_step_or_are_refused(num_examples: int, run_dir: Path) -> None:
     ends = Ends(run_dir)
