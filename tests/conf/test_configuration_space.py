@@ -26,7 +26,7 @@ from thaw.data.cifar import CIFAR10
 from thaw.data.photographs import Photographs
 from thaw.data.sources import IdxSource, ImageSet, MNIST5k
 
-NUM_VALUES, NUM_PAIRS = 12, 4
+NUM_VALUES, NUM_PAIRS = 1000, 200
 # Wrong for most keys, right for some.
 NASTY = ["-1", "0", "1", "2", "3", "-0.5", "0.5", "1.5", "1e18", "-1e18", "1e400", "nan", "inf",
          "-inf", "1e-300", "0x10", "1_000", f"{2**63}",
@@ -161,33 +161,29 @@ def test_every_choice_is_in_a_foundation() -> None:
     assert {f"{group}={name}" for group in CHOICES for name in CHOICES[group]} <= chosen
 
 
-@pytest.mark.parametrize(
-    "num_examples", [NUM_VALUES, pytest.param(1000, marks=pytest.mark.slow)], ids=["few", "many"]
-)
-def test_any_values_train_a_step_or_are_refused(num_examples: int, run_dir: Path) -> None:
+@pytest.mark.slow
+def test_any_values_train_a_step_or_are_refused(run_dir: Path) -> None:
     ends = Ends(run_dir)
 
-    @settled(num_examples, derandomize=num_examples == NUM_VALUES)
+    @settled(NUM_VALUES, derandomize=False)
     @given(changed())
     def each(drawn: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
         ends.check(*drawn)
 
     each()
     print(f"{ends.total} configurations: {dict(ends.counts)}")
-    assert ends.total >= num_examples
-    assert ends.counts["trained"] >= num_examples / 10
-    assert ends.counts["refused"] >= num_examples / 4
+    assert ends.total >= NUM_VALUES
+    assert ends.counts["trained"] >= NUM_VALUES / 10
+    assert ends.counts["refused"] >= NUM_VALUES / 4
 
 
-@pytest.mark.parametrize(
-    "num_examples", [NUM_PAIRS, pytest.param(200, marks=pytest.mark.slow)], ids=["few", "many"]
-)
-def test_any_choices_train_a_step_or_are_refused(num_examples: int, run_dir: Path) -> None:
+@pytest.mark.slow
+def test_any_choices_train_a_step_or_are_refused(run_dir: Path) -> None:
     ends = Ends(run_dir)
     grounds = st.sampled_from(CHOICES["degradation"])
     groups = st.lists(st.sampled_from(RISKY), min_size=2, max_size=3, unique=True)
 
-    @settled(num_examples)
+    @settled(NUM_PAIRS)
     @given(grounds, groups, st.data())
     def each(degradation: str, groups: list[str], data: st.DataObject) -> None:
         chosen = [f"{group}={data.draw(st.sampled_from(CHOICES[group]))}" for group in groups]
@@ -195,8 +191,9 @@ def test_any_choices_train_a_step_or_are_refused(num_examples: int, run_dir: Pat
 
     each()
     print(f"{ends.total} combinations: {dict(ends.counts)}")
-    assert ends.total >= num_examples
-    assert num_examples == NUM_PAIRS or (ends.counts["trained"] and ends.counts["refused"])
+    assert ends.total >= NUM_PAIRS
+    assert ends.counts["trained"]
+    assert ends.counts["refused"]
 
 
 # Each pair is at odds, and the line has this word of the way out.
