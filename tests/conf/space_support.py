@@ -282,11 +282,12 @@ def last_of(key: str) -> str:
 
 def words_of(foundation: tuple[str, ...], changes: Sequence[str]) -> list[str]:
     """Of which the line of a refusal must have one: its keys, or the choices it was made of."""
-    words = [f"{override.split('=')[0]}{end}" for override in foundation for end in ".="]
+    ends = (".", ":", "=", " must")
+    words = [f"{override.split('=')[0]}{end}" for override in foundation for end in ends]
     words += [override.split("=")[1] for override in foundation if override.startswith(RISKY)]
     for change in changes:
         key, _, value = change.lstrip("+~").partition("=")
-        words += [key, last_of(key), *(f"{key.split('.')[0]}{end}" for end in ".:=")]
+        words += [key, last_of(key), *(f"{key.split('.')[0]}{end}" for end in ends)]
         words += [f"{key}/{value}"] if key in CHOICES else []
         # Lightning says the one for the other.
         words += ["limit_train_batches"] if last_of(key) == "overfit_batches" else []
