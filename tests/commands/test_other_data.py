@@ -70,15 +70,27 @@ def study(original: Path, tmp_path: Path) -> tuple[Path, Path]:
     return folder, path.parent
 
 
+def test_classes_are_stored_in_the_record_and_the_checkpoint(study: tuple[Path, Path]) -> None:
+    _, run_dir = study
+    contents = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert record(run_dir)["dataset"] == contents["thaw"]["dataset"]
+    assert record(run_dir)["dataset"]["classes"] == ["cat", "dog"]
+
+
 def test_going_on_with_other_images_is_said_and_both_are_recorded(
     study: tuple[Path, Path], in_folder: Run
 ) -> None:
+    """The record, the overrides and the rows are as a spreadsheet and an editor leave them."""
     folder, run_dir = study
     before = record(run_dir)
     first_row = (run_dir / "metrics.csv").read_text().splitlines()[1]
     picture(folder / "pictures" / "train" / "cat" / "new.png", 200)
+    metrics = (run_dir / "metrics.csv").read_text().replace(",", ";").replace(".", ",")
+    (run_dir / "metrics.csv").write_text(metrics, encoding="utf-8-sig", newline="\r\n")
     older = before | {"versions": before["versions"] | {"torch": "0.1"}}
     (run_dir / "run.json").write_text(json.dumps(older))
+    for name in ("run.json", ".hydra/overrides.yaml"):
+        (run_dir / name).write_text((run_dir / name).read_text(), encoding="utf-8-sig")
     finished = in_folder(folder, "train", f"resume={run_dir}", "trainer.max_epochs=2")
     assert finished.returncode == 0, finished.stderr
     versions, warning, start = (line for line in finished.stdout.splitlines() if "WARNING" in line)
@@ -95,6 +107,19 @@ def test_going_on_with_other_images_is_said_and_both_are_recorded(
     assert lines[0].startswith("epoch,step,train/loss")
     assert lines[1] == first_row
     assert len(lines) == 3
+
+
+def test_a_finished_job_of_other_images_is_left_with_a_warning(
+    study: tuple[Path, Path], in_folder: Run
+) -> None:
+    folder, run_dir = study
+    before = (run_dir / "run.json").read_bytes()
+    picture(folder / "pictures" / "test" / "cat" / "new.png", 200)
+    finished = in_folder(folder, "train", *COMMAND)
+    assert finished.returncode == 0, finished.stderr
+    (warning,) = (line for line in finished.stdout.splitlines() if "other data" in line)
+    assert f"WARNING other data than in {run_dir}: " in warning
+    assert (run_dir / "run.json").read_bytes() == before
 
 
 def test_other_classes_are_refused_and_the_run_stays_completed(
@@ -120,3 +145,18 @@ def test_other_classes_are_refused_and_the_run_stays_completed(
     (warning,) = (line for line in sampled.stdout.splitlines() if "other data" in line)
     assert "last.ckpt" in warning
     assert "0 was cat, is dog" in warning
+
+
+def test_rows_that_are_damaged_are_named_before_anything_is_touched(
+    study: tuple[Path, Path], in_folder: Run
+) -> None:
+    folder, run_dir = study
+    (run_dir / "metrics.csv").write_text("epoch,step,train/loss\none,2,0.5\n")
+    before = (run_dir / "run.json").read_bytes()
+    refused = in_folder(folder, "train", f"resume={run_dir}", "trainer.max_epochs=2")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert f"{run_dir}/metrics.csv is damaged" in line
+    assert "'one'" in line
+    assert (run_dir / "run.json").read_bytes() == before
+    assert json.loads(before)["status"] == "completed"
