@@ -20,6 +20,8 @@ SCHEDULE = Path(FIGURES) / "schedule.csv"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 PREVIOUS_CHECKPOINT = Path("checkpoints") / "previous.ckpt"
 BEST_CHECKPOINT = Path("checkpoints") / "best.ckpt"
+WEIGHTS = "model.safetensors"
+ZOO = "zoo"
 CONFIG = Path(".hydra") / "config.yaml"
 HYDRA = Path(".hydra") / "hydra.yaml"
 OVERRIDES = Path(".hydra") / "overrides.yaml"
@@ -34,6 +36,11 @@ def shown(path: Path) -> Path:
     """A path as it is printed: from the current directory, where it lies below that."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def results_of(run_dir: Path) -> Path:
+    """Where what is made with a run goes: into its directory, or beside a folder of weights."""
+    return Path("outputs", ZOO, run_dir.name) if (run_dir / WEIGHTS).is_file() else run_dir
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:

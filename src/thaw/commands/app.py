@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -20,6 +21,8 @@ from thaw.commands.sweeps import error_of_all, print_summary
 from thaw.stopping import Stopped, listen
 
 CONF = config.CONF
+# Before the imports that take longest.
+STARTED_S = time.monotonic()
 
 
 def run(command: str) -> NoReturn:

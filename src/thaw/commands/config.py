@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
-from thaw.checks import Count, Seed
+from thaw.checks import Count, Positive, Seed
 from thaw.groups import CONF as CONF
 from thaw.groups import GROUPS, PRESETS, ROOTS
 
@@ -66,6 +66,8 @@ class _TrainKeys:
     """The keys of conf/train.yaml that are not groups."""
 
     seed: Seed = 0
+    minutes: Annotated[float | None, Positive | None] = None
+    report: bool = False
     deterministic: bool = False
     compile: bool = False
     channels_last: bool = False
@@ -129,6 +131,13 @@ class EvaluateConfig(RunsConfig):
 
 
 @dataclass
+class ExportConfig(EvaluateConfig):
+    """Root of conf/export.yaml."""
+
+    out: str | None = None
+
+
+@dataclass
 class SampleConfig(RunsConfig):
     """Root of conf/sample.yaml."""
 
@@ -169,6 +178,7 @@ class TrainEncoderConfig:
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "export": ExportConfig,
     "sample": SampleConfig,
     "report": ReportConfig,
     "train_encoder": TrainEncoderConfig,

@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> None:
     with as_input_errors():
         selected = _selected(cfg)
         for run in selected:
-            storage.check_no_links(run.run_dir, run.run_dir / runs.EVALUATIONS)
+            storage.check_no_links(run.run_dir, runs.results_of(run.run_dir) / runs.EVALUATIONS)
             if cfg.num_likelihood_images:
                 run.experiment.data.setup()
     for run in selected:
@@ -143,7 +143,7 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 
 def _path(run: LoadedRun, result: dict[str, Any]) -> Path:
     """The file of an evaluation; numbered where another evaluation has that name."""
-    stem = run.run_dir / runs.EVALUATIONS / _file_name(run, result)
+    stem = runs.results_of(run.run_dir) / runs.EVALUATIONS / _file_name(run, result)
     paths = (Path(f"{stem}{suffix}.json") for suffix in ("", *(f"_{k}" for k in range(2, 10_000))))
     return next(path for path in paths if not path.exists() or _is_of(path, result["settings"]))
 

@@ -110,7 +110,7 @@ def _no_choice(group: str, command: str) -> str:
         parent = next(row.brought_by for row in GROUPS if row.name == group)
         return f"{group} goes with a choice of {parent}: give {parent}=CHOICE too"
     takes = f"takes choices of {', '.join(groups)} alone" if groups else "takes no choices"
-    kept = "; a run keeps its own" if command in ("evaluate", "sample") else ""
+    kept = "; a run keeps its own" if command in ("evaluate", "export", "sample") else ""
     return f"unknown choice of {group}: {command}.py {takes}{kept}"
 
 

@@ -18,14 +18,18 @@ def main(cfg: DictConfig) -> None:
     """Write the report of the selected runs into ``out``."""
     with as_input_errors():
         found = _selected(cfg)
-    out = _out(cfg, found)
     log.info("report      %s: %d runs", _common_folder(found), len(found))
+    write(found, _out(cfg, found), cfg.title, cfg.num_shown)
+
+
+def write(found: list[Path], out: Path, title: str, num_shown: int) -> None:
+    """Write the report of these runs into ``out``, and say where."""
     # Imported here, for it takes seconds.
     from thaw.reporting.report import write_report
 
     with as_input_errors():
         storage.check_no_links(_common_folder(found), out)
-        page = write_report(found, out, cfg.title, cfg.num_shown)
+        page = write_report(found, out, title, num_shown)
     log.info("report      %s", page)
 
 

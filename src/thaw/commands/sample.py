@@ -6,7 +6,7 @@ from types import ModuleType
 
 from omegaconf import DictConfig
 
-from thaw import storage
+from thaw import runs, storage
 from thaw.commands import generate, restore
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
@@ -60,7 +60,7 @@ def _checked_task(cfg: DictConfig) -> ModuleType:
 def _outs(loaded: list[LoadedRun], task: ModuleType, cfg: DictConfig) -> list[Path]:
     """The folder of each run."""
     if not cfg.out:
-        return [run.run_dir / task.folder(run, cfg) for run in loaded]
+        return [runs.results_of(run.run_dir) / task.folder(run, cfg) for run in loaded]
     if len(loaded) == 1:
         return [Path(cfg.out)]
     return [Path(cfg.out) / name for name in folders_of([run.run_dir for run in loaded])]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from thaw import runs
 from thaw.commands.errors import InputError
+from thaw.groups import CONF
 from thaw.reporting.labels import in_order
 
 
@@ -21,10 +22,11 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     if (cfg.run is None) == (cfg.runs is None):
         raise InputError("give either run=DIR or runs='GLOB'")
     if cfg.run is not None:
-        run_dir = Path(cfg.run)
+        run_dir = found_in_zoo(cfg.run)
         meant = in_place_of(run_dir)
         if not run_dir.is_dir():
             what = "a file, not a directory" if run_dir.exists() else "no such directory"
+            what += zoo_in_words(cfg.run)
             raise InputError(f"run={cfg.run}: {what}{meant}")
         if meant:
             raise InputError(f"run={cfg.run} is not the directory of a run{meant}")
@@ -38,6 +40,19 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     for run in found:
         by_place.setdefault(run.resolve(), run)
     return list(by_place.values())
+
+
+def found_in_zoo(run: str) -> Path:
+    """The directory of ``run=``; zoo/NAME is a model that comes with thaw, wherever one stands."""
+    packaged = CONF.parent / run
+    is_packaged = run.startswith(f"{runs.ZOO}/") and not Path(run).exists()
+    return packaged if is_packaged and packaged.is_dir() else Path(run)
+
+
+def zoo_in_words(run: str) -> str:
+    """The models that come with thaw, where one is asked for that does not."""
+    names = sorted(path.parent.name for path in (CONF.parent / runs.ZOO).glob(f"*/{runs.WEIGHTS}"))
+    return f" (the zoo has {', '.join(names)})" if run.startswith(f"{runs.ZOO}/") else ""
 
 
 def folders_of(run_dirs: Sequence[Path]) -> list[Path]:

@@ -16,7 +16,7 @@ from thaw.commands.errors import InputError
 from thaw.commands.selection import in_place_of
 
 # Keys of a command and of its run's directory, which do not change what is trained.
-OF_THE_COMMAND = ("name", "resume", "replay", "sweep", "trusted")
+OF_THE_COMMAND = ("name", "minutes", "report", "resume", "replay", "sweep", "trusted")
 # Interpolations that are allowed: other keys, the environment, the new run's directory. Another
 # resolver could call anything.
 HARMLESS = r"\$\{ *(?:[\w.]+|(?:oc\.env|hydra) *:[^${}]*)\}"

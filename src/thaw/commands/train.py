@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import ranks, runs, storage
-from thaw.commands import search
-from thaw.commands.app import CONF
+from thaw.commands import report, search
+from thaw.commands.app import CONF, STARTED_S
 from thaw.commands.comparison import changes_since, check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
@@ -23,6 +24,7 @@ from thaw.provenance import tensorboard_command
 from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
+from thaw.training.planning import plan
 from thaw.training.stored_targets import check_stored
 from thaw.training.training import NothingTrainedError, Training
 
@@ -36,7 +38,9 @@ def main(cfg: DictConfig) -> float | None:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    began = time.monotonic() if is_sweep else STARTED_S
     _quieten()
+    _keep_plan(cfg, run_dir)
     if ranks.rank() > 0:  # the directory and its record are the first process's
         follow()
         _train(cfg, run_dir)
@@ -47,7 +51,9 @@ def main(cfg: DictConfig) -> float | None:
                 reason = reason_to_skip(cfg, run_dir, is_sweep)
             if reason is None:
                 with recorded(run_dir, cfg) as accepted:
-                    _train(cfg, run_dir, accepted)
+                    _train(cfg, run_dir, accepted, began)
+                    if cfg.report:
+                        report.write([run_dir], run_dir / "report", run_dir.name, num_shown=1)
                     _say_where(run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)
@@ -63,15 +69,21 @@ def main(cfg: DictConfig) -> float | None:
 def check(cfg: DictConfig) -> list[Path]:
     """Refuse what no run can come of, as far as that takes no data; and where the run would be."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    _keep_plan(cfg, run_dir)
     if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
         _composed(cfg, run_dir)
     return [run_dir]
 
 
-def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None = None) -> None:
-    """From the checkpoint, if there is one, to the last score."""
+def _train(
+    cfg: DictConfig,
+    run_dir: Path,
+    accepted: Callable[[], None] | None = None,
+    began: float | None = None,
+) -> None:
+    """From the checkpoint, if there is one, to the last score; ``began`` by the monotonic clock."""
     with as_input_errors():
-        training = ready(cfg, run_dir)
+        training = ready(cfg, run_dir, began)
         if accepted is not None:
             accepted()
     with together(training.trainer, HydraConfig.get().overrides.task, run_dir):
@@ -82,8 +94,10 @@ def _train(cfg: DictConfig, run_dir: Path, accepted: Callable[[], None] | None =
         training.score()
 
 
-def ready(cfg: DictConfig, run_dir: Path) -> Training:
+def ready(cfg: DictConfig, run_dir: Path, began: float | None = None) -> Training:
     """A training whose data is read, with nothing left to do before the first step.
+
+    ``began`` is when its ``minutes`` began, by the monotonic clock; None is now.
 
     Raises:
         ValueError: the configuration, the data or the checkpoint to go on from is not valid.
@@ -94,7 +108,24 @@ def ready(cfg: DictConfig, run_dir: Path) -> Training:
     _warn_of_what_has_no_effect(cfg)
     warn_of_other_data(cfg, training.experiment.data.identity)
     training.prepare(checkpoint)
+    if cfg.minutes is not None:
+        _plan(training, time.monotonic() if began is None else began)
     return training
+
+
+def _plan(training: Training, began: float) -> None:
+    """Set the number of epochs to what ``minutes`` allow."""
+    cfg = training.cfg
+    epochs = plan(training, 60 * cfg.minutes - (time.monotonic() - began))
+    training.end_after(epochs)
+    runs.update_record(training.run_dir, {"planned": {"minutes": cfg.minutes, "epochs": epochs}})
+
+
+def _keep_plan(cfg: DictConfig, run_dir: Path) -> None:
+    """Take the number of epochs that the run in this directory was planned with."""
+    planned = runs.read_record(run_dir).get("planned") or {}
+    if cfg.minutes is not None and cfg.resume == "auto" and planned.get("minutes") == cfg.minutes:
+        cfg.trainer.max_epochs, cfg.minutes = planned["epochs"], None
 
 
 def _composed(cfg: DictConfig, run_dir: Path) -> Training:
@@ -103,6 +134,8 @@ def _composed(cfg: DictConfig, run_dir: Path) -> Training:
     training = Training(cfg, run_dir, _choices(cfg))
     search.check_metric(cfg, training.restored_stages)
     check_processes(training.trainer, training.experiment.data.batch_size)
+    if cfg.minutes is not None and training.trainer.world_size > 1:
+        raise InputError("minutes plans a run on one device: give trainer.max_epochs for several")
     return training
 
 
@@ -129,6 +162,11 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
     for problem in problems:
         log.warning("%s; going on from %s", problem, path.name)
     read_metrics(run_dir)
+    if cfg.minutes is not None:
+        raise InputError(
+            f"minutes plans a run before its first step, and {run_dir} has one: give "
+            "trainer.max_epochs, or resume=never to start again"
+        )
     log.info("continuing from %s", path)
     for line in changes_since(run_dir, CONF.parent):
         log.warning("%s", line)

@@ -16,6 +16,7 @@ from thaw.training.compatibility import differing_tensors, listed, versions_in_w
 from thaw.training.experiment import Experiment, build, fit_prior
 from thaw.training.module import DiffusionModule
 from thaw.training.stored_targets import stored_config
+from thaw.training.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def load_run(
 
 def _read(path: Path) -> dict[str, Any]:
     """A checkpoint; where the last one cannot be read, the error names the one before it."""
+    if path.suffix == ".safetensors":
+        return read_weights(path)
     try:
         return read_checkpoint(path)
     except ValueError as error:
@@ -165,7 +168,9 @@ def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
 
 
 def checkpoint_path(run_dir: Path, checkpoint: str) -> Path:
-    """The file that ``last``, ``best`` or a path means."""
+    """The file that ``last``, ``best`` or a path means; a folder of weights has one alone."""
+    if checkpoint == "last" and (run_dir / runs.WEIGHTS).is_file():
+        return run_dir / runs.WEIGHTS
     own = {"last": run_dir / runs.LAST_CHECKPOINT, "best": run_dir / runs.BEST_CHECKPOINT}
     path = own.get(checkpoint, Path(checkpoint))
     if checkpoint not in own and path.is_dir():

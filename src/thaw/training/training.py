@@ -140,6 +140,12 @@ class Training:
         )
         warn_of_misfit(experiment)
 
+    def end_after(self, num_epochs: int) -> None:
+        """Train so many epochs in place of ``trainer.max_epochs``; before :meth:`fit`."""
+        self.cfg.trainer.max_epochs = num_epochs
+        self.provenance["config"]["trainer"]["max_epochs"] = num_epochs
+        self.trainer.fit_loop.max_epochs = num_epochs
+
     def fit(self) -> None:
         """Train; NothingTrainedError where it fails before the end of the very first step."""
         module, data, trainer = self.experiment.module, self.experiment.data, self.trainer

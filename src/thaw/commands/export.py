@@ -1,0 +1,129 @@
+"""python export.py: the weights of a run to give away, with their scores and a card."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from thaw import runs, storage
+from thaw.commands import evaluate
+from thaw.commands.errors import InputError, as_input_errors
+from thaw.commands.keys import check_read
+from thaw.commands.trained import load_selected
+from thaw.training.loading import LoadedRun
+from thaw.training.opening import model_in_words
+from thaw.training.scoring_generated import in_words
+from thaw.training.scoring_restored import in_lines
+from thaw.training.weights import write_weights
+
+log = logging.getLogger(__name__)
+# Of a run's record: what was trained, on what, where and how long.
+KEPT = (
+    "name", "overrides", "seed", "versions", "dataset", "num_images", "encoder", "choices", "cpu",
+    "device", "num_threads", "num_parameters", "epochs", "training_s",
+)  # fmt: skip
+CARD = """# {name}
+
+{model}; trained on {data} ({num_images:,} images) in {epochs} epochs, {minutes:.0f} minutes on
+{machine} ({num_threads} threads), seed {seed}; the {weights} weights.
+
+```
+python train.py {overrides}
+```
+
+Scores ({encoder}; a floor is what real test images score at the same N):
+
+```
+{scores}
+```
+
+`model.safetensors` holds the weights, the prior and, in its metadata, the configuration;
+`run.json` what was trained, on what, and these scores. The data's SHA-256 begins {checksum}.
+
+```
+python sample.py run={folder} num_samples=64
+python evaluate.py run={folder}
+```
+"""
+
+
+def main(cfg: DictConfig) -> None:
+    """Score the run's model, and write weights, record and card into ``out``."""
+    with as_input_errors():
+        (run,) = _selected(cfg)
+    out = Path(cfg.out)
+    result = evaluate.evaluate(run, cfg)
+    record = _record(run, result)
+    module = run.experiment.module
+    module.restorer, module.ema = run.experiment.restorer, None
+    model = {**_model_config(run), "ema": None}
+    provenance = {**module.provenance, "config": model}
+    write_weights(out / runs.WEIGHTS, module.state_dict(), provenance, run.epoch - 1)
+    text = json.dumps(runs.finite(record), indent=2) + "\n"
+    storage.write_atomically(out / runs.RECORD, text)
+    storage.write_atomically(out / "README.md", _card(run, record, result, out))
+    size = sum(path.stat().st_size for path in out.iterdir() if path.is_file()) / 2**20
+    log.info("written to  %s (%.1f MB)", out, size)
+
+
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what cannot be exported; the folder that would be written into."""
+    _selected(cfg, for_use=False)
+    return [Path(cfg.out)]
+
+
+def _selected(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
+    check_read(cfg)
+    if cfg.out is None:
+        raise InputError("out=FOLDER says where the weights are written")
+    to_do = f"score {cfg.num_samples:,} images, write the weights"
+    selected = load_selected(cfg, to_do, for_use)
+    if len(selected) > 1:
+        raise InputError(f"export takes one run, and {cfg.runs} are {len(selected)}")
+    return selected
+
+
+def _model_config(run: LoadedRun) -> dict[str, Any]:
+    """The run's configuration as it was loaded, without the folders of this machine."""
+    config: Any = OmegaConf.to_container(run.config, resolve=True)
+    if "root" in config["data"]:
+        config["data"]["root"] = "data"
+    return dict(config)
+
+
+def _record(run: LoadedRun, result: dict[str, Any]) -> dict[str, Any]:
+    stored = runs.read_record(run.run_dir)
+    kept = {key: stored[key] for key in KEPT if key in stored}
+    config = {**(stored.get("config") or {}), **_model_config(run)}
+    scores = {f"final/{key}": value for key, value in result["generated"].items()}
+    record = kept | {"status": "completed", "config": config, "weights": run.weights}
+    record["final_scores"] = scores | {"epoch": run.epoch}
+    if isinstance(restored := result.get("restored"), dict):
+        record["restoration"] = restored | {"epoch": run.epoch}
+    return record
+
+
+def _card(run: LoadedRun, record: dict[str, Any], result: dict[str, Any], out: Path) -> str:
+    lines = [in_words(result["generated"])]
+    if isinstance(restored := result.get("restored"), dict):
+        lines += in_lines(restored)
+    own = [text for text in record["overrides"] if not text.startswith("data.root=")]
+    return CARD.format(
+        name=out.name,
+        model=model_in_words(run.experiment.restorer),
+        data=record["dataset"]["name"],
+        num_images=record["num_images"]["training"],
+        epochs=run.epoch,
+        minutes=record["training_s"] / 60,
+        machine=record["cpu"] if record["device"] == "cpu" else record["device"],
+        num_threads=record["num_threads"],
+        seed=record["seed"],
+        weights="averaged" if run.weights == "ema" else "last",
+        overrides=" ".join(own),
+        encoder=record["encoder"],
+        scores="\n".join(lines),
+        checksum=record["dataset"]["checksum"][:16],
+        folder=out,
+    )
