@@ -1,4 +1,4 @@
-"""Class labels in both networks: none is the unconditional network, each shifts the embedding."""
+"""Class labels in all networks: none is the unconditional network, each shifts the embedding."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from thaw.networks.cnn import CNN
+from thaw.networks.patch_unet import PatchUNet
 from thaw.networks.unet import UNet
 
 SHAPE = (1, 8, 8)
-Make = Callable[..., CNN | UNet]
+Make = Callable[..., CNN | UNet | PatchUNet]
 
 
 def cnn(**options: object) -> CNN:
@@ -21,7 +22,11 @@ def unet(**options: object) -> UNet:
     return UNet(SHAPE, 10, width=8, multipliers=[1, 2], **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=[cnn, unet], ids=["cnn", "unet"])
+def patch_unet(**options: object) -> PatchUNet:
+    return PatchUNet(SHAPE, 10, width=6, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=[cnn, unet, patch_unet])
 def make(request: pytest.FixtureRequest) -> Make:
     """Networks of the same weights at every call, none of them at the zeros that blocks start with.
 
@@ -46,7 +51,7 @@ def batch(size: int = 4) -> tuple[Tensor, Tensor]:
     return x_t, torch.arange(1, size + 1)
 
 
-@pytest.mark.parametrize("build", [cnn, unet], ids=["cnn", "unet"])
+@pytest.mark.parametrize("build", [cnn, unet, patch_unet])
 def test_without_classes_nothing_is_added_and_with_them_the_rest_starts_the_same(
     build: Make,
 ) -> None:

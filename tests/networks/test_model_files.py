@@ -8,12 +8,15 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from thaw.networks.cnn import CNN
+from thaw.networks.patch_unet import PatchUNet
 from thaw.networks.unet import Attention, UNet
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "model"
-COUNT = re.compile(r"([\d,]+) parameters\s+on (\d+) x (\d+) x (\d+)")
+COUNT = re.compile(r"([\d,]+) parameters\s+on (\d+) x (\d+) x (\d+),\s+([\d,.]+) MMAC an image")
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in (CNN, UNet, PatchUNet)}
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
@@ -25,28 +28,32 @@ def options(name: str) -> dict[str, Any]:
 
 def network(name: str, shape: tuple[int, ...], **changes: Any) -> nn.Module:
     chosen = options(name) | changes
-    kind = {"thaw.networks.cnn.CNN": CNN, "thaw.networks.unet.UNet": UNet}[chosen.pop("_target_")]
-    return kind(shape, 1000, **chosen)
+    return KINDS[chosen.pop("_target_").rpartition(".")[2]](shape, 1000, **chosen)
 
 
-def documented_counts() -> list[tuple[str, int, tuple[int, ...]]]:
+def documented_counts() -> list[tuple[str, int, tuple[int, ...], float]]:
     found = []
     for name in NAMES:
         text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").replace("\n#", "")
-        for count, *shape in COUNT.findall(text):
-            found.append((name, int(count.replace(",", "")), tuple(map(int, shape))))
+        for count, *shape, macs in COUNT.findall(text):
+            number, cost = int(count.replace(",", "")), float(macs.replace(",", ""))
+            found.append((name, number, tuple(map(int, shape)), cost))
     return found
 
 
-def test_every_file_says_how_many_parameters_it_has() -> None:
-    assert {name for name, _, _ in documented_counts()} == set(NAMES)
+def test_every_file_says_how_large_it_is_and_what_an_image_costs() -> None:
+    assert {name for name, *_ in documented_counts()} == set(NAMES)
 
 
-@pytest.mark.parametrize(("name", "count", "shape"), documented_counts())
-def test_the_numbers_of_parameters_are_true(name: str, count: int, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("name", "count", "shape", "macs"), documented_counts())
+def test_these_numbers_are_true(name: str, count: int, shape: tuple[int, ...], macs: float) -> None:
+    """Parameters, and multiply-accumulates as torch counts them: half of its operations."""
     with torch.device("meta"):
-        parameters = network(name, shape).parameters()
-    assert sum(parameter.numel() for parameter in parameters) == count
+        model = network(name, shape)
+        with FlopCounterMode(display=False) as counter:
+            model(torch.empty(1, *shape), torch.empty(1, dtype=torch.int64))
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    assert round(counter.get_total_flops() / 2e6, 1) == macs
 
 
 @pytest.mark.parametrize(
