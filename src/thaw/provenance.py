@@ -96,10 +96,19 @@ def processor() -> str:
 
 def tensorboard_command(logdir: Path) -> str:
     """The command that shows a folder in this environment's TensorBoard."""
-    program = Path(sys.executable).with_name("tensorboard")
-    if program.is_relative_to(Path.cwd()):
-        program = program.relative_to(Path.cwd())
-    return f"{program} --logdir {shlex.quote(str(logdir))}"
+    return f"{program('tensorboard')} --logdir {shlex.quote(str(logdir))}"
+
+
+def sample_command(run_dir: Path, *arguments: str) -> str:
+    """The command that samples a run, with this environment's Python and the script beside this."""
+    script = Path(sys.argv[0]).with_name("sample.py")
+    return shlex.join([program("python"), str(script), f"run={run_dir}", *arguments])
+
+
+def program(name: str) -> str:
+    """A program of this environment, as it is typed from the current directory."""
+    path = Path(sys.executable).with_name(name)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _git(checkout: Path, *arguments: str) -> bytes:

@@ -21,8 +21,8 @@ from thaw.commands.sweeps import error_of_all, print_summary
 from thaw.stopping import Stopped, listen
 
 CONF = config.CONF
-# Before the imports that take longest.
-STARTED_S = time.monotonic()
+# When the command began, by the monotonic clock; before the imports that take longest.
+started_s = time.monotonic()
 
 
 def run(command: str) -> NoReturn:
@@ -31,6 +31,8 @@ def run(command: str) -> NoReturn:
     Exits with 0 (done), 2 (configuration or input wrong, one line on stderr), 1 (failed on the
     way), 130 / 143 (interrupted). HYDRA_FULL_ERROR=1 shows the traceback behind one line.
     """
+    global started_s
+    started_s = time.monotonic()
     ranks.forget_left_over()
     config.register()
     # Figures go to files; whatever window is configured, there may be no screen for it.

@@ -97,6 +97,7 @@ def _record(run: LoadedRun, result: dict[str, Any]) -> dict[str, Any]:
     stored = runs.read_record(run.run_dir)
     kept = {key: stored[key] for key in KEPT if key in stored}
     config = {**(stored.get("config") or {}), **_model_config(run)}
+    config.pop("logger", None)  # which names the run's directory
     scores = {f"final/{key}": value for key, value in result["generated"].items()}
     record = kept | {"status": "completed", "config": config, "weights": run.weights}
     record["final_scores"] = scores | {"epoch": run.epoch}

@@ -13,14 +13,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import ranks, runs, storage
-from thaw.commands import report, search
-from thaw.commands.app import CONF, STARTED_S
+from thaw.commands import app, report, search
+from thaw.commands.app import CONF
 from thaw.commands.comparison import changes_since, check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.recording import InUseError, locked, reason_to_skip, recorded
-from thaw.provenance import tensorboard_command
+from thaw.provenance import sample_command, tensorboard_command
 from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> float | None:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    began = time.monotonic() if is_sweep else STARTED_S
+    began = time.monotonic() if is_sweep else app.started_s
     _quieten()
     _keep_plan(cfg, run_dir)
     if ranks.rank() > 0:  # the directory and its record are the first process's
@@ -208,4 +208,6 @@ def _say_where(run_dir: Path) -> None:
     shown = runs.shown(run_dir)
     log.info("samples     %s", shown / runs.SAMPLES)
     log.info("scores      %s and %s beside it", shown / runs.METRICS, runs.RECORD)
-    log.info("dashboards  %s", tensorboard_command(shown))
+    log.info("next        %s", sample_command(shown, "num_samples=64"))
+    log.info("            %s", sample_command(shown, "task=restore", "num_samples=8"))
+    log.info("            %s", tensorboard_command(shown))

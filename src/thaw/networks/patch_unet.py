@@ -112,12 +112,10 @@ class Block(nn.Module):
             ChannelNorm(channels),
         )
         self.modulate = nn.Linear(embedding, 2 * channels)
-        self.outer = nn.Sequential(
-            ACTIVATIONS[activation](), nn.Conv2d(channels, channels, 3, padding=1)
-        )
-        for layer in (self.modulate, self.outer[1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        last = nn.Conv2d(channels, channels, 3, padding=1)
+        self.outer = nn.Sequential(ACTIVATIONS[activation](), last)
+        for parameter in (*self.modulate.parameters(), *last.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         """``[B, channels, H, W]`` from the same and the embedding ``[B, E]``."""
