@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -118,14 +119,17 @@ def _plan(training: Training, began: float) -> None:
     cfg = training.cfg
     epochs = plan(training, 60 * cfg.minutes - (time.monotonic() - began))
     training.end_after(epochs)
-    runs.update_record(training.run_dir, {"planned": {"minutes": cfg.minutes, "epochs": epochs}})
+    threads = {"num_threads": torch.get_num_threads()}
+    planned = {"minutes": cfg.minutes, "epochs": epochs} | threads
+    runs.update_record(training.run_dir, threads | {"planned": planned})
 
 
 def _keep_plan(cfg: DictConfig, run_dir: Path) -> None:
-    """Take the number of epochs that the run in this directory was planned with."""
+    """Take the numbers of epochs and threads that the run in this directory was planned with."""
     planned = runs.read_record(run_dir).get("planned") or {}
     if cfg.minutes is not None and cfg.resume == "auto" and planned.get("minutes") == cfg.minutes:
         cfg.trainer.max_epochs, cfg.minutes = planned["epochs"], None
+        torch.set_num_threads(planned["num_threads"])
 
 
 def _composed(cfg: DictConfig, run_dir: Path) -> Training:
