@@ -11,6 +11,7 @@ from thaw import runs, storage
 from thaw.commands import evaluate
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
+from thaw.commands.selection import folders_of
 from thaw.commands.trained import load_selected
 from thaw.training.loading import LoadedRun
 from thaw.training.opening import model_in_words
@@ -50,39 +51,42 @@ python evaluate.py run={folder}
 
 
 def main(cfg: DictConfig) -> None:
-    """Score the run's model, and write weights, record and card into ``out``."""
+    """Score each run's model, and write weights, record and card into ``out``."""
     with as_input_errors():
-        (run,) = _selected(cfg)
-    out = Path(cfg.out)
-    result = evaluate.evaluate(run, cfg)
+        selected = _selected(cfg)
+    for run, out in zip(selected, _outs(selected, cfg), strict=True):
+        _export(run, out, evaluate.evaluate(run, cfg))
+
+
+def check(cfg: DictConfig) -> list[Path]:
+    """Refuse what cannot be exported; the folders that would be written into."""
+    return _outs(_selected(cfg, for_use=False), cfg)
+
+
+def _export(run: LoadedRun, out: Path, result: dict[str, Any]) -> None:
     record = _record(run, result)
     module = run.experiment.module
     module.restorer, module.ema = run.experiment.restorer, None
-    model = {**_model_config(run), "ema": None}
-    provenance = {**module.provenance, "config": model}
+    provenance = {**module.provenance, "config": {**_model_config(run), "ema": None}}
     write_weights(out / runs.WEIGHTS, module.state_dict(), provenance, run.epoch - 1)
     text = json.dumps(runs.finite(record), indent=2) + "\n"
     storage.write_atomically(out / runs.RECORD, text)
     storage.write_atomically(out / "README.md", _card(run, record, result, out))
-    size = sum(path.stat().st_size for path in out.iterdir() if path.is_file()) / 2**20
-    log.info("written to  %s (%.1f MB)", out, size)
-
-
-def check(cfg: DictConfig) -> list[Path]:
-    """Refuse what cannot be exported; the folder that would be written into."""
-    _selected(cfg, for_use=False)
-    return [Path(cfg.out)]
+    log.info("written to  %s (%.1f MB)", out, (out / runs.WEIGHTS).stat().st_size / 2**20)
 
 
 def _selected(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
     check_read(cfg)
     if cfg.out is None:
         raise InputError("out=FOLDER says where the weights are written")
-    to_do = f"score {cfg.num_samples:,} images, write the weights"
-    selected = load_selected(cfg, to_do, for_use)
-    if len(selected) > 1:
-        raise InputError(f"export takes one run, and {cfg.runs} are {len(selected)}")
-    return selected
+    return load_selected(cfg, f"score {cfg.num_samples:,} images, write the weights", for_use)
+
+
+def _outs(selected: list[LoadedRun], cfg: DictConfig) -> list[Path]:
+    """``out``, or a folder in it for each of several."""
+    if len(selected) == 1:
+        return [Path(cfg.out)]
+    return [Path(cfg.out) / name for name in folders_of([run.run_dir for run in selected])]
 
 
 def _model_config(run: LoadedRun) -> dict[str, Any]:
