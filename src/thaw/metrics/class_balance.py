@@ -1,11 +1,11 @@
 """Class balance: which classes the generated images fall into, against the data's."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from thaw.metrics.gathering import SummedMetric
 from thaw.metrics.reference import Reference
 
 
@@ -20,24 +20,18 @@ def class_kl(counts: Tensor, data_counts: Tensor) -> Tensor:
     return (torch.xlogy(p, p) - torch.xlogy(p, q / q.sum())).sum().clamp(min=0)
 
 
-class ClassBalance(Metric):
+class ClassBalance(SummedMetric):
     """KL(p || q) = sum_k p_k log(p_k / q_k); p, q: shares of classes, generated and real.
 
     The data's classes are predicted too, so the classifier's own errors cancel. Lower is better;
     biased upwards by about (K - 1) / (2 N), the floor of the plug-in estimate (Miller 1955).
     """
 
-    is_differentiable = False
-    full_state_update = False
-    higher_is_better = False
     counts: Tensor
 
-    def __init__(self, data_counts: Tensor, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, data_counts: Tensor) -> None:
+        super().__init__(counts=torch.zeros_like(data_counts, dtype=torch.long))
         self.data_counts = data_counts
-        self.add_state(
-            "counts", torch.zeros_like(data_counts, dtype=torch.long), dist_reduce_fx="sum"
-        )
 
     @classmethod
     def against(cls, reference: Reference) -> Self:
@@ -50,7 +44,7 @@ class ClassBalance(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """``class_kl``; ``num_classes`` that appear; images of each class, ``class_counts`` [K]."""
-        counts = self.counts.cpu()
+        counts = self.summed("counts").cpu()
         return {
             "class_kl": class_kl(counts, self.data_counts),
             "num_classes": (counts > 0).sum(),

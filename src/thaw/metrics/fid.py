@@ -1,7 +1,7 @@
 """Frechet distance between Gaussians fitted to features (FID)."""
 
 from functools import lru_cache
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -69,10 +69,8 @@ class FrechetDistance(FeatureMetric):
     rescales its covariance, and returns float32; hence this one.
     """
 
-    higher_is_better = False
-
-    def __init__(self, mean: Tensor, cov: Tensor, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, mean: Tensor, cov: Tensor) -> None:
+        super().__init__()
         self.mean = mean
         self.cov = cov
 

@@ -81,9 +81,7 @@ def measure_floors(
 
     A draw is without replacement, so all the images make only one.
     """
-    scores = collect(table.GENERATED, reference)
-    for metric in scores.values():
-        metric.sync_on_compute = False  # every process measures them
+    scores = collect(table.GENERATED, reference).of_this_process()  # each measures them
     names = tuple(score.name for score in table.GENERATED if score.has_floor)
     num_images = len(features)
     sizes = [*(size for size in FLOOR_SIZES if size < num_images), num_images]

@@ -1,7 +1,5 @@
 """Inception score: how sure the classifier is of each image, and how evenly the classes come."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -28,10 +26,8 @@ class InceptionScore(LogitMetric):
     one part and for a saturated classifier; hence this one.
     """
 
-    higher_is_better = True
-
-    def __init__(self, splits: int = 10, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, splits: int = 10) -> None:
+        super().__init__()
         self.splits = splits
 
     def compute(self) -> dict[str, Tensor]:

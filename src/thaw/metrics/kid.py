@@ -1,6 +1,6 @@
 """Kernel distance between two sets of features (KID)."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -31,11 +31,9 @@ class KernelDistance(FeatureMetric):
     subsets estimate, with less variance and no randomness.
     """
 
-    higher_is_better = False
-
-    def __init__(self, reference: Tensor, reference_mean: Tensor, **kwargs: Any) -> None:
+    def __init__(self, reference: Tensor, reference_mean: Tensor) -> None:
         """Take reference features [R, D], float64, and their ``within_mean``."""
-        super().__init__(**kwargs)
+        super().__init__()
         self.reference = reference
         self.reference_mean = reference_mean
 

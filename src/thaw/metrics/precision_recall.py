@@ -1,6 +1,6 @@
 """Precision and recall: how much of the generated looks real, how much of the real is generated."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -43,11 +43,9 @@ class PrecisionRecall(FeatureMetric):
     images have larger balls, so recall is biased upwards there.
     """
 
-    higher_is_better = True
-
-    def __init__(self, reference: Tensor, reference_radii: Tensor, **kwargs: Any) -> None:
+    def __init__(self, reference: Tensor, reference_radii: Tensor) -> None:
         """Take reference features [R, D], float64, and their ``neighbour_radii`` [R]."""
-        super().__init__(**kwargs)
+        super().__init__()
         self.reference = reference
         self.reference_radii = reference_radii
 

@@ -1,19 +1,20 @@
 """Scores of restored images: how close each is to its original, and whether they look real."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MeanSquaredError, Metric
-from torchmetrics.functional.image import structural_similarity_index_measure
-from torchmetrics.image import PeakSignalNoiseRatio
+from torch.nn import functional
 
 from thaw.metrics import table
-from thaw.metrics.gathering import collect
+from thaw.metrics.gathering import SummedMetric, collect
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import PixelRange
 
+# SSIM's window in pixels, and its constants for images in 0..1.
 WINDOW = 11
+STD = 1.5
+C_1, C_2 = 0.01**2, 0.03**2
 
 
 class RestorationScores(nn.Module):
@@ -48,32 +49,54 @@ class RestorationScores(nn.Module):
         return {row.name: float(found[row.name]) for row in table.RESTORED if row.name in found}
 
 
-def psnr(pixel_range: tuple[float, float]) -> Metric:
-    """Peak signal-to-noise ratio in dB."""
-    low, high = pixel_range
-    return PeakSignalNoiseRatio(data_range=high - low)
+class PixelError(SummedMetric):
+    """RMSE over all pixels of all images, and PSNR from it."""
+
+    squares: Tensor
+    count: Tensor
+
+    def __init__(self, pixel_range: tuple[float, float]) -> None:
+        super().__init__(squares=torch.zeros(()), count=torch.zeros((), dtype=torch.int64))
+        low, high = pixel_range
+        self.width = torch.tensor(high - low)
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add restored images and originals, both [N, C, H, W]."""
+        self.squares = self.squares + (preds - target).square().sum()
+        self.count = self.count + target.numel()
+
+    def compute(self) -> dict[str, Tensor]:
+        """``psnr`` in dB, ``rmse`` in the images' own units."""
+        mean = (self.summed("squares") / self.summed("count")).cpu()
+        decibels = 10 / torch.log(torch.tensor(10.0))
+        psnr = (2 * torch.log(self.width) - torch.log(mean)) * decibels
+        return {"psnr": psnr, "rmse": mean.sqrt()}
 
 
-def rmse(pixel_range: tuple[float, float]) -> Metric:
-    """Root mean squared error in the images' own units."""
-    return MeanSquaredError(squared=False)
-
-
-class SSIM(MeanMetric):
+class SSIM(SummedMetric):
     """Wang et al. 2004, eq. 13, with their Gaussian window of standard deviation 1.5 on 11 x 11.
 
     The mean over images of the mean over all places where the window lies inside; -1..1.
     """
 
-    def __init__(self, pixel_range: tuple[float, float], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, pixel_range: tuple[float, float]) -> None:
+        super().__init__(total=torch.zeros(()), count=torch.zeros((), dtype=torch.int64))
         self.low, self.high = pixel_range
 
-    def update(self, preds: Tensor, target: Tensor) -> None:  # type: ignore[override]
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add restored images and originals, both [N, C, H, W] in the pixel range."""
         # SSIM compares brightness to darkness, so darkness must be 0.
         width = self.high - self.low
-        super().update(ssim((preds - self.low) / width, (target - self.low) / width))
+        found = ssim((preds - self.low) / width, (target - self.low) / width)
+        self.total = self.total + found.sum()
+        self.count = self.count + len(found)
+
+    def compute(self) -> Tensor:
+        """The mean over all images."""
+        return self.summed("total") / self.summed("count")
 
 
 def check_size(image_shape: Sequence[int]) -> None:
@@ -85,14 +108,26 @@ def check_size(image_shape: Sequence[int]) -> None:
 def ssim(x_hat: Tensor, x_0: Tensor) -> Tensor:
     """SSIM [N] of images [N, C, H, W] in 0..1, as scikit-image and the authors' code have it.
 
-    torchmetrics alone averages over the padded border too: on digits, whose border is empty, quite
+    torchmetrics averages over the padded border too: on digits, whose border is empty, quite
     another number.
     """
-    if not len(x_0):  # torchmetrics knows no batch without images
+    if not len(x_0):  # a convolution knows no batch without images
         return x_0.new_empty(0)
-    _, places = structural_similarity_index_measure(
-        x_hat, x_0, data_range=1.0, reduction="none", return_full_image=True
-    )
-    margin = WINDOW // 2
-    inside: Tensor = places[..., margin:-margin, margin:-margin]
-    return inside.mean(dim=(1, 2, 3))
+    moments = torch.cat((x_hat, x_0, x_hat * x_hat, x_0 * x_0, x_hat * x_0))
+    window = _window(x_0).expand(x_0.shape[1], 1, -1, -1)
+    means = functional.conv2d(moments, window, groups=x_0.shape[1]).split(len(x_0))
+    mean_hat, mean_0, square_hat, square_0, product = means
+    # Rounding may put a variance below 0.
+    var_hat = (square_hat - mean_hat.square()).clamp(min=0)
+    var_0 = (square_0 - mean_0.square()).clamp(min=0)
+    likeness = 2 * mean_hat * mean_0 + C_1
+    likeness *= 2 * (product - mean_hat * mean_0) + C_2
+    most = (mean_hat.square() + mean_0.square() + C_1) * (var_hat + var_0 + C_2)
+    return (likeness / most).mean(dim=(1, 2, 3))
+
+
+def _window(like: Tensor) -> Tensor:
+    """A Gaussian [11, 11] of standard deviation 1.5 whose weights sum to 1."""
+    places = torch.arange(WINDOW, dtype=like.dtype, device=like.device) - WINDOW // 2
+    weights = torch.exp(-(places / STD).square() / 2)
+    return torch.outer(weights, weights) / weights.sum().square()

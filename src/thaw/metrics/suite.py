@@ -2,13 +2,12 @@
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from thaw.checks import checked
 from thaw.metrics import table
 from thaw.metrics.encoders import Encoder
 from thaw.metrics.fitting import cached_reference
-from thaw.metrics.gathering import collect
+from thaw.metrics.gathering import Metrics, collect
 from thaw.metrics.reference import Reference
 
 WAYS_OUT = (
@@ -30,7 +29,7 @@ class ScoreSuite(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.scores: MetricCollection | None = None
+        self.scores: Metrics | None = None
         self.reference: Reference | None = None
         if encoder.reference_path is not None:
             self.use_reference(Reference.load(encoder.reference_path))
@@ -95,7 +94,7 @@ class ScoreSuite(nn.Module):
         histogram: list[int] = scores["class_kl"].compute()["class_counts"].tolist()
         return histogram
 
-    def _fitted(self) -> tuple[MetricCollection, Reference]:
+    def _fitted(self) -> tuple[Metrics, Reference]:
         assert self.scores is not None, "fit_reference comes first"
         assert self.reference is not None
         return self.scores, self.reference

@@ -14,8 +14,8 @@ class Score:
         name: its name in files, such as ``val/NAME`` in metrics.csv and ``final/NAME`` in run.json.
             ``..._mean`` has a standard deviation beside it, ``..._std``.
         label: its name for readers.
-        metric: ``module:attribute`` of a callable that gives its ``torchmetrics.Metric``. One of
-            ``GENERATED`` takes the reference and is updated with ``features`` or ``logits``; any
+        metric: ``module:attribute`` of a callable that gives its metric, a ``torchmetrics.Metric``
+            or one of thaw's own kind (``thaw.metrics.gathering``). One of ``GENERATED`` takes the reference and is updated with ``features`` or ``logits``; any
             other takes the pixel range and is updated with ``preds`` and ``target``. Its
             ``compute()`` is a scalar, or scalars by name where several rows share the metric.
         lower_is_better: whether the best value is the smallest.
@@ -81,9 +81,9 @@ GENERATED = (
 # original.
 RESTORED = (
     Score(
-        "psnr", "PSNR", "thaw.metrics.restored:psnr", False, ".2f", "dB", has_floor=False
+        "psnr", "PSNR", "thaw.metrics.restored:PixelError", False, ".2f", "dB", has_floor=False
     ),
     Score("ssim", "SSIM", "thaw.metrics.restored:SSIM", False, has_floor=False),
-    Score("rmse", "RMSE", "thaw.metrics.restored:rmse", True, ".4f", has_floor=False),
+    Score("rmse", "RMSE", "thaw.metrics.restored:PixelError", True, ".4f", has_floor=False),
     FID,
 )  # fmt: skip

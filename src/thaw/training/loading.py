@@ -14,7 +14,7 @@ from thaw.metrics.suite import ScoreSuite
 from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.compatibility import differing_tensors, listed, versions_in_words
 from thaw.training.experiment import Experiment, build, fit_prior
-from thaw.training.module import DiffusionModule
+from thaw.training.model import Model
 from thaw.training.stored_targets import stored_config
 
 
@@ -122,7 +122,7 @@ def _build(
 
 
 def _load_state(
-    path: Path, module: DiffusionModule, contents: dict[str, Any], with_prior: bool
+    path: Path, module: Model, contents: dict[str, Any], with_prior: bool
 ) -> None:
     """Load the weights, and the prior or leave the module's own."""
     state = contents["state_dict"]
