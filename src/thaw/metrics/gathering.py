@@ -1,7 +1,6 @@
 """What the metrics share: what any process saw, gathered for ``compute``."""
 
 import inspect
-from abc import abstractmethod
 from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import Any, Self
@@ -27,13 +26,13 @@ class Metric(nn.Module):
 
     sync_on_compute = True
 
-    @abstractmethod
     def reset(self) -> None:
         """Forget all that ``update`` was given."""
+        raise NotImplementedError
 
-    @abstractmethod
     def compute(self) -> Any:
         """A scalar, or scalars by name."""
+        raise NotImplementedError
 
     def of_every_process(self, value: Tensor) -> list[Tensor]:
         """The value of each process, in order of rank, on the CPU where there are several."""

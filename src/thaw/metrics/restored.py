@@ -123,7 +123,8 @@ def ssim(x_hat: Tensor, x_0: Tensor) -> Tensor:
     likeness = 2 * mean_hat * mean_0 + C_1
     likeness *= 2 * (product - mean_hat * mean_0) + C_2
     most = (mean_hat.square() + mean_0.square() + C_1) * (var_hat + var_0 + C_2)
-    return (likeness / most).mean(dim=(1, 2, 3))
+    at_each_place: Tensor = likeness / most
+    return at_each_place.mean(dim=(1, 2, 3))
 
 
 def _window(like: Tensor) -> Tensor:

@@ -106,12 +106,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _build(
     path: Path, config: DictConfig, contents: dict[str, Any], data_root: str | None
 ) -> Experiment:
-    """The experiment of a checkpoint's configuration, which cannot say where its data writes."""
+    """The experiment of a checkpoint's configuration; its data neither write nor augment."""
     try:
         if data_root is not None and "root" in config.data:
             config.data.root = data_root
-        if "cache" in config.data:
-            config.data.cache = None
+        for key in {"cache", "augment"} & config.data.keys():
+            config.data[key] = None
         experiment = build(config, contents["thaw"])
     except Exception as error:  # a file may hold anything where a number or a name should be
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -121,9 +121,7 @@ def _build(
     return experiment
 
 
-def _load_state(
-    path: Path, module: Model, contents: dict[str, Any], with_prior: bool
-) -> None:
+def _load_state(path: Path, module: Model, contents: dict[str, Any], with_prior: bool) -> None:
     """Load the weights, and the prior or leave the module's own."""
     state = contents["state_dict"]
     weights = [tensor for key, tensor in state.items() if key.startswith("restorer.network.")]
