@@ -14,10 +14,11 @@ class Score:
         name: its name in files, such as ``val/NAME`` in metrics.csv and ``final/NAME`` in run.json.
             ``..._mean`` has a standard deviation beside it, ``..._std``.
         label: its name for readers.
-        metric: ``module:attribute`` of a callable that gives its metric, a ``torchmetrics.Metric``
-            or one of thaw's own kind (``thaw.metrics.gathering``). One of ``GENERATED`` takes the reference and is updated with ``features`` or ``logits``; any
-            other takes the pixel range and is updated with ``preds`` and ``target``. Its
-            ``compute()`` is a scalar, or scalars by name where several rows share the metric.
+        metric: ``module:attribute`` of a callable that gives its metric: one of
+            ``thaw.metrics.gathering``, or a ``torchmetrics.Metric``. One of ``GENERATED`` takes the
+            reference and is updated with ``features`` or ``logits``; any other takes the pixel
+            range and is updated with ``preds`` and ``target``. Its ``compute()`` is a scalar, or
+            scalars by name where several rows share the metric.
         lower_is_better: whether the best value is the smallest.
         format: format of a value, such as ``.2f``.
         unit: unit of a value, or empty.

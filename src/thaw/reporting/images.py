@@ -35,7 +35,8 @@ def _tiled(images: Tensor, columns: int, padding: int) -> Tensor:
     size = (rows * steps[0] + padding, columns * steps[1] + padding)
     tiled = images.new_full((channels, *size), 128)
     for number, image in enumerate(images):
-        top, left = (k * step + padding for k, step in zip(divmod(number, columns), steps))
+        row, column = divmod(number, columns)
+        top, left = padding + row * steps[0], padding + column * steps[1]
         tiled[:, top : top + height, left : left + width] = image
     return tiled
 
