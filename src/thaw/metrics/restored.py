@@ -131,4 +131,5 @@ def _window(like: Tensor) -> Tensor:
     """A Gaussian [11, 11] of standard deviation 1.5 whose weights sum to 1."""
     places = torch.arange(WINDOW, dtype=like.dtype, device=like.device) - WINDOW // 2
     weights = torch.exp(-(places / STD).square() / 2)
-    return torch.outer(weights, weights) / weights.sum().square()
+    weights /= weights.sum()
+    return torch.outer(weights, weights)
