@@ -76,7 +76,7 @@ class Training:
         self.experiment = build(cfg, self.provenance)
         check_optimizer(self.experiment.module)
         self.module = DiffusionModule.of(self.experiment.module)
-        self.data = Loaders(self.experiment.data)
+        self.loaders = Loaders(self.experiment.data)
         check_classes(self.experiment.module.restorer, self.experiment.data)
         check_restored(cfg.metrics, self.experiment)
         check_memory(self.experiment.module.restorer, self.experiment.data)
@@ -150,11 +150,13 @@ class Training:
 
     def fit(self) -> None:
         """Train; NothingTrainedError where it fails before the end of the very first step."""
-        module, data, trainer = self.module, self.data, self.trainer
+        module, loaders, trainer = self.module, self.loaders, self.trainer
         start = time.perf_counter()
         try:
             with logging_redirect_tqdm(), storage.writing(self.run_dir):
-                trainer.fit(module, datamodule=data, ckpt_path=self.checkpoint, weights_only=True)
+                trainer.fit(
+                    module, datamodule=loaders, ckpt_path=self.checkpoint, weights_only=True
+                )
         except OSError:
             raise
         except Exception as error:
