@@ -1,6 +1,6 @@
 """Score a run's checkpoint: ``python evaluate.py run=outputs/DATE/RUN``."""
 
-from thaw.commands.app import run
+from thaw.commands.start import run
 
 if __name__ == "__main__":
     run("evaluate")

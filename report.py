@@ -1,6 +1,6 @@
 """Report on finished runs: ``python report.py --help``."""
 
-from thaw.commands.app import run
+from thaw.commands.start import run
 
 if __name__ == "__main__":
     run("report")

@@ -1,6 +1,6 @@
 """Sample images from a run: ``python sample.py run=outputs/DATE/RUN``."""
 
-from thaw.commands.app import run
+from thaw.commands.start import run
 
 if __name__ == "__main__":
     run("sample")

@@ -1,6 +1,6 @@
 """Train a diffusion model: ``python train.py --help``."""
 
-from thaw.commands.app import run
+from thaw.commands.start import run
 
 if __name__ == "__main__":
     run("train")

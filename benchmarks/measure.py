@@ -10,10 +10,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Cost(NamedTuple):
-    """Of one process: seconds on the clock and MiB of resident memory at most."""
+    """Of one process: seconds on the clock, MiB of resident memory at most, seconds of a CPU."""
 
     seconds: float
     peak_mib: float
+    cpu_seconds: float
 
 
 def surroundings() -> dict[str, str]:
@@ -43,4 +44,5 @@ def cost(script: str, *arguments: str, folder: Path, **environment: str) -> Cost
     _, status, usage = os.wait4(process, 0)
     if status:
         raise RuntimeError(f"{' '.join(command)} failed:\n{(folder / 'log').read_text()[-2000:]}")
-    return Cost(time.perf_counter() - start, usage.ru_maxrss / 1024)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Cost(time.perf_counter() - start, usage.ru_maxrss / 1024, cpu_seconds)

@@ -75,6 +75,6 @@ def run_forked(
     sys.path[:0] = variables.get("PYTHONPATH", "").split()  # Python reads it at its start
     os.chdir(cwd)
     sys.argv = [str(ROOT / f"{command}.py"), *arguments]
-    from thaw.commands.app import run
+    from thaw.commands.start import run
 
     run(command)

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.app import CONF
-from thaw.training.checkpoint_files import CheckpointFiles
+from thaw.training.checkpoint_io import CheckpointFiles
 from thaw.training.experiment import build, resolved
 
 SMALL = ["data=mnist_5k", "model.hidden=[4,4]", "schedule.timesteps=20"]

@@ -233,6 +233,7 @@ What chooses the runs of a sweep; every combination unless this is chosen. It ne
 # Folders of conf/ that are no groups: what choices of several groups are built on.
 SHARED = ("companions",)
 ROOTS = tuple(group for group in GROUPS if group.name == group.root)
+CHOSEN = tuple(sorted([*(group.name for group in GROUPS), *PRESETS]))
 HYPERPARAMETERS = tuple(group.name for group in GROUPS if group.is_hyperparameter)
 STATEFUL = tuple(group.place for group in GROUPS if group.is_stateful)
 # What sampling and scoring need of a configuration: the model and how it is scored.

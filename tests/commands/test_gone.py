@@ -9,7 +9,7 @@ import pytest
 from commands_support import LEAST, record
 
 from thaw import runs, storage
-from thaw.training.checkpoint_files import CheckpointFiles
+from thaw.training.checkpoint_io import CheckpointFiles
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "record": lambda run_dir: runs.update_record(run_dir, {"status": "completed"}),

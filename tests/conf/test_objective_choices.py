@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from thaw.commands import config
 from thaw.training.experiment import Experiment, build
+from thaw.training.module import DiffusionModule
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 QUICK = ("data=mnist_5k", "metrics=none", "logger=none", "schedule.timesteps=30")
@@ -64,7 +65,7 @@ def trained(folder: Path, max_epochs: int, checkpoint: Path | None = None) -> pl
     torch.manual_seed(0)
     images = torch.rand(8, 1, 28, 28) - 0.5
     loader = DataLoader(TensorDataset(images, torch.zeros(8, dtype=torch.int64)), batch_size=4)
-    module = built(*IMPORTANCE).module
+    module = DiffusionModule.of(built(*IMPORTANCE).module)
     trainer = pl.Trainer(
         max_epochs=max_epochs,
         accelerator="cpu",

@@ -18,6 +18,7 @@ from thaw.data.loader import ShuffledBatchLoader
 from thaw.data.module import ImageDataModule
 from thaw.data.sources import ImageSet, Source
 from thaw.pixels import PixelRange
+from thaw.training.loaders import Loaders
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "data" / "augment"
 CHOICES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -113,7 +114,8 @@ def test_in_training_a_resumed_run_sees_exactly_what_an_undisturbed_one_does(
     def run(augment: Any, **options: Any) -> Recorder:
         torch.manual_seed(7)
         recorder = Recorder()
-        fit(recorder, ImageDataModule(Noise(), BATCH, seed=3, augment=augment), **options)
+        data = ImageDataModule(Noise(), BATCH, seed=3, augment=augment)
+        fit(recorder, Loaders(data), **options)
         return recorder
 
     plain, whole = run(None), run(AFFINE)

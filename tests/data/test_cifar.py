@@ -73,7 +73,7 @@ def archive(monkeypatch: pytest.MonkeyPatch, contents: dict[str, bytes]) -> Arch
         test_list = [["test_batch", md5(contents["test_batch"])]]  # noqa: RUF012
         meta = torchvision.datasets.CIFAR10.meta | {"md5": md5(meta_pickle())}
 
-    monkeypatch.setattr(CIFAR10, "archive", Small)
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", Small)
     monkeypatch.setattr(download, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setenv("no_proxy", "*")
     return Small

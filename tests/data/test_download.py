@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torchvision
 from data_support import IDX_NAMES, leftovers, write_family
 
 from thaw.data import download
@@ -26,13 +27,12 @@ def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
         f"{name}.gz": gzip.compress((tmp_path / "published" / name).read_bytes()) for name in arrays
     }
     archive = SimpleNamespace(
-        __name__="KMNIST",
         resources=[(name, hashlib.md5(data).hexdigest()) for name, data in contents.items()],
         mirrors=[],
         contents=contents,
         arrays=arrays,
     )
-    monkeypatch.setattr(KMNIST, "archive", archive)
+    monkeypatch.setattr(torchvision.datasets, "KMNIST", archive)
     monkeypatch.setattr(download, "PATIENCE_SECONDS", 0.3)
     monkeypatch.setenv("no_proxy", "*")
     return archive

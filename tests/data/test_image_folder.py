@@ -270,8 +270,7 @@ def test_what_would_fill_the_device_stays_where_it_is(
     data.setup()
     assert 0.5 * 10_000 < data.train_images.nbytes < 0.5 * 10**9
     monkeypatch.setattr(module, "free_bytes", lambda device: free)
-    monkeypatch.setattr(data, "_device", lambda: torch.device("meta"))
-    loader = data.train_dataloader()
+    loader = data.train_dataloader(torch.device("meta"))
     assert loader.data.images.device.type == place
     assert loader.device.type == "meta"
 
@@ -285,8 +284,7 @@ def test_on_a_gpu_batches_copied_by_index_are_those_of_resident_images(
         data = ImageFolder(str(pictures), image_size=12, batch_size=8)
         data.setup()
         monkeypatch.setattr(module, "free_bytes", lambda device, free=free: free)
-        monkeypatch.setattr(data, "_device", lambda: torch.device("cuda", 0))
-        loader = data.train_dataloader()
+        loader = data.train_dataloader(torch.device("cuda", 0))
         assert loader.data.images.is_cuda == (free > 0)
         batches[free] = list(loader)
     for one, two in zip(batches[0], batches[10**9], strict=True):

@@ -1,7 +1,5 @@
 """The data module: splits, checks, checksum, and what it knows before it has loaded anything."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from data_support import CountedSource
@@ -23,9 +21,8 @@ def test_what_a_network_needs_is_known_without_loading() -> None:
 def test_it_loads_once() -> None:
     source = CountedSource(50, 20)
     data = ImageDataModule(source, batch_size=8)
-    data.prepare_data()
-    data.setup("fit")
-    data.setup("validate")
+    data.setup()
+    data.setup()
     assert source.num_loads == 1
 
 
@@ -111,12 +108,10 @@ def test_the_embedded_digits_are_the_ones_that_were_looked_at() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_images_move_to_the_trainers_device_once() -> None:
+def test_images_move_to_the_device_once() -> None:
     data = ImageDataModule(CountedSource(50, 20), batch_size=8)
-    strategy = SimpleNamespace(root_device=torch.device("cuda", 0))
-    data.trainer = SimpleNamespace(strategy=strategy)
     data.setup()
-    loader = data.train_dataloader()
+    loader = data.train_dataloader(torch.device("cuda", 0))
     assert isinstance(loader, ShuffledBatchLoader)
     assert loader.data.images.is_cuda
     assert loader.data.images.dtype == torch.uint8

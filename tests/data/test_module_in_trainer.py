@@ -1,4 +1,4 @@
-"""The data module in a real Lightning trainer: epochs, validation, and resuming in mid-epoch."""
+"""The images in a real Lightning trainer: epochs, validation, and resuming in mid-epoch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from data_support import CountedSource, Recorder
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from thaw.data.module import ImageDataModule
+from thaw.training.loaders import Loaders
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -20,7 +21,8 @@ NUM_EPOCHS = 3
 def fit(fit: Callable[..., None]) -> Callable[..., Recorder]:
     def run(seed: int = 3, **options: Any) -> Recorder:
         recorder = Recorder()
-        fit(recorder, ImageDataModule(CountedSource(45, 11), batch_size=8, seed=seed), **options)
+        data = ImageDataModule(CountedSource(45, 11), batch_size=8, seed=seed)
+        fit(recorder, Loaders(data), **options)
         return recorder
 
     return run

@@ -27,7 +27,7 @@ def test_real_mnist_equals_torchvisions(mnist_root: Path) -> None:
 def test_reads_its_own_folder_and_writes_nothing_there(
     tmp_path: Path, source_class: type[IdxSource]
 ) -> None:
-    arrays = write_family(tmp_path / source_class.archive.__name__ / "raw")
+    arrays = write_family(tmp_path / source_class.archive / "raw")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     for split, prefix in zip(source_class(tmp_path).load(), ("train", "t10k"), strict=True):
         assert torch.equal(split.images[:, 0], arrays[f"{prefix}-images-idx3-ubyte"])

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from thaw.data.sources import ImageSet
 from thaw.metrics.encoders import ClassifierEncoder, load_encoder, packaged_path, reference_path
-from thaw.metrics.fid import moments
 from thaw.metrics.fitting import encode
+from thaw.metrics.frechet import moments
 from thaw.metrics.reference import Reference
 from thaw.metrics.suite import ScoreSuite
 from thaw.metrics.train_encoder import measure_accuracy

@@ -7,7 +7,8 @@ from metrics_helpers import random_features
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch import Tensor
 
-from thaw.metrics.fid import FrechetDistance, distance_of_few, frechet_distance, moments
+from thaw.metrics.fid import FrechetDistance
+from thaw.metrics.frechet import distance_of_few, frechet_distance, moments
 
 
 def orthogonal(width: int, seed: int) -> Tensor:

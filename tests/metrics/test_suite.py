@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from thaw.metrics.encoders import ClassifierEncoder, Encoder
-from thaw.metrics.fid import frechet_distance, moments
 from thaw.metrics.fitting import encode, fit_reference
+from thaw.metrics.frechet import frechet_distance, moments
 from thaw.metrics.inception_score import InceptionScore
 from thaw.metrics.suite import ScoreSuite
 

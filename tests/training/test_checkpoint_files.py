@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from thaw import runs
-from thaw.training.checkpoint_files import CheckpointFiles, newest_good, read_checkpoint
+from thaw.training.checkpoint_files import newest_good, read_checkpoint
+from thaw.training.checkpoint_io import CheckpointFiles
 
 
 def contents(value: float = 1.0) -> dict[str, Any]:

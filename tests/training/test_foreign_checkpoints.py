@@ -15,12 +15,8 @@ from hostile_files import KINDS, MakesFolder, changed, checkpoint, everything_in
 from PIL import Image
 
 from thaw import runs
-from thaw.training.checkpoint_files import (
-    FORMAT,
-    CheckpointFiles,
-    newest_good,
-    read_checkpoint,
-)
+from thaw.training.checkpoint_files import FORMAT, newest_good, read_checkpoint
+from thaw.training.checkpoint_io import CheckpointFiles
 from thaw.training.compatibility import check_fits
 from thaw.training.loading import load_run
 

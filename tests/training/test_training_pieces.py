@@ -87,7 +87,7 @@ def test_figures_that_fail_do_not_end_a_training(
         raise RuntimeError("no such font")
 
     monkeypatch.setattr("thaw.training.callbacks.forward_process.forward_strip", fail)
-    monkeypatch.setattr("thaw.training.scoring_restored.restoration_figure", fail)
+    monkeypatch.setattr("thaw.reporting.panels.restoration_figure", fail)
     data = Mock(ImageDataModule, train_images=torch.zeros(4, *SHAPE, dtype=torch.uint8))
     forward = ForwardProcess(tmp_path, data)
     assert fit(make_module(), max_epochs=2, callbacks=[forward]).global_step == 10

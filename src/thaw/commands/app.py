@@ -2,11 +2,8 @@
 
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NoReturn
 
 import hydra
@@ -17,6 +14,7 @@ from thaw.commands import config, stored
 from thaw.commands.arguments import folders_of, prepare_arguments, resumed
 from thaw.commands.errors import Escaped, InputError, one_line, outcome
 from thaw.commands.jobs import Job
+from thaw.commands.start import written
 from thaw.commands.sweeps import error_of_all, print_summary
 from thaw.stopping import Stopped, listen
 
@@ -42,7 +40,7 @@ def run(command: str) -> NoReturn:
     logging.raiseExceptions = False  # on a full disk, or where nobody reads, once a line
     listen()
     try:
-        with _written():
+        with written():
             try:
                 _run_hydra(command)
             finally:
@@ -76,20 +74,6 @@ def _run_hydra(command: str) -> None:
             raise
         # Optuna's, whose words for a search without a single result do not say why.
         raise error_of_all() or error from None
-
-
-@contextmanager
-def _written() -> Iterator[None]:
-    """Flush what was printed; where nobody reads it, as after ``| head``, end without an error."""
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Or it would be tried again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
 
 
 def _exit(code: int, line: str) -> NoReturn:

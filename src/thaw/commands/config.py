@@ -16,8 +16,9 @@ from hydra.core.plugins import Plugins
 from omegaconf import MISSING, OmegaConf
 
 from thaw.checks import Count, Positive, Seed
+from thaw.groups import CHOSEN, GROUPS, ROOTS
 from thaw.groups import CONF as CONF
-from thaw.groups import GROUPS, PRESETS, ROOTS
+from thaw.privates.hydra import share_schemas
 
 # One image has no scores.
 NumScored = Literal[0] | Annotated[int, Ge(2)]
@@ -197,7 +198,7 @@ def text_keys(schema: type, prefix: str = "") -> Iterator[str]:
 def groups(command: str) -> list[str]:
     """The groups that a command takes choices of, those within others too."""
     if command == "train":
-        return sorted([*(group.name for group in GROUPS), *PRESETS])
+        return list(CHOSEN)
     defaults = OmegaConf.load(CONF / f"{command}.yaml").defaults
     roots = {str(key) for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
     return sorted(group.name for group in GROUPS if group.root in roots)
@@ -214,6 +215,7 @@ def choices(*names: str) -> str:
 
 def register() -> None:
     """Make the schemas and resolvers known to Hydra."""
+    share_schemas()
     store = ConfigStore.instance()
     for command, schema in SCHEMAS.items():
         store.store(f"{command}_schema", schema)

@@ -1,15 +1,23 @@
 """Files of published data sets: unpacked from archives, which are downloaded where missing."""
 
+import hashlib
 import os
 import socket
 import tempfile
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
-
-from torchvision.datasets.utils import check_integrity, download_url, extract_archive
+from typing import Any
 
 PATIENCE_SECONDS = 3.0
+
+
+def published(name: str) -> Any:
+    """torchvision's class of that name, which knows where the data set is and its MD5s."""
+    # Imported where something is missing, for it takes longer than torch.
+    from torchvision import datasets
+
+    return getattr(datasets, name)
 
 
 def complete(
@@ -38,6 +46,8 @@ def complete(
     missing = [file for file in files if not file.is_file()]
     if not missing:
         return
+    from torchvision.datasets.utils import extract_archive
+
     folder = missing[0].parent
     try:
         # Such as the root that a checkpoint of another machine names.
@@ -69,12 +79,15 @@ def damaged(path: Path, why: str) -> ValueError:
 
 def check_md5(path: Path, md5: str) -> None:
     """Raise the one-line error unless the file has this MD5."""
-    if not check_integrity(path, md5):
-        raise damaged(path, f"its MD5 is not {md5}")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() != md5:
+            raise damaged(path, f"its MD5 is not {md5}")
 
 
 def _download(name: str, md5: str, mirrors: Sequence[str], folder: str) -> None:
     """From the first mirror that has it; else ``ConnectionError`` with the reason of each."""
+    from torchvision.datasets.utils import download_url
+
     failures = []
     # A limit on every wait for the network, which torchvision's functions do not take.
     before = socket.getdefaulttimeout()

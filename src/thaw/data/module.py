@@ -1,4 +1,4 @@
-"""The data module: a source's images, split, checked and handed out in batches on the device."""
+"""A source's images, split, checked and handed out in batches on the device."""
 
 import hashlib
 import logging
@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import pytorch_lightning as pl
 import torch
 from annotated_types import Ge
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from thaw.checks import Count, Seed, checked
 from thaw.data.augment import Transform, check_transform
 from thaw.data.identity import changes
-from thaw.data.loader import Batch, BatchLoader, ShuffledBatchLoader
+from thaw.data.loader import BatchLoader, ShuffledBatchLoader
 from thaw.data.sources import ImageSet, Source
 from thaw.pixels import PixelRange
 from thaw.progress import progress
@@ -25,7 +24,7 @@ HOLD_OUT_SEED = 0
 SHARE_OF_DEVICE = 0.5
 
 
-class ImageDataModule(pl.LightningDataModule):
+class ImageDataModule:
     """Images of one source, as one uint8 tensor on the training device, batched by indexing.
 
     Where they would fill more than half of the device's free memory they stay where the source has
@@ -63,7 +62,6 @@ class ImageDataModule(pl.LightningDataModule):
             augment: what each training image of a batch goes through, uint8 ``[C, H, W]`` to the
                 same, such as a transform of ``torchvision.transforms.v2``; None for nothing.
         """
-        super().__init__()
         self.source = source
         self.name = source.name
         self.image_shape = source.image_shape
@@ -97,11 +95,7 @@ class ImageDataModule(pl.LightningDataModule):
         """Have ``setup()`` warn where the data are not those of an earlier ``identity``."""
         self._expected, self._expected_by = identity, whose
 
-    def prepare_data(self) -> None:
-        """Load in one process first: with DDP, only that one may have to download."""
-        self.setup()
-
-    def setup(self, stage: str | None = None) -> None:
+    def setup(self) -> None:
         """Load the images, once; refuse a ``val_size`` or ``batch_size`` too large for them."""
         if self._is_set_up:
             return
@@ -142,37 +136,31 @@ class ImageDataModule(pl.LightningDataModule):
             ImageSet(train.images[held_out], train.labels[held_out]),
         )
 
-    def train_dataloader(self) -> BatchLoader:
-        """Full batches of the training images in an order of their own each epoch."""
-        data = self._on_device(ImageSet(self.train_images, self.train_labels))
-        device = self._device()
-        if getattr(self.trainer, "overfit_batches", 0):
-            # The same batches every epoch: Lightning arranges that for torch's DataLoader only.
+    def train_dataloader(
+        self, device: torch.device | None = None, is_shuffled: bool = True
+    ) -> BatchLoader:
+        """Full batches of the training images in an order of their own each epoch.
+
+        Batches are on ``device``; where it is None, where the images are. Unless ``is_shuffled``
+        they are the same batches every epoch, in order, the last one not full.
+        """
+        data = _on(device, ImageSet(self.train_images, self.train_labels))
+        if not is_shuffled:
             return BatchLoader(data, self.pixel_range, self.batch_size, device)
         return ShuffledBatchLoader(
             data, self.pixel_range, self.batch_size, self.seed, device, self.augment
         )
 
-    def val_dataloader(self) -> BatchLoader:
+    def val_dataloader(self, device: torch.device | None = None) -> BatchLoader:
         """All validation images, in order."""
-        data = self._on_device(ImageSet(self.val_images, self.val_labels))
-        return BatchLoader(data, self.pixel_range, self.batch_size, self._device())
+        data = _on(device, ImageSet(self.val_images, self.val_labels))
+        return BatchLoader(data, self.pixel_range, self.batch_size, device)
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """``(x_0, labels)`` on ``device``: the same tensors where they are there already."""
-        x_0, labels = batch
-        return x_0.to(device), labels.to(device)
 
-    def _on_device(self, data: ImageSet) -> ImageSet:
-        device = self._device()
-        if device is None or data.images.nbytes > SHARE_OF_DEVICE * free_bytes(device):
-            return data
-        return ImageSet(data.images.to(device), data.labels.to(device))
-
-    def _device(self) -> torch.device | None:
-        return None if self.trainer is None else self.trainer.strategy.root_device
+def _on(device: torch.device | None, data: ImageSet) -> ImageSet:
+    if device is None or data.images.nbytes > SHARE_OF_DEVICE * free_bytes(device):
+        return data
+    return ImageSet(data.images.to(device), data.labels.to(device))
 
 
 def free_bytes(device: torch.device) -> float:

@@ -5,10 +5,8 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Interval
-from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from thaw.checks import Count, Seed, checked
 from thaw.data.sources import ImageSet, Source
@@ -66,6 +64,10 @@ class Photographs(Source):
 
     def _read(self, name: str) -> Tensor:
         """A photograph, float32 0..255 ``[C, H, W]``."""
+        # Imported here, for they take longer than torch.
+        from sklearn.datasets import load_sample_image
+        from torchvision.transforms.v2.functional import rgb_to_grayscale
+
         image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1).float()
         return rgb_to_grayscale(image) if self.image_shape[0] == 1 else image
 

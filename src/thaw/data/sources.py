@@ -2,21 +2,24 @@
 
 import gzip
 import io
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from thaw.checks import check
-from thaw.data.download import complete, damaged
+from thaw.data.download import complete, damaged, published
+
+IDX_KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
+IDX_FILES = tuple(f"{prefix}-{kind}" for prefix in ("train", "t10k") for kind in IDX_KINDS)
+# The number of that type in the idx format.
+UINT8 = 8
 
 
 @dataclass(frozen=True)
@@ -87,65 +90,74 @@ class IdxSource(FileSource):
     written where all four are.
     """
 
-    archive: type[torchvision.datasets.MNIST]
+    archive: str
     image_shape = (1, 28, 28)
     num_classes = 10
 
     @property
     def folder(self) -> Path:
         """Where the four files are."""
-        return self.root / self.archive.__name__ / "raw"
+        return self.root / self.archive / "raw"
 
     def load(self) -> tuple[ImageSet, ImageSet]:
         """The training and the test split, as published and in the published order."""
-        for name, md5 in self.archive.resources:
-            packed = self.folder / name
-            complete(
-                self.root, [packed.with_suffix("")], packed, md5, self.archive.mirrors,
-                self.may_fetch,
-            )  # fmt: skip
+        if not all((self.folder / name).is_file() for name in IDX_FILES):
+            archive = published(self.archive)
+            for name, md5 in archive.resources:
+                packed = self.folder / name
+                complete(
+                    self.root, [packed.with_suffix("")], packed, md5, archive.mirrors,
+                    self.may_fetch,
+                )  # fmt: skip
         return self._read_split("train"), self._read_split("t10k")
 
     def _read_split(self, prefix: str) -> ImageSet:
-        image_path, images = self._read(f"{prefix}-images-idx3-ubyte", read_image_file)
-        label_path, labels = self._read(f"{prefix}-labels-idx1-ubyte", read_label_file)
+        image_path, label_path = (self.folder / f"{prefix}-{kind}" for kind in IDX_KINDS)
+        images, labels = read_idx(image_path, 3), read_idx(label_path, 1)
         if images.shape[1:] != self.image_shape[1:] or not len(images):
             height, width = self.image_shape[1:]
             why = f"its images are {list(images.shape)}, not [N, {height}, {width}]"
             raise damaged(image_path, why)
         if len(labels) != len(images):
             raise damaged(label_path, f"{len(labels):,} labels for {len(images):,} images")
-        return ImageSet(images.unsqueeze(1), labels)
+        return ImageSet(images.unsqueeze(1), labels.long())
 
-    def _read(self, name: str, read: Callable[[str], Tensor]) -> tuple[Path, Tensor]:
-        path = self.folder / name
-        try:
-            return path, read(str(path))
-        # Whatever torchvision's reader runs into.
-        except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            why = " ".join(str(error).split()) or "its first bytes are wrong"
-            raise damaged(path, f"it is not a whole idx file ({why})") from error
+
+def read_idx(path: Path, num_dims: int) -> Tensor:
+    """The uint8 numbers of an idx file (LeCun's format), in ``num_dims`` dimensions.
+
+    ValueError unless its length is what its first bytes say.
+    """
+    content = bytearray(path.read_bytes())
+    start = 4 + 4 * num_dims
+    if content[:4] != bytes([0, 0, UINT8, num_dims]) or len(content) < start:
+        raise damaged(path, "it is not a whole idx file (its first bytes are wrong)")
+    shape = np.frombuffer(content, ">u4", num_dims, offset=4).tolist()
+    if (length := len(content) - start) != math.prod(shape):
+        why = f"{length:,} numbers where its first bytes say {shape}"
+        raise damaged(path, f"it is not a whole idx file ({why})")
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape))
 
 
 class MNIST(IdxSource):
     """Handwritten digits, 60,000 and 10,000 (LeCun, Bottou, Bengio and Haffner, 1998)."""
 
     name = "mnist"
-    archive = torchvision.datasets.MNIST
+    archive = "MNIST"
 
 
 class FashionMNIST(IdxSource):
     """Articles of clothing, 60,000 and 10,000 (Xiao, Rasul and Vollgraf, 2017)."""
 
     name = "fashion_mnist"
-    archive = torchvision.datasets.FashionMNIST
+    archive = "FashionMNIST"
 
 
 class KMNIST(IdxSource):
     """Cursive Japanese characters, 60,000 and 10,000 (Clanuwat et al., 2018)."""
 
     name = "kmnist"
-    archive = torchvision.datasets.KMNIST
+    archive = "KMNIST"
 
 
 class MNIST5k(Source):

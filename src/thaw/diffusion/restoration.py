@@ -25,6 +25,18 @@ STAGES = (
 )
 
 
+def stage_title(name: str) -> str:
+    """A stage of a restoration in words: ``Algorithm 1, refined``."""
+    words = {
+        "direct": "direct prediction",
+        "algorithm_1": "Algorithm 1",
+        "algorithm_2": "Algorithm 2",
+    }
+    plain_name = name.removesuffix(REFINED)
+    refined = ", refined" if name.endswith(REFINED) else ""
+    return words.get(plain_name, plain_name) + refined
+
+
 class Restoration:
     """x_t = D(x_0, t, noise), and from that same x_t every way back to x_0.
 

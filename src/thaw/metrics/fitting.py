@@ -10,7 +10,7 @@ from torch import Tensor
 from thaw import storage
 from thaw.metrics import table
 from thaw.metrics.encoders import Encoder
-from thaw.metrics.fid import moments
+from thaw.metrics.frechet import moments
 from thaw.metrics.gathering import collect
 from thaw.metrics.kid import within_mean
 from thaw.metrics.precision_recall import neighbour_radii

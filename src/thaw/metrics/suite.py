@@ -1,15 +1,17 @@
 """The suite of scores: uint8 images in, every score and its floor out."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from thaw.checks import checked
 from thaw.metrics import table
 from thaw.metrics.encoders import Encoder
-from thaw.metrics.fitting import cached_reference
-from thaw.metrics.gathering import collect
 from thaw.metrics.reference import Reference
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 WAYS_OUT = (
     "use metrics=inception, train an encoder with `python train_encoder.py data={data}`, "
@@ -51,6 +53,8 @@ class ScoreSuite(nn.Module):
 
         Needed where ``reference`` is None. One pass of the encoder, the first time; cached on disk.
         """
+        from thaw.metrics.fitting import cached_reference
+
         self.use_reference(cached_reference(self.encoder, train_images, test_images))
 
     def use_reference(self, reference: Reference) -> None:
@@ -60,8 +64,7 @@ class ScoreSuite(nn.Module):
                 f"a reference of {reference.encoder} (weights {reference.fingerprint}) "
                 f"cannot serve {self.encoder.name} (weights {self.encoder.fingerprint()})"
             )
-        self.reference = reference
-        self.scores = collect(table.GENERATED, reference)
+        self.reference, self.scores = reference, None
 
     def reset(self) -> None:
         """Forget all images."""
@@ -95,7 +98,13 @@ class ScoreSuite(nn.Module):
         histogram: list[int] = scores["class_kl"].compute()["class_counts"].tolist()
         return histogram
 
-    def _fitted(self) -> tuple[MetricCollection, Reference]:
-        assert self.scores is not None, "fit_reference comes first"
-        assert self.reference is not None
+    def _fitted(self) -> tuple["MetricCollection", Reference]:
+        """The scores, made when the first images come, and the reference."""
+        assert self.reference is not None, "fit_reference comes first"
+        if self.scores is None:
+            # torchmetrics takes longer to import than a run to be sampled.
+            from thaw.metrics.gathering import collect
+
+            scores = collect(table.GENERATED, self.reference)
+            self.scores = scores.to(next(self.encoder.parameters(), torch.empty(0)).device)
         return self.scores, self.reference

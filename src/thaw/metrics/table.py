@@ -3,7 +3,7 @@
 A new score is one metric class and one row. Nothing here imports torch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,11 @@ class Score:
         name: its name in files, such as ``val/NAME`` in metrics.csv and ``final/NAME`` in run.json.
             ``..._mean`` has a standard deviation beside it, ``..._std``.
         label: its name for readers.
-        metric: ``module:attribute`` of a callable that gives its ``torchmetrics.Metric``. One of
-            ``GENERATED`` takes the reference and is updated with ``features`` or ``logits``; any
-            other takes the pixel range and is updated with ``preds`` and ``target``. Its
-            ``compute()`` is a scalar, or scalars by name where several rows share the metric.
+        metric: ``module:attribute`` of a callable that gives its ``torchmetrics.Metric``. One with
+            a floor, and each of ``GENERATED``, takes the reference and is updated with ``features``
+            or ``logits``; any other takes the pixel range and is updated with ``preds`` and
+            ``target``. Its ``compute()`` is a scalar, or scalars by name where several rows share
+            the metric.
         lower_is_better: whether the best value is the smallest.
         format: format of a value, such as ``.2f``.
         unit: unit of a value, or empty.
@@ -81,9 +82,9 @@ GENERATED = (
 # original.
 RESTORED = (
     Score(
-        "psnr", "PSNR", "thaw.metrics.restored:psnr", False, ".2f", "dB", has_floor=False
+        "psnr", "PSNR", "thaw.metrics.restored:PixelError", False, ".2f", "dB", has_floor=False
     ),
     Score("ssim", "SSIM", "thaw.metrics.restored:SSIM", False, has_floor=False),
-    Score("rmse", "RMSE", "thaw.metrics.restored:rmse", True, ".4f", has_floor=False),
-    FID,
+    Score("rmse", "RMSE", "thaw.metrics.restored:PixelError", True, ".4f", has_floor=False),
+    replace(FID, metric="thaw.metrics.restored:Frechet"),
 )  # fmt: skip

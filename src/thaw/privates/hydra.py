@@ -6,11 +6,22 @@ from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 
 # The functions of Hydra that are looked for in tracebacks: the first composes the
 # configuration, the second makes a directory for a job and runs it.
 COMPOSES, RUNS_A_JOB = "load_configuration", "run_job"
+
+
+def share_schemas() -> None:
+    """Have the copies of a configuration repository share the store of schemas, which none changes.
+
+    Hydra copies the repository to compose a configuration and to list a group, and with it the
+    schemas of all plugins: most of the time of a command's help. Missing: a way to list groups
+    without a copy.
+    """
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from thaw import storage
 
@@ -22,7 +21,23 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
     factor = max(1, math.ceil(MIN_SIDE / min(images.shape[-2:])))
     large = images.cpu().repeat_interleave(factor, -2).repeat_interleave(factor, -1)
     columns = columns or math.ceil(math.sqrt(len(images)))
-    tiled: Tensor = make_grid(large, nrow=columns, padding=factor, pad_value=128)
+    return _tiled(large.expand(-1, 3, -1, -1) if large.shape[1] == 1 else large, columns, factor)
+
+
+def _tiled(images: Tensor, columns: int, padding: int) -> Tensor:
+    """uint8 ``[N, C, H, W]`` side by side on grey, as torchvision's ``make_grid`` has it."""
+    if len(images) == 1:
+        return images[0]
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    _, channels, height, width = images.shape
+    steps = (height + padding, width + padding)
+    size = (rows * steps[0] + padding, columns * steps[1] + padding)
+    tiled = images.new_full((channels, *size), 128)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        top, left = padding + row * steps[0], padding + column * steps[1]
+        tiled[:, top : top + height, left : left + width] = image
     return tiled
 
 

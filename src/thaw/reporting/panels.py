@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from thaw.diffusion.restoration import REFINED, STAGES
+from thaw.diffusion.restoration import STAGES, stage_title
 from thaw.reporting.images import grid, to_pil
 from thaw.reporting.style import make_room, own_style, show_image, titled
 
@@ -53,18 +53,6 @@ def restoration_figure(runs: Sequence[tuple[str, Mapping[str, Tensor]]]) -> Figu
         axes.tick_params(length=0)
         axes.set_title(run_title, fontsize=10)
     return figure
-
-
-def stage_title(name: str) -> str:
-    """A stage of a restoration in words: ``Algorithm 1, refined``."""
-    words = {
-        "direct": "direct prediction",
-        "algorithm_1": "Algorithm 1",
-        "algorithm_2": "Algorithm 2",
-    }
-    plain_name = name.removesuffix(REFINED)
-    refined = ", refined" if name.endswith(REFINED) else ""
-    return words.get(plain_name, plain_name) + refined
 
 
 @own_style()

@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from thaw.diffusion.restoration import STAGES
+from thaw.diffusion.restoration import STAGES, stage_title
 from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
-from thaw.reporting.panels import stage_title
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
 Value = Callable[[FinishedRun], Any]

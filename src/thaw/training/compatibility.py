@@ -11,7 +11,7 @@ from thaw import __version__
 from thaw.data.identity import changes, class_changes
 from thaw.groups import ROOTS, STATEFUL
 from thaw.training.checkpoint_files import read_checkpoint, written_by
-from thaw.training.module import DiffusionModule
+from thaw.training.model import Model
 
 log = logging.getLogger(__name__)
 # What may change between two parts of one training without a word.
@@ -27,7 +27,7 @@ FREE = (
 MAX_NAMED = 3
 
 
-def check_fits(path: Path, module: DiffusionModule) -> list[dict[str, Any]]:
+def check_fits(path: Path, module: Model) -> list[dict[str, Any]]:
     """Refuse to go on from a checkpoint of another model; warn where other settings differ.
 
     Other classes are refused too, other images warned of. The answer is the data of the epochs

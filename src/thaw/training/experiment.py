@@ -21,7 +21,7 @@ from thaw.privates import torch as privates
 from thaw.progress import progress
 from thaw.training.choices import fitting
 from thaw.training.memory import check_weights
-from thaw.training.module import DiffusionModule
+from thaw.training.model import Model
 from thaw.training.nodes import check_groups, check_keys, create, errors_at, parameters_of
 
 MAX_COMPILED = 1000
@@ -32,7 +32,7 @@ class Experiment:
     """The objects of one experiment; ``score_sampler`` and ``suite`` make the per-epoch scores."""
 
     data: ImageDataModule
-    module: DiffusionModule
+    module: Model
     sampler: Sampler
     score_sampler: Sampler
     suite: ScoreSuite | None
@@ -85,7 +85,7 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         with errors_at(name):
             each.check(degradation)
             check_guidance(restorer, each.guidance)
-    module = DiffusionModule(
+    module = Model(
         restorer,
         prior,
         objective,
@@ -95,7 +95,7 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         provenance,
         create(cfg.ema, restorer=restorer) if cfg.get("ema") else None,
     )
-    _try_one_step(module, data)
+    _try_one_loss(module, data)
     return Experiment(data, module, sampler, score_sampler, suite)
 
 
@@ -182,12 +182,19 @@ def fit_prior(experiment: Experiment) -> None:
         prior.fit(images, degradation, labels_of(experiment, "train"))
 
 
-def _try_one_step(module: DiffusionModule, data: ImageDataModule) -> None:
-    """Two blank images through the objective, an optimiser, a schedule: misfits fail here."""
+def _try_one_loss(module: Model, data: ImageDataModule) -> None:
+    """Two blank images through the objective: misfits fail here."""
     with torch.no_grad(), errors_at("model"):
         x_0 = torch.zeros(2, *data.image_shape)
         labels = torch.zeros(2, dtype=torch.int64)
         module.objective(module.restorer, x_0, torch.Generator().manual_seed(0), labels)
+
+
+def check_optimizer(module: Model) -> None:
+    """An optimiser and a schedule of its rate: misfits fail here.
+
+    Not part of ``build``: torch imports its compiler with the first optimiser.
+    """
     with errors_at("optimizer"):
         optimizer = module.optimizer(module.restorer.network.parameters())
     if module.lr_scheduler is not None:

@@ -14,7 +14,7 @@ from thaw.metrics.suite import ScoreSuite
 from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.compatibility import differing_tensors, listed, versions_in_words
 from thaw.training.experiment import Experiment, build, fit_prior
-from thaw.training.module import DiffusionModule
+from thaw.training.model import Model
 from thaw.training.stored_targets import stored_config
 from thaw.training.weights import read_weights
 
@@ -109,12 +109,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _build(
     path: Path, config: DictConfig, contents: dict[str, Any], data_root: str | None
 ) -> Experiment:
-    """The experiment of a checkpoint's configuration, which cannot say where its data writes."""
+    """The experiment of a checkpoint's configuration; its data neither write nor augment."""
     try:
         if data_root is not None and "root" in config.data:
             config.data.root = data_root
-        if "cache" in config.data:
-            config.data.cache = None
+        for key in {"cache", "augment"} & config.data.keys():
+            config.data[key] = None
         experiment = build(config, contents["thaw"])
     except Exception as error:  # a file may hold anything where a number or a name should be
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -124,9 +124,7 @@ def _build(
     return experiment
 
 
-def _load_state(
-    path: Path, module: DiffusionModule, contents: dict[str, Any], with_prior: bool
-) -> None:
+def _load_state(path: Path, module: Model, contents: dict[str, Any], with_prior: bool) -> None:
     """Load the weights, and the prior or leave the module's own."""
     state = contents["state_dict"]
     weights = [tensor for key, tensor in state.items() if key.startswith("restorer.network.")]

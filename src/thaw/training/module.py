@@ -1,27 +1,21 @@
 """The LightningModule: steps, generators and the optimiser, no arithmetic."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
-from torch import Generator, Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Generator, Tensor
 
 from thaw.diffusion.guidance import hide_labels
-from thaw.diffusion.objectives import Objective
-from thaw.diffusion.priors.base import Prior
-from thaw.diffusion.restorer import Restorer
 from thaw.ranks import WHOLE, Portion
 from thaw.seeding import derive_seed, generator, seed_global
-from thaw.training.ema import EMA
+from thaw.training.model import Model
 
 # Part of each key: what is drawn is the same in every process.
 EVERY_PROCESS = 0
 
 
-class DiffusionModule(pl.LightningModule):
+class DiffusionModule(Model, pl.LightningModule):
     """Trains a restorer by an objective on batches ``(x_0, labels)``.
 
     The steps t and the noise of a batch come from a generator keyed on (seed, epoch, batch), so
@@ -32,44 +26,27 @@ class DiffusionModule(pl.LightningModule):
     Where several processes train together, each gets the whole batch and draws for all of it, but
     computes the loss of its own part: together they do what one process does.
 
-    Args:
-        restorer: the model, trained through its network.
-        prior: the distribution of x_T; kept here so that it is saved in the checkpoint.
-        objective: ``(restorer, x_0, generator, labels) -> loss``.
-        optimizer: ``parameters -> Optimizer``.
-        lr_scheduler: ``(optimizer, num_steps) -> LRScheduler``, or None for a constant rate.
-        seed: seed for every draw.
-        provenance: plain data stored in each checkpoint under the key ``thaw``.
-        ema: an average of the restorer's weights to keep, or None.
+    Arguments as :class:`~thaw.training.model.Model`.
     """
 
-    def __init__(
-        self,
-        restorer: Restorer,
-        prior: Prior,
-        objective: Objective,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        lr_scheduler: Callable[..., LRScheduler] | None,
-        seed: int,
-        provenance: dict[str, Any],
-        ema: EMA | None = None,
-    ) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.prior = prior
-        self.objective = objective
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
-        self.seed = seed
-        self.provenance = provenance
-        self.ema = ema
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         # Of this epoch's batches; they stay on the device until a callback reads them.
         self.losses: list[Tensor] = []
 
-    @property
-    def evaluated(self) -> Restorer:
-        """The model that is scored, drawn and validated: the average where one is kept."""
-        return self.restorer if self.ema is None else self.ema.average
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """A module that trains this model: it shares the parts, under the same names."""
+        return cls(
+            model.restorer,
+            model.prior,
+            model.objective,
+            model.optimizer,
+            model.lr_scheduler,
+            model.seed,
+            model.provenance,
+            model.ema,
+        )
 
     def read_losses(self, last: int = 0) -> Tensor:
         """The losses of the ``last`` batches, 0 for all of the epoch, float32 on the CPU.

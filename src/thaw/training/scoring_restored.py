@@ -11,15 +11,13 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from thaw import runs, storage
-from thaw.diffusion.restoration import Restoration
+from thaw.diffusion.restoration import Restoration, stage_title
 from thaw.metrics import table
 from thaw.metrics.restored import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.progress import progress
 from thaw.ranks import WHOLE, Portion
 from thaw.reporting.numbers import scores_in_words
-from thaw.reporting.panels import restoration_figure, stage_title
-from thaw.reporting.style import harmless, save_figure
 from thaw.training.experiment import Experiment, labels_of
 from thaw.training.scoring_generated import affordable
 
@@ -167,6 +165,10 @@ def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
     """Images by stage, uint8 ``[N, C, H, W]``, as ``path`` (.npz), the first eight as PNG too."""
     first = {name: images[:NUM_SHOWN] for name, images in shown.items()}
     figure = path.with_suffix(".png")
+    # Imported where a figure is drawn: matplotlib is no part of loading and sampling.
+    from thaw.reporting.panels import restoration_figure
+    from thaw.reporting.style import harmless, save_figure
+
     with harmless(figure.name):
         save_figure(restoration_figure([("", first)]), figure)
     arrays = {name: images.numpy() for name, images in shown.items()}

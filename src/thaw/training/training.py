@@ -26,18 +26,23 @@ from thaw.training.callbacks.restorations import Restorations
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
 from thaw.training.callbacks.tensorboard import TensorBoardPages
-from thaw.training.checkpoint_files import CheckpointFiles, read_checkpoint
+from thaw.training.checkpoint_files import read_checkpoint
+from thaw.training.checkpoint_io import CheckpointFiles
 from thaw.training.compatibility import check_fits
 from thaw.training.experiment import (
     build,
     check_classes,
+    check_optimizer,
     compile_networks,
     fit_prior,
     resolved,
 )
+from thaw.training.final_scores import final_scores
+from thaw.training.loaders import Loaders
 from thaw.training.memory import check_memory
+from thaw.training.module import DiffusionModule
 from thaw.training.nodes import create, members
-from thaw.training.scoring_generated import final_scores, warn_of_misfit
+from thaw.training.scoring_generated import warn_of_misfit
 from thaw.training.scoring_restored import check_restored, final_restoration
 
 log = logging.getLogger(__name__)
@@ -69,6 +74,9 @@ class Training:
         self.choices = dict(choices or {})
         self.provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
         self.experiment = build(cfg, self.provenance)
+        check_optimizer(self.experiment.module)
+        self.module = DiffusionModule.of(self.experiment.module)
+        self.loaders = Loaders(self.experiment.data)
         check_classes(self.experiment.module.restorer, self.experiment.data)
         check_restored(cfg.metrics, self.experiment)
         check_memory(self.experiment.module.restorer, self.experiment.data)
@@ -111,7 +119,7 @@ class Training:
         ValueError where ``checkpoint``, to go on from, is of another model or other classes.
         """
         experiment, trainer = self.experiment, self.trainer
-        module, data, suite = experiment.module, experiment.data, experiment.suite
+        module, data, suite = self.module, experiment.data, experiment.suite
         self.checkpoint = checkpoint
         if checkpoint is not None and (earlier := check_fits(checkpoint, module)):
             self.provenance["dataset"]["earlier"] = earlier
@@ -148,11 +156,13 @@ class Training:
 
     def fit(self) -> None:
         """Train; NothingTrainedError where it fails before the end of the very first step."""
-        module, data, trainer = self.experiment.module, self.experiment.data, self.trainer
+        module, loaders, trainer = self.module, self.loaders, self.trainer
         start = time.perf_counter()
         try:
             with logging_redirect_tqdm(), storage.writing(self.run_dir):
-                trainer.fit(module, datamodule=data, ckpt_path=self.checkpoint, weights_only=True)
+                trainer.fit(
+                    module, datamodule=loaders, ckpt_path=self.checkpoint, weights_only=True
+                )
         except OSError:
             raise
         except Exception as error:

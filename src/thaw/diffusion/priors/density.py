@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Generator, Tensor
 
 from thaw.checks import Count, NotNegative, Seed, checked
@@ -79,6 +78,9 @@ class Density(Prior[Degradation]):
 
     def _project(self, remainders: Tensor) -> NDArray[Any]:
         """Fit centre and directions; the coordinates of ``[N, pixels]``, float64 ``[N, d]``."""
+        # Imported where a prior is fitted, for it takes as long as torch.
+        from sklearn.decomposition import PCA
+
         pca = PCA(min(self.max_dims, *remainders.shape), random_state=self.seed)
         with np.errstate(invalid="ignore"):  # it divides by a variance that may be 0
             coordinates: NDArray[Any] = pca.fit_transform(remainders.numpy())

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import mixture
-from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor
 
 from thaw.checks import Count, NotNegative, Seed, checked
@@ -60,6 +58,10 @@ class GaussianMixture(Density):
         num_dims = z.shape[1]
         if not z.size:  # nothing varies, or no image has this class
             return np.ones(1), np.zeros((1, num_dims)), np.zeros((1, num_dims, num_dims))
+        # Imported where a prior is fitted, for it takes as long as torch.
+        from sklearn import mixture
+        from threadpoolctl import threadpool_limits
+
         smallest = SMALLEST_STD * (self.pixel_range.high - self.pixel_range.low)
         unfitted = mixture.GaussianMixture(
             min(self.components, len(z)),

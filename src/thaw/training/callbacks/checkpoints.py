@@ -14,14 +14,14 @@ from thaw.privates.lightning import checkpoint_contents, count_by_epochs
 from thaw.training import event_files
 from thaw.training.callbacks.ending import ended_by
 from thaw.training.callbacks.tensorboard import writers
-from thaw.training.checkpoint_files import replace_by_copy
+from thaw.training.checkpoint_io import replace_by_copy
 
 
 class Checkpoints(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` after every epoch and ``best.ckpt`` where a score improved.
 
     The last but one stays as ``previous.ckpt``. Files are replaced as a whole (see
-    :class:`~thaw.training.checkpoint_files.CheckpointFiles`), so that a kill leaves the old one.
+    :class:`~thaw.training.checkpoint_io.CheckpointFiles`), so that a kill leaves the old one.
     ``every_n_steps`` of the optimiser there is one within an epoch, from which training goes on
     exactly, too.
     """

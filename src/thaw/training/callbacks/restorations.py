@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from thaw.data.module import ImageDataModule
-from thaw.diffusion.restoration import Restoration
+from thaw.diffusion.restoration import Restoration, stage_title
 from thaw.diffusion.samplers.base import Sampler
 from thaw.metrics import table
 from thaw.metrics.suite import ScoreSuite
-from thaw.reporting.panels import stage_title
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.module import DiffusionModule

@@ -14,7 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from thaw.groups import HYPERPARAMETERS
 from thaw.metrics import table
-from thaw.privates.torch import add_summary
+from thaw.privates.torch_tensorboard import add_summary
 
 # Columns that HPARAMS shows before any others are ticked.
 SHOWN_FIRST = (

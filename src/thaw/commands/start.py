@@ -1,0 +1,66 @@
+"""Starts a command: its plain help is answered at once, all else by Hydra."""
+
+import os
+import re
+import signal
+import string
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import yaml
+
+from thaw.groups import CHOSEN, CONF
+
+HELP = (["--help"], ["-h"])
+# A choice of Hydra's own, which has no file in conf/.
+OF_HYDRA = "basic"
+
+
+def run(command: str) -> NoReturn:
+    """As :func:`thaw.commands.app.run`, without its imports where only help is asked for."""
+    if sys.argv[1:] in HELP and (text := help_text(command)):
+        with written():
+            print(text)
+        sys.exit(0)
+    # Imported here: Hydra takes several times as long as the help.
+    from thaw.commands import app
+
+    app.run(command)
+
+
+def help_text(command: str) -> str:
+    """What Hydra prints for ``--help``; empty where that shows the whole configuration."""
+    found = yaml.safe_load((CONF / f"{command}.yaml").read_text(encoding="utf-8"))["hydra"]["help"]
+    text: str = found["template"]
+    if "$CONFIG" in text:
+        return ""
+    text = text.replace("${hydra.help.header}", found["header"])
+    text = re.sub(r"\$\{thaw\.choices:([\w/,]*)\}", lambda match: _choices(match[1]), text)
+    return string.Template(text).substitute()
+
+
+def _choices(names: str) -> str:
+    """A line a group with its choices; all groups of train.py if no names are given."""
+    groups = names.split(",") if names else CHOSEN
+    return "".join(f"{group}: {', '.join(_options(group))}\n" for group in groups)
+
+
+def _options(group: str) -> list[str]:
+    own = [path.stem for path in (CONF / group).glob("*.yaml")]
+    return sorted([*own, *([OF_HYDRA] if group.startswith("hydra/") else [])])
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Flush what was printed; where nobody reads it, as after ``| head``, end without an error."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Or it would be tried again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
