@@ -22,7 +22,9 @@ HAS_GPU = DEVICE.type == "cuda"
 # Large enough to keep every unit of a GPU busy.
 SIDE, PRODUCTS = (8192, 20) if HAS_GPU else (1024, 3)
 BF16 = "trainer.precision=bf16-mixed"
-EXACT, TF32 = (f"+callbacks.precision={{_target_:turns.Precision,tf32:{x}}}" for x in ("false", "true"))
+EXACT, TF32 = (
+    f"+callbacks.precision={{_target_:turns.Precision,tf32:{x}}}" for x in ("false", "true")
+)
 VARIANTS = [
     *((EXACT, TF32) if HAS_GPU else ()),
     *("compile=true", "channels_last=true", BF16, "optimizer.fused=null"),

@@ -28,7 +28,7 @@ cp bundle/run.sh bundle/packages.py "$out.new"
 if [ -f "$data/train-images-idx3-ubyte" ]; then
   mkdir "$out.new/MNIST"
   for part in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
-    gzip -9nc "$data/$part-ubyte" >"$out.new/MNIST/$part-ubyte.gz"
+    gzip -nc "$data/$part-ubyte" >"$out.new/MNIST/$part-ubyte.gz"
   done
 else
   echo "without MNIST: $data holds none (set THAW_DATA); the phases will take data=mnist_5k"

@@ -72,7 +72,12 @@ def main(project: Path, folder: Path, site: Path) -> int:
     wheels = {canonicalize_name(path.name.split("-")[0]): path for path in folder.glob("*.whl")}
     asked = [*needed, *extras, *(each for path in wheels.values() for each in of_wheel(path))]
     faults = {
-        name: [found for each in asked if canonicalize_name(each.name) == name if (found := fault(each))]
+        name: [
+            found
+            for each in asked
+            if canonicalize_name(each.name) == name
+            if (found := fault(each))
+        ]
         for name in wheels
     }
     chosen = [wheels[name] for name, found in faults.items() if found]
@@ -87,8 +92,6 @@ def main(project: Path, folder: Path, site: Path) -> int:
         if any(each.name == name and fault(each) for each in extras):
             print(f"{name} is missing or too old: {loss}")
     missing = [found for each in needed if (found := fault(each))]
-    if sys.version_info < (3, 11):
-        missing.append(f"Python {platform.python_version()} is older than 3.11")
     for line in missing:
         print(f"NOT AS NEEDED: {line}; going on, what needs it will fail")
     return bool(missing)

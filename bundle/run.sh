@@ -4,8 +4,8 @@
 # its results in $OUT as it goes; see docs/gpu.md.
 # OUT, WORK: folders of results and of everything else. PYTHON: with torch.
 # LIMIT, LIMIT_SMOKE, LIMIT_SPEED, LIMIT_STUDY, LIMIT_BEST: seconds for all and for each phase.
-# RUNS, EPOCHS, EXACT=1, SIDE_BY_SIDE: of study and best, see study.py.
-# DATA, TINY, SMOKE, VARIANTS: data set, overrides of every run, groups of smoke, rows of speed's table.
+# RUNS_STUDY, RUNS_BEST, EPOCHS, EXACT=1, SIDE_BY_SIDE, SCORE_S, GRACE_S: see study.py.
+# SMOKE: groups of smoke. SPEED, VARIANTS: see speed.py. DATA, TINY: data set, overrides of every run.
 set -uo pipefail
 began=$SECONDS
 bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +13,7 @@ python=${PYTHON:-python3}
 WORK=${WORK:-${TMPDIR:-/tmp}/thaw_bundle}
 OUT=${OUT:-$WORK/out}
 LIMIT=${LIMIT:-570}
-LIMIT_SMOKE=${LIMIT_SMOKE:-120} LIMIT_SPEED=${LIMIT_SPEED:-180}
+LIMIT_SMOKE=${LIMIT_SMOKE:-150} LIMIT_SPEED=${LIMIT_SPEED:-180}
 LIMIT_STUDY=${LIMIT_STUDY:-$LIMIT} LIMIT_BEST=${LIMIT_BEST:-$LIMIT}
 # Of each limit: what it takes to stop, save and pack.
 RESERVE=${RESERVE:-10}
@@ -57,11 +57,14 @@ set_up() {
       say "$name goes on from: $(ls "$WORK/runs/$name" | tr '\n' ' ')"
     done
   fi
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    { say "Python 3.11 or newer is needed: PYTHON=FILE names one, $python is not"; exit 1; }
   run "$python" "$bundle/packages.py" "$project" "$bundle/wheels" "$WORK/site"
   export PYTHONPATH=$project/src:$WORK/site OUT WORK DATA PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
   [ "$DATA" = mnist_5k ] || export THAW_DATA=$WORK/data
-  run "$python" -c "import torch; gpu = torch.cuda.is_available(); print('torch', torch.__version__, \
-torch.cuda.get_device_name() if gpu else 'NO GPU: everything runs on the CPU')"
+  run "$python" -c "import torch, torchvision; gpu = torch.cuda.is_available(); \
+print('torch', torch.__version__, torch.cuda.get_device_name() if gpu else 'on the CPU: NO GPU')" ||
+    { say "without torch and torchvision nothing runs"; exit 1; }
 }
 
 # $(limited SECONDS COMMAND...): a phase without a clock of its own.
@@ -73,14 +76,16 @@ limited() {
 }
 
 phase() {
-  local limit
+  local limit gpu_tests
   case $1 in
   smoke)
     limit=$(within "$LIMIT_SMOKE")
-    limited "$limit" "$python" bundle/smoke.py "$OUT" ${SMOKE:-}
+    limited "$limit" "$python" bundle/smoke.py ${SMOKE:-}
     limit=$(within $((LIMIT_SMOKE - (SECONDS - start))))
+    # Others need packages that may be missing.
+    gpu_tests=$(grep -rl 'mark\.gpu' tests --include 'test_*.py')
     "$python" -c 'import pytest' 2>/dev/null || { say "no pytest: no tests"; return; }
-    [ "$limit" -gt 0 ] && limited "$limit" "$python" -m pytest -q -p no:cacheprovider -m gpu tests
+    [ "$limit" -gt 0 ] && limited "$limit" "$python" -m pytest -q -p no:cacheprovider -m gpu $gpu_tests
     ;;
   speed) run "$python" bundle/speed.py "$(within "$LIMIT_SPEED")" ;;
   study) run "$python" bundle/study.py study "$(within "$LIMIT_STUDY")" ;;

@@ -2,10 +2,9 @@
 
 Each is a whole run in small by thaw's ``Training``: a tiny network, a checkpoint, a grid of
 samples. On a GPU the second step is watched for places where the host waits for the device.
-``python smoke.py OUT [GROUP ...]`` writes OUT/smoke.json; without groups it takes all of them.
+``python smoke.py [GROUP ...]`` writes into $OUT/results.json; without groups it takes all of them.
 """
 
-import json
 import logging
 import os
 import sys
@@ -21,6 +20,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
+from results import keep
 
 from thaw.commands import config
 from thaw.groups import CONF, GROUPS, PRESETS
@@ -69,8 +69,11 @@ class Watch(pl.Callback):
 
     def __init__(self) -> None:
         self.waits: set[str] = set()
+        self.caught: Any = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, index: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: Any, batch: Any, index: int
+    ) -> None:
         if module.device.type == "cuda" and index > 0:
             self.caught = warnings.catch_warnings(record=True)
             self.found = self.caught.__enter__()
@@ -78,9 +81,14 @@ class Watch(pl.Callback):
             torch.cuda.set_sync_debug_mode("warn")
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        if module.device.type == "cuda" and torch.cuda.get_sync_debug_mode():
+        self.stop()
+
+    def stop(self) -> None:
+        """Note what was seen since the step began, if it was watched."""
+        if self.caught is not None:
             torch.cuda.set_sync_debug_mode("default")
             self.caught.__exit__(None, None, None)
+            self.caught = None
             for each in self.found:
                 if "synchroniz" in str(each.message):
                     self.waits.add(f"{Path(each.filename).name}:{each.lineno}")
@@ -119,6 +127,7 @@ def trained(group: str, choice: str, folder: Path) -> str:
         training.fit()
         training.score()
     except Exception as error:  # whatever it is, the others are tried
+        watch.stop()
         return f"FAILED {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     waits = f", but waits for the device at {' '.join(sorted(watch.waits))}" if watch.waits else ""
     return f"ok on {training.device}{waits}"
@@ -132,7 +141,7 @@ def paint(folder: Path) -> None:
         Image.new("RGB", (32, 32), colour).save(folder / f"{number}.png")
 
 
-def main(out: Path, groups: list[str]) -> None:
+def main(groups: list[str]) -> None:
     """Print and keep what came of each choice as it comes."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -150,7 +159,7 @@ def main(out: Path, groups: list[str]) -> None:
             reason = left_out.get(name)
             found[name] = f"left out: {reason}" if reason else trained(group, choice, folder)
         print(f"{name:34s} {time.perf_counter() - start:5.1f} s  {found[name]}", flush=True)
-        (out / "smoke.json").write_text(json.dumps(found, indent=1))
+        keep("smoke", found)
     failed = sum(line.startswith("FAILED") for line in found.values())
     waits = sum("waits" in line for line in found.values())
     device = "watched" if torch.cuda.is_available() else "not watched, there is no GPU"
@@ -159,4 +168,4 @@ def main(out: Path, groups: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(sys.argv[1:])

@@ -1,19 +1,21 @@
-"""The benchmarks of a GPU in order of worth, until the time is up; their output into $OUT/speed.json.
+"""The benchmarks in order of worth, until the time is up.
 
-``python speed.py SECONDS``. VARIANTS: rows of the table of settings, in place of all.
+``python speed.py SECONDS`` writes into $OUT/results.json what they print. SPEED: some of the benchmarks, in place of all. VARIANTS: rows of the
+table of settings, in place of all. TINY: what of it concerns the network.
 """
 
-import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import Any
+
+from results import keep
 
 DATA = f"data={os.environ.get('DATA', 'mnist_5k')}"
-TINY = shlex.split(os.environ.get("TINY", ""))
+TINY = [each for each in shlex.split(os.environ.get("TINY", "")) if each.startswith("model")]
 VARIANTS = shlex.split(os.environ.get("VARIANTS", ""))
 COMMANDS = {
     "variants": [DATA, *TINY, *(["--", *VARIANTS] if VARIANTS else [])],
@@ -22,11 +24,12 @@ COMMANDS = {
 }
 
 
-def main(seconds: float) -> int:
-    """Run them; the exit code is 1 if any failed or was cut."""
+def main(seconds: float) -> None:
+    """Run one after the other, in the time left by those before."""
     end = time.monotonic() + seconds
-    found: dict[str, object] = {}
-    for name, arguments in COMMANDS.items():
+    found: dict[str, Any] = {}
+    for name in shlex.split(os.environ.get("SPEED", "")) or COMMANDS:
+        arguments = COMMANDS[name]
         print(f"-- benchmarks/{name}.py {' '.join(arguments)}", flush=True)
         start = time.monotonic()
         # Of a group of its own, which ends with it: it starts processes.
@@ -47,11 +50,10 @@ def main(seconds: float) -> int:
         print(output[-4000:], end="")
         print(f"-- {name} {outcome} after {spent:.0f} s", flush=True)
         found[name] = {"outcome": outcome, "seconds": spent, "output": output.splitlines()[-60:]}
-        Path(os.environ["OUT"], "speed.json").write_text(json.dumps(found, indent=1))
-    return int(any("done" not in str(each) for each in found.values()))
+        keep("speed", found)
 
 
 if __name__ == "__main__":
     # So that a benchmark and its processes end with this one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(main(float(sys.argv[1])))
+    main(float(sys.argv[1]))

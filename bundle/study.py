@@ -2,11 +2,12 @@
 
 ``python study.py study SECONDS`` trains the study's eight, ``best`` the experiments whose names
 begin with best_. Run directories lie in $WORK/runs/PHASE; every minute and at the end they are
-packed into $OUT/PHASE.tgz.aa, .ab, ..., the parts of one tar, and summed up in $OUT/PHASE.json.
+packed into $OUT/PHASE.tgz.aa, .ab, ..., the parts of one tar, and summed up in $OUT/results.json.
 
-RUNS: other experiments. EPOCHS: of the study (100), cut to what two epochs of all of them, measured
-first, say the time allows, the same for all, unless EXACT=1. SIDE_BY_SIDE: number of processes, one
-for each core unless given. SCORE_S, GRACE_S: seconds kept for the final scores, and for stopping.
+RUNS_STUDY, RUNS_BEST: other experiments. EPOCHS: of the study (100), cut to what three epochs of
+all, measured first, say the time allows, the same for all, unless EXACT=1. SIDE_BY_SIDE: number
+of processes, one for each core unless given. SCORE_S, GRACE_S: seconds kept for the final scores,
+and for stopping.
 """
 
 import csv
@@ -19,21 +20,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from results import OUT, keep
 
 # In the order of worth.
 STUDY = ("ddpm_gelu_1000", "ddpm_selu_100", "columns_random", "rows_random", "columns_outside_in",
          "columns_inside_out", "columns_by_4_random", "rows_by_4_random")  # fmt: skip
-OF_STUDY = ["metrics.every_n_epochs=10", "callbacks.samples.at_epochs=[1,20,40,60,100,last]"]
-NO_SCORES = ["metrics.num_samples=0", "metrics.final_num_samples=0", "metrics.num_restored=0",
-             "metrics.num_restored_each_epoch=0", "callbacks.samples.at_epochs=[]"]  # fmt: skip
+SCORED_EVERY = 10
+OF_STUDY = [f"metrics.every_n_epochs={SCORED_EVERY}",
+            "callbacks.samples.at_epochs=[1,20,40,60,100,last]"]  # fmt: skip
+NO_FINAL_SCORES = ["metrics.final_num_samples=0", "metrics.num_restored=0"]
 # Event files are large, and a run goes on without them and without the checkpoint before the last.
 LEFT_OUT = ("events.out.tfevents.*", "previous.ckpt", ".lock", "*.tmp")
 PART_BYTES = 15_000_000
 PACK_EVERY_S, POLL_S = 60, 0.1
-OUT, WORK = Path(os.environ["OUT"]), Path(os.environ["WORK"])
+WORK = Path(os.environ["WORK"])
 GRACE_S = float(os.environ.get("GRACE_S", 25))
 SCORE_S = float(os.environ.get("SCORE_S", 120))
 
@@ -47,6 +52,7 @@ class Phase:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.deadline = time.monotonic() + seconds - GRACE_S
         self.packed = time.monotonic()
+        self.is_stopping = False
         cores = len(os.sched_getaffinity(0))
         self.at_once = int(os.environ.get("SIDE_BY_SIDE", min(len(runs), cores)))
 
@@ -63,75 +69,83 @@ class Phase:
         """train.py in a run's directory; its output goes beside it."""
         directory = (folder or self.folder) / run
         command = [sys.executable, "train.py", f"experiment={run}", f"hydra.run.dir={directory}"]
-        command += [f"data={os.environ['DATA']}", "trainer.devices=1", *overrides]
-        command += shlex.split(os.environ.get("TINY", ""))
+        command += [f"data={os.environ['DATA']}", "trainer.devices=1"]
+        command += [*shlex.split(os.environ.get("TINY", "")), *overrides]
         with console(directory).open("w") as log:
             return subprocess.Popen(command, stdout=log, stderr=log)
 
     def train(self, runs: Sequence[str], *overrides: str) -> None:
         """Train runs, so many at once, until all are over or the time is up."""
         waiting, running = list(runs), dict[str, subprocess.Popen[Any]]()
-        is_stopping = False
-        while running or (waiting and self.left > 0):
-            while waiting and len(running) < self.at_once and self.left > 0:
-                running[waiting[0]] = self.start(waiting.pop(0), *overrides)
-            if self.left <= 0 and not is_stopping:
-                is_stopping = True
-                say("time is up: the runs save and stop")
-                for process in running.values():
-                    process.terminate()
-            if self.left < -GRACE_S / 2:
-                for process in running.values():
-                    process.kill()
-            for run in [run for run, process in running.items() if process.poll() is not None]:
-                self.tell(run, running.pop(run).returncode)
-            if time.monotonic() - self.packed > PACK_EVERY_S:
-                self.pack()
-            time.sleep(POLL_S)
+        try:
+            while running or (waiting and self.left > 0):
+                while waiting and len(running) < self.at_once and self.left > 0:
+                    run = waiting.pop(0)
+                    running[run] = self.start(run, *overrides)
+                if self.left < 0 and not self.is_stopping:
+                    say("time is up: the runs save and stop")
+                    self.is_stopping = True
+                    end(running.values())
+                if self.left < -GRACE_S / 2:
+                    end(running.values(), signal.SIGKILL)
+                for run in [run for run, process in running.items() if process.poll() is not None]:
+                    self.tell(run, running.pop(run).returncode)
+                if time.monotonic() - self.packed > PACK_EVERY_S:
+                    self.pack()
+                time.sleep(POLL_S)
+        finally:
+            end(running.values())
 
-    def epoch_s(self) -> float:
-        """Seconds of an epoch of the slowest, with as many side by side as there will be."""
-        folder = WORK / "probe"
+    def probe(self) -> tuple[float, float, float]:
+        """Seconds to the first step, of an epoch, and of its scores: the slowest of those at once.
+
+        Three epochs without final scores; only the last of them is scored.
+        """
+        folder, runs = WORK / "probe", self.runs[: self.at_once]
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        runs = self.runs[: self.at_once]
-        overrides = (*NO_SCORES, "trainer.max_epochs=2")
+        overrides = (*OF_STUDY, *NO_FINAL_SCORES, "trainer.max_epochs=3")
+        begin = time.monotonic()
         running = {run: self.start(run, *overrides, folder=folder) for run in runs}
-        first, spent = dict[str, float](), dict[str, float]()
-        while len(spent) < len(runs) and self.left > 0:
-            now = time.monotonic()
-            for run in runs:
-                done = epochs_of(folder / run)
-                if done and run not in first:
-                    first[run] = now
-                if run not in spent and (done == 2 or running[run].poll() is not None):
-                    spent[run] = now - first.get(run, now)
+        ends: dict[str, list[float]] = {run: [begin] for run in runs}
+        while self.left > 0 and any(each.poll() is None for each in running.values()):
+            for run, seen in ends.items():
+                seen += [time.monotonic()] * (epochs_of(folder / run) + 1 - len(seen))
             time.sleep(POLL_S)
-        for process in running.values():
-            process.terminate()
+        end(running.values())
         for process in running.values():
             process.wait()
-        return max(spent.values(), default=0.0)
+        spent = [[b - a for a, b in pairwise(seen)] for seen in ends.values() if len(seen) == 4]
+        if not spent:
+            say("nothing could be measured")
+            return 0.0, POLL_S, 0.0
+        first, per, scored = (max(column) for column in zip(*spent, strict=True))
+        return max(0.0, first - per), max(per, 0.01), max(0.0, scored - per)
 
     def affordable(self, epochs: int) -> int:
         """The number of epochs, at most that many, that all runs can have in the time left."""
         done = [epochs_of(self.folder / run) for run in self.runs]
         if min(done) >= epochs:
             return epochs
-        per = max(self.epoch_s(), POLL_S)
+        start, per, scores = self.probe()
         turns = math.ceil(len(self.runs) / self.at_once)
-        can = min(done) + max(1, int((self.left - SCORE_S) / (per * turns)))
-        say(f"{self.at_once} side by side: an epoch takes {per:.1f} s of each; {can} can be had")
-        return max(min(epochs, can), *done)
+        can = ((self.left - SCORE_S) / turns - start) / (per + scores / SCORED_EVERY)
+        say(
+            f"{self.at_once} side by side: {start:.1f} s to the first step, {per:.2f} s an epoch, "
+            f"{scores:.1f} s its scores; time for {max(0, int(can))} more epochs"
+        )
+        return max(min(epochs, min(done) + max(1, int(can))), *done)
 
     def tell(self, run: str, code: int) -> None:
         """One line about a run that has ended, and the end of its output if it failed."""
         record = record_of(self.folder / run)
-        final = record.get("final", {}) or {}
+        final = record.get("final_scores") or {}
         status = record.get("status", "not begun")
         say(f"{run}: {status}, epoch {epochs_of(self.folder / run)} {shown(final)}")
         if code and status != "interrupted":
-            print("".join(console(self.folder / run).read_text().splitlines(True)[-20:]), flush=True)
+            print(
+                "".join(console(self.folder / run).read_text().splitlines(True)[-20:]), flush=True
+            )
 
     def pack(self) -> None:
         """All run directories as the parts of one tar; the parts replace those of before."""
@@ -141,7 +155,14 @@ class Phase:
         names = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
         if not names:
             return
-        tar = ["tar", "cz", *(f"--exclude={each}" for each in LEFT_OUT), "-C", str(self.folder), *names]
+        tar = [
+            "tar",
+            "cz",
+            *(f"--exclude={each}" for each in LEFT_OUT),
+            "-C",
+            str(self.folder),
+            *names,
+        ]
         part = ["split", "-b", str(PART_BYTES), "-", str(temporary / f"{self.name}.tgz.")]
         # What is written meanwhile makes tar complain; the checkpoints are replaced as wholes.
         with subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as packing:
@@ -154,14 +175,20 @@ class Phase:
         found = {name: record_of(self.folder / name) for name in names}
         for name, record in found.items():
             found[name] = {"epochs": epochs_of(self.folder / name)} | {
-                key: record.get(key) for key in ("status", "training_s", "device", "final")
+                key: record.get(key)
+                for key in ("status", "training_s", "error", "device", "final_scores")
             }
-        (OUT / f"{self.name}.json").write_text(json.dumps(found, indent=1))
+        keep(self.name, found)
         self.packed = time.monotonic()
 
 
 def say(line: str) -> None:
     print(f"  {line}", flush=True)
+
+
+def end(processes: Iterable[subprocess.Popen[Any]], how: int = signal.SIGTERM) -> None:
+    for process in processes:
+        process.send_signal(how)
 
 
 def console(directory: Path) -> Path:
@@ -187,13 +214,16 @@ def epochs_of(directory: Path) -> int:
 
 def shown(final: dict[str, Any]) -> str:
     """Scores, in words."""
-    return " ".join(f"{key} {value:.4g}" for key, value in final.items() if isinstance(value, float))
+    names = ("final/fid", "final/is_mean")
+    return ", ".join(f"{name} {final[name]:.4g}" for name in names if name in final)
 
 
 def main(name: str, seconds: float) -> None:
     """One phase."""
     found = sorted(path.stem for path in Path("conf/experiment").glob("best_*.yaml"))
-    runs = os.environ.get("RUNS", "").split() or (STUDY if name == "study" else found)
+    runs = os.environ.get(f"RUNS_{name.upper()}", "").split() or (
+        STUDY if name == "study" else found
+    )
     if not runs:
         say("conf/experiment has no best_*.yaml: nothing to do")
         return
@@ -208,6 +238,12 @@ def main(name: str, seconds: float) -> None:
         say(f"{epochs} epochs each")
     todo = [run for run in runs if not is_over(phase.folder / run, overrides)]
     say(f"{len(runs) - len(todo)} of {len(runs)} were over before")
+    for run in list(todo):
+        asked = os.environ["DATA"]
+        data = record_of(phase.folder / run).get("dataset", {}).get("name", asked)
+        if data != asked:
+            say(f"{run} is left out: it was begun with data={data}, and this is {asked}")
+            todo.remove(run)
     phase.train(todo, *overrides)
     phase.pack()
 
