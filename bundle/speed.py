@@ -1,7 +1,8 @@
 """The benchmarks in order of worth, until the time is up.
 
-``python speed.py SECONDS`` writes into $OUT/results.json what they print. SPEED: some of the benchmarks, in place of all. VARIANTS: rows of the
-table of settings, in place of all. TINY: what of it concerns the network.
+``python speed.py SECONDS`` writes into $OUT/results.json what they print. SPEED: some of the
+benchmarks, in place of all. VARIANTS: rows of the table of settings, in place of all. TINY: what of
+it concerns the network.
 """
 
 import os

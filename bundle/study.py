@@ -34,8 +34,8 @@ SCORED_EVERY = 10
 OF_STUDY = [f"metrics.every_n_epochs={SCORED_EVERY}",
             "callbacks.samples.at_epochs=[1,20,40,60,100,last]"]  # fmt: skip
 NO_FINAL_SCORES = ["metrics.final_num_samples=0", "metrics.num_restored=0"]
-# Event files are large, and a run goes on without them and without the checkpoint before the last.
-LEFT_OUT = ("events.out.tfevents.*", "previous.ckpt", ".lock", "*.tmp")
+# Of the checkpoints a run needs the last to go on; event files are large too.
+LEFT_OUT = ("events.out.tfevents.*", "previous.ckpt", "best.ckpt", ".lock", "*.tmp")
 PART_BYTES = 15_000_000
 PACK_EVERY_S, POLL_S = 60, 0.1
 WORK = Path(os.environ["WORK"])
