@@ -22,7 +22,7 @@ DEGRADATIONS := gaussian,column_noise,row_noise,column_random,column_shuffled,ro
 # The runs themselves start from real training images (empirical), as an upper reference.
 PRIORS := gaussian,gmm,kde
 
-.PHONY: help install quickstart study degradations test test-all lint check docs bench clean
+.PHONY: help install quickstart study degradations test test-all lint check docs bench bundle clean
 help:
 	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
 	@echo "make study        the whole study and its report; epochs=100 data=mnist device=auto seeds=0"
@@ -31,6 +31,7 @@ help:
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
 	@echo "make docs         rewrite docs/configuration.md from conf/"
+	@echo "make bundle       build/bundle for a machine with a GPU and no network (docs/gpu.md)"
 	@echo "make bench        the benchmarks, half an hour: ratios measured within one run"
 
 $(BIN)/python:
@@ -101,6 +102,9 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/many_runs.py
 	$(BIN)/python benchmarks/degradations.py
+
+bundle: | $(BIN)/python
+	PYTHON=$(BIN)/python bundle/pack.sh
 
 clean:
 	rm -rf $(VENV)

@@ -94,6 +94,19 @@ class TakeTurns(pl.Callback):
             os._exit(0)
 
 
+class Precision(pl.Callback):
+    """Whether a GPU may round the factors of float32 to TF32, in products and in convolutions."""
+
+    def __init__(self, tf32: bool) -> None:
+        set_tf32(tf32)
+
+
+def set_tf32(tf32: bool) -> None:
+    """As :class:`Precision`; torch's own default is convolutions alone."""
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
 def train(*overrides: str) -> list[str]:
     """Script and arguments of a train.py that takes turns: training alone, without an end."""
     return [

@@ -20,6 +20,11 @@ TIMEOUT_S = 400
 COMMANDS = ("train", "evaluate", "sample", "export", "train_encoder", "report")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
     """The folder that holds the real MNIST, where the machine has it."""

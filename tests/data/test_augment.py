@@ -158,7 +158,7 @@ def test_every_choice_changes_training_images_and_nothing_else(name: str) -> Non
     assert torch.equal(data.train_images, noise(45).images)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 def test_on_a_gpu_its_generator_is_left_alone_too() -> None:
     images = noise(16).images.cuda()
     transform = v2.Compose([AFFINE, v2.GaussianNoise()])

@@ -275,7 +275,7 @@ def test_what_would_fill_the_device_stays_where_it_is(
     assert loader.device.type == "meta"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 def test_on_a_gpu_batches_copied_by_index_are_those_of_resident_images(
     pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,12 @@
 """On a GPU no step of training or of a sampler waits for the device, or has a tensor elsewhere.
 
 Torch's fake tensors know their device and shape alone, need no GPU, and refuse what only a value
-could answer (a number read from the device, a mask that selects) and what mixes devices.
+could answer (a number read from the device, a mask that selects) and what mixes devices. A
+GPU, where there is one, is asked too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -155,6 +157,53 @@ def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
         x_T = batch(experiment)
         noise = restorer.degradation.draw_noise(x_T)
         assert sampler.sample(restorer, x_T, noise).device.type == GPU
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Inside, the GPU refuses what would make the host wait for it."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_gpu_takes_a_step_of_training_without_waiting(name: str) -> None:
+    experiment = with_degradation(name)
+    module = deepcopy(experiment.module).to(GPU)
+    x_0 = torch.rand(3, *experiment.data.image_shape, device=GPU) - 0.5
+    draws = Generator(GPU).manual_seed(0)
+    for _ in range(2):
+        module.objective(module.restorer, x_0, draws, None).backward()  # the libraries' own start
+    with no_waiting():
+        loss = module.objective(module.restorer, x_0, draws, None)
+        loss.backward()
+    assert loss.isfinite()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("name", "sampler"), SAMPLERS)
+def test_a_gpu_takes_the_steps_of_a_sampler_without_waiting(name: str, sampler: Sampler) -> None:
+    experiment = with_degradation(name)
+    restorer = deepcopy(experiment.restorer).to(GPU).eval()
+    x_T = torch.rand(3, *experiment.data.image_shape, device=GPU) - 0.5
+    noise = restorer.degradation.draw_noise(x_T)
+    with torch.inference_mode():
+        sampler.sample(restorer, x_T, noise)
+        with no_waiting():
+            x_0 = sampler.sample(restorer, x_T, noise)
+    assert x_0.isfinite().all()
+
+
+@pytest.mark.gpu
+def test_a_gpu_refuses_what_waits() -> None:
+    x = torch.ones(3, device=GPU)
+    with no_waiting(), pytest.raises(RuntimeError, match="synchroniz"):
+        x.mean().item()
 
 
 @pytest.mark.parametrize(
