@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Share of the time for what is not measured: checkpoints, grids, figures, a machine that slows.
 RESERVE = 0.15
 WARM_UP = 3
-MEASURED_S = 3.0
+MEASURED_S = 1.5
 FEWEST, MOST = 8, 50
 
 
