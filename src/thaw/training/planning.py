@@ -97,6 +97,8 @@ def measured(training: Training) -> Speed:
     labels = data.train_labels[: data.batch_size].to(training.device)
     objective = copy.deepcopy(module.objective).to(training.device)
     optimizer = module.optimizer(restorer.network.parameters())
+    ema = None if module.ema is None else copy.deepcopy(module.ema).to(training.device)
+    clip = training.cfg.trainer.gradient_clip_val
     draws = torch.Generator(training.device).manual_seed(0)
     own = None if restorer.num_classes is None else labels
 
@@ -105,7 +107,11 @@ def measured(training: Training) -> Speed:
         with training.trainer.precision_plugin.forward_context():
             loss = objective(restorer, x_0, draws, own)
         loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(restorer.network.parameters(), clip)
         optimizer.step()
+        if ema is not None:
+            ema.update(restorer)
         loss.item()
 
     t = torch.ones(min(MAX_ON_CPU, len(x_0)), dtype=torch.int64, device=training.device)
