@@ -89,45 +89,59 @@ def _by_the_faster_threads(training: Training) -> Speed:
 
 def measured(training: Training) -> Speed:
     """The speed of a copy of the model on training images."""
-    experiment = training.experiment
-    data, module = experiment.data, experiment.module
-    restorer = copy.deepcopy(module.restorer).to(training.device)
-    images = data.train_images[: data.batch_size].to(training.device)
-    x_0 = restorer.pixel_range.from_uint8(images)
-    labels = data.train_labels[: data.batch_size].to(training.device)
-    objective = copy.deepcopy(module.objective).to(training.device)
-    optimizer = module.optimizer(restorer.network.parameters())
-    ema = None if module.ema is None else copy.deepcopy(module.ema).to(training.device)
-    clip = training.cfg.trainer.gradient_clip_val
-    draws = torch.Generator(training.device).manual_seed(0)
-    own = None if restorer.num_classes is None else labels
+    trial = _Trial(training)
+    with torch.random.fork_rng():
+        return Speed(
+            _median(trial.step),
+            _median(trial.answer) / trial.num_few,
+            _median(trial.encode) / trial.num_few,
+        )
 
-    def step() -> None:
-        optimizer.zero_grad()
-        with training.trainer.precision_plugin.forward_context():
-            loss = objective(restorer, x_0, draws, own)
+
+class _Trial:
+    """The first batch, and copies of what a step of training changes."""
+
+    def __init__(self, training: Training) -> None:
+        experiment, device = training.experiment, training.device
+        data, module = experiment.data, experiment.module
+        self.images = data.train_images[: data.batch_size].to(device)
+        self.restorer = copy.deepcopy(module.restorer).to(device)
+        self.objective = copy.deepcopy(module.objective).to(device)
+        self.ema = copy.deepcopy(module.ema)
+        if self.ema is not None:
+            self.ema.to(device)
+        self.optimizer = module.optimizer(self.restorer.network.parameters())
+        self.clip = training.cfg.trainer.gradient_clip_val
+        self.precision = training.trainer.precision_plugin.forward_context
+        self.encoder = None if experiment.suite is None else experiment.suite.encoder
+        self.x_0 = self.restorer.pixel_range.from_uint8(self.images)
+        labels = data.train_labels[: data.batch_size].to(device)
+        self.labels = None if self.restorer.num_classes is None else labels
+        self.draws = torch.Generator(device).manual_seed(0)
+        self.num_few = min(MAX_ON_CPU, len(self.images))
+
+    def step(self) -> None:
+        self.optimizer.zero_grad()
+        with self.precision():
+            loss = self.objective(self.restorer, self.x_0, self.draws, self.labels)
         loss.backward()
-        if clip:
-            torch.nn.utils.clip_grad_norm_(restorer.network.parameters(), clip)
-        optimizer.step()
-        if ema is not None:
-            ema.update(restorer)
+        if self.clip:
+            torch.nn.utils.clip_grad_norm_(self.restorer.network.parameters(), self.clip)
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.restorer)
         loss.item()
 
-    t = torch.ones(min(MAX_ON_CPU, len(x_0)), dtype=torch.int64, device=training.device)
-    few = x_0[: len(t)]
-    noise = restorer.degradation.draw_noise(few, draws)
+    def answer(self) -> None:
+        few = self.x_0[: self.num_few]
+        t = torch.ones(len(few), dtype=torch.int64, device=few.device)
+        noise = self.restorer.degradation.draw_noise(few, self.draws)
+        with evaluating(self.restorer), self.precision():
+            self.restorer(few, t, noise).mean().item()
 
-    def answer() -> None:
-        with evaluating(restorer), training.trainer.precision_plugin.forward_context():
-            restorer(few, t, noise).mean().item()
-
-    def encode() -> None:
-        if experiment.suite is not None:
-            experiment.suite.encoder.encode(images[: len(t)])
-
-    with torch.random.fork_rng():
-        return Speed(_median(step), _median(answer) / len(t), _median(encode) / len(t))
+    def encode(self) -> None:
+        if self.encoder is not None:
+            self.encoder.encode(self.images[: self.num_few])[0].mean().item()
 
 
 def num_steps(training: Training) -> int:
