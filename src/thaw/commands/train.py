@@ -53,9 +53,9 @@ def main(cfg: DictConfig) -> float | None:
             if reason is None:
                 with recorded(run_dir, cfg) as accepted:
                     _train(cfg, run_dir, accepted, began)
-                    if cfg.report:
-                        report.write([run_dir], run_dir / "report", run_dir.name, num_shown=1)
-                    _say_where(run_dir)
+                if cfg.report:
+                    report.write([run_dir], run_dir / "report", run_dir.name, num_shown=1)
+                _say_where(run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)
                 with as_input_errors():
