@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from thaw.checks import Count, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
-from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding
+from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding, embedded
 
 
 class CNN(nn.Module):
@@ -68,9 +68,7 @@ class CNN(nn.Module):
 
         t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
         """
-        embedding = self.time_embedding(t)
-        if self.label_embedding is not None and labels is not None:
-            embedding = embedding + self.label_embedding(labels)
+        embedding = embedded(self.time_embedding, self.label_embedding, t, labels)
         h = self.blocks[0](x_t) + embedding[:, :, None, None]
         for block in self.blocks[1:]:
             h = block(h)

@@ -50,3 +50,13 @@ class LabelEmbedding(nn.Embedding):
         """``[B, width]`` from labels, int64 ``[B]``, each -1 or a class."""
         embedding: Tensor = super().forward(labels.clamp(min=0))
         return embedding * (labels >= 0).unsqueeze(1)
+
+
+def embedded(
+    time: TimeEmbedding, label: LabelEmbedding | None, t: Tensor, labels: Tensor | None
+) -> Tensor:
+    """``[B, width]``: the embedding of steps t, and of labels where there are any."""
+    embedding: Tensor = time(t)
+    if label is not None and labels is not None:
+        embedding = embedding + label(labels)
+    return embedding

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from thaw.checks import Count, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
-from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding
+from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding, embedded
 
 
 class PatchUNet(nn.Module):
@@ -78,10 +78,7 @@ class PatchUNet(nn.Module):
 
         t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
         """
-        embedding = self.time_embedding(t)
-        if self.label_embedding is not None and labels is not None:
-            embedding = embedding + self.label_embedding(labels)
-        embedding = self.activation(embedding)
+        embedding = self.activation(embedded(self.time_embedding, self.label_embedding, t, labels))
         below, right = self.padding
         x = nn.functional.pad(x_t, (0, right, 0, below)) if below or right else x_t
         h = self.first(nn.functional.pixel_unshuffle(x, self.patch)) + self.position

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thaw.checks import Count, Share, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
-from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding
+from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding, embedded
 
 GROUPS = 8
 
@@ -90,9 +90,7 @@ class UNet(nn.Module):
 
         t is int64 ``[B]``; labels too, each -1 (none) or a class; None is -1 for all.
         """
-        embedding = self.time_embedding(t)
-        if self.label_embedding is not None and labels is not None:
-            embedding = embedding + self.label_embedding(labels)
+        embedding = embedded(self.time_embedding, self.label_embedding, t, labels)
         h = self.first(x_t)
         skips = [h]
         for layer in self.down:
