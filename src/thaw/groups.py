@@ -7,7 +7,9 @@ table too, and must not import torch.
 from pathlib import Path
 from typing import NamedTuple
 
-CONF = Path(__file__).parents[2] / "conf"
+_HERE = Path(__file__).parent
+# At the top of a checkout, or inside the installed package; zoo/ lies beside it.
+CONF = next(conf for conf in (_HERE.parents[1] / "conf", _HERE / "conf") if conf.is_dir())
 
 
 class Group(NamedTuple):
@@ -225,10 +227,10 @@ OF_HYDRA = {
     "hydra": "How the runs of a sweep (`-m`) are chosen, and where they run.",
     "hydra/launcher": """\
 Where the runs of a sweep run; one after the other unless one of these is chosen. Each needs
-packages of its own, such as `pip install 'thaw[joblib]'`; see [scaling](scaling.md).""",
+packages of its own, such as `pip install 'thaw-diffusion[joblib]'`; see [scaling](scaling.md).""",
     "hydra/sweeper": """\
 What chooses the runs of a sweep; every combination unless this is chosen. It needs
-`pip install 'thaw[optuna]'`; see [scaling](scaling.md).""",
+`pip install 'thaw-diffusion[optuna]'`; see [scaling](scaling.md).""",
 }
 # Folders of conf/ that are no groups: what choices of several groups are built on.
 SHARED = ("companions",)

@@ -12,9 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from thaw import __version__
+from thaw.groups import CONF
+
 log = logging.getLogger(__name__)
+# On the package index, where `thaw` is another project's.
+NAME = "thaw-diffusion"
 PACKAGES = (
-    "thaw",
     "torch",
     "torchvision",
     "pytorch-lightning",
@@ -28,7 +32,7 @@ GIT_TIMEOUT_S = 10
 
 def versions() -> dict[str, str | None]:
     """Version of Python and of each package that results depend on, None where not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version(), "thaw": __version__}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -100,9 +104,16 @@ def tensorboard_command(logdir: Path) -> str:
 
 
 def sample_command(run_dir: Path, *arguments: str) -> str:
-    """The command that samples a run, with this environment's Python and the script beside this."""
+    """The command that samples a run, as this command was given: ``thaw``, or a script."""
     script = Path(sys.argv[0]).with_name("sample.py")
-    return shlex.join([program("python"), str(script), f"run={run_dir}", *arguments])
+    command = [program("python"), str(script)] if script.is_file() else [program("thaw"), "sample"]
+    return shlex.join([*command, f"run={run_dir}", *arguments])
+
+
+def install_command(extra: str) -> str:
+    """How to install an extra of thaw: from the package index, or in a checkout."""
+    is_checkout = (CONF.parent / "pyproject.toml").is_file()
+    return f"pip install {'-e ' if is_checkout else ''}'{'.' if is_checkout else NAME}[{extra}]'"
 
 
 def program(name: str) -> str:

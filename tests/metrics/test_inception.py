@@ -35,7 +35,7 @@ def test_a_missing_file_is_named() -> None:
 
 def test_without_torch_fidelity_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
-    with pytest.raises(ValueError, match=r"pip install 'thaw\[inception\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[inception\]'"):
         InceptionEncoder("weights.pth")
 
 

@@ -37,7 +37,7 @@ def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
     tmp_path: Path,
 ) -> None:
     joblib = pytest.importorskip("joblib")
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra joblib")
     jobs = ["data.batch_size=5000,100", "hydra/launcher=joblib", "sweep.name=both"]
     # Not forked, for OMP_NUM_THREADS would be what it was there; this process imports little.
     variables = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
@@ -59,7 +59,7 @@ def test_joblib_runs_jobs_side_by_side_each_with_its_share_of_the_cores(
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_takes_no_other_run_with_it(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra joblib")
     fault = {
         "_target_": "fault_callbacks.EndOnce", "marker": tmp_path / "sent", "of_seed": 1, "step": 3,
         "signal_number": int(signal.SIGKILL),
@@ -88,7 +88,7 @@ def test_a_process_that_is_killed_takes_no_other_run_with_it(train: Train, tmp_p
 
 @pytest.mark.slow
 def test_ctrl_c_lets_every_run_save_what_it_has(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs thaw[joblib]")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra joblib")
     fault = {
         "_target_": "scaling_faults.EndCommand", "folder": tmp_path, "of_seed": 1, "other_seed": 2,
         "signal_number": int(signal.SIGINT),
@@ -112,7 +112,7 @@ def test_ctrl_c_lets_every_run_save_what_it_has(train: Train, tmp_path: Path) ->
 def test_a_preempted_job_is_queued_again_and_ends_as_one_never_disturbed(
     train: Train, tmp_path: Path
 ) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs thaw[slurm]")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra slurm")
     whole = tmp_path / "whole"
     done = train(*arguments(COLD), f"hydra.run.dir={whole}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -147,7 +147,7 @@ def test_slurm_is_asked_for_a_job_that_is_signalled_and_queued_again(
 ) -> None:
     """A dry run: the file that submitit would hand to sbatch."""
     submitit = pytest.importorskip("submitit")
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs thaw[slurm]")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra slurm")
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 

@@ -22,7 +22,7 @@ Train = Callable[..., Any]
 def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
     train: Train, tmp_path: Path
 ) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw-diffusion[optuna]")
     finished = train(
         "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3",
         "sweep.metric=val/fid", "optimizer.lr=choice(-1,0.01)", "sweep.name=search",
@@ -43,7 +43,7 @@ def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
 
 @pytest.mark.slow
 def test_a_search_whose_trials_are_all_refused_says_why(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw-diffusion[optuna]")
     ended = train(
         "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2",
         "sweep.metric=val/fid", "optimizer.lr=choice(-1,-2)", cwd=tmp_path,
@@ -108,6 +108,6 @@ def test_what_is_not_installed_is_said_with_the_way_to_install_it(
     jobs.check_plugins(OmegaConf.create({"launcher": basic, "sweeper": basic}))
     monkeypatch.setattr(jobs, "importlib", SimpleNamespace(import_module=absent))
     with pytest.raises(
-        InputError, match=rf"not installed: pip install 'thaw\[{jobs.EXTRAS[package]}\]'"
+        InputError, match=rf"not installed: pip install -e '\.\[{jobs.EXTRAS[package]}\]'"
     ):
         jobs.check_plugins(OmegaConf.create({"launcher": node, "sweeper": basic}))

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from thaw.stopping import Stopped
 
-optuna = pytest.importorskip("optuna", reason="needs thaw[optuna]")
-pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw[optuna]")
+optuna = pytest.importorskip("optuna", reason="needs thaw-diffusion[optuna]")
+pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs thaw-diffusion[optuna]")
 
 Launch = Callable[..., Sequence[Any]]
 SPACE = ["seed=1", "optimizer.lr=interval(1e-4,1e-2)"]

@@ -14,6 +14,7 @@ from thaw import ranks, runs, stopping
 from thaw.commands import config
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.malloc import keep_freed_memory
+from thaw.provenance import install_command
 
 log = logging.getLogger(__name__)
 # The extra of thaw that installs each plugin of Hydra which conf/hydra/ has a file for.
@@ -83,4 +84,4 @@ def check_plugins(hydra: DictConfig) -> None:
                 importlib.import_module(f"hydra_plugins.{package}")
         except ImportError:
             extra = EXTRAS[package]
-            raise InputError(f"{package} is not installed: pip install 'thaw[{extra}]'") from None
+            raise InputError(f"{package} is not installed: {install_command(extra)}") from None

@@ -19,7 +19,6 @@ from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.strategies import ParallelStrategy
 
 from thaw import ranks, runs
-from thaw.commands.app import CONF
 from thaw.commands.errors import ProcessEndedError
 from thaw.privates.lightning import starts_processes
 
@@ -144,7 +143,7 @@ class _Process:
         self.output: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
         arguments = same_arguments(overrides, run_dir)
         self.process = subprocess.Popen(
-            [sys.executable, str(CONF.parent / "train.py"), *arguments],
+            [sys.executable, "-m", "thaw", "train", *arguments],
             cwd=HydraConfig.get().runtime.cwd,
             env=os.environ | shared | _rank_variables(rank),
             stdin=subprocess.DEVNULL,

@@ -14,8 +14,34 @@ import yaml
 from thaw.groups import CHOSEN, CONF
 
 HELP = (["--help"], ["-h"])
+COMMANDS = {
+    "train": "train a model, or many (-m)",
+    "sample": "images that a run generates or restores",
+    "evaluate": "scores of a run, as often as you like",
+    "report": "a page, figures and tables of runs",
+    "export": "weights of a run, to give away",
+    "train-encoder": "a classifier to score other data by",
+}
+USAGE = "thaw COMMAND [GROUP=CHOICE] [KEY=VALUE] ...; thaw COMMAND --help\n" + "".join(
+    f"  {name:14}{what}\n" for name, what in COMMANDS.items()
+)
 # A choice of Hydra's own, which has no file in conf/.
 OF_HYDRA = "basic"
+
+
+def main() -> NoReturn:
+    """``thaw COMMAND ...``: what ``python COMMAND.py ...`` does in a checkout."""
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if [command] in HELP:
+        with written():
+            print(USAGE, end="")
+        sys.exit(0)
+    if command not in COMMANDS:
+        names = ", ".join(COMMANDS)
+        print(f"thaw: COMMAND must be one of {names}, got {command}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv[1:] = arguments
+    run(command.replace("-", "_"))
 
 
 def run(command: str) -> NoReturn:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from thaw import storage
 from thaw.checks import checked
 from thaw.metrics.encoders import Encoder
+from thaw.provenance import install_command
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def _extractor() -> Callable[..., nn.Module]:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise ValueError(
-            f"metrics=inception needs torch-fidelity: pip install 'thaw[inception]', {OTHERWISE}"
+            f"metrics=inception needs torch-fidelity: {install_command('inception')}, {OTHERWISE}"
         ) from error
     return cast(Callable[..., nn.Module], FeatureExtractorInceptionV3)
 
