@@ -20,6 +20,8 @@ RESERVE = 0.15
 WARM_UP = 3
 MEASURED_S = 1.5
 FEWEST, MOST = 8, 50
+# As the process began; the plan of an earlier job of a sweep may have taken fewer.
+ALL_THREADS = torch.get_num_threads()
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,10 @@ def plan(training: Training, seconds: float) -> int:
 
 
 def _by_the_faster_threads(training: Training) -> Speed:
-    speeds = {torch.get_num_threads(): measured(training)}
-    if training.device.type == "cpu" and torch.get_num_threads() > 1:
-        torch.set_num_threads(1)
-        speeds[1] = measured(training)
+    speeds: dict[int, Speed] = {}
+    for threads in {ALL_THREADS, 1} if training.device.type == "cpu" else {ALL_THREADS}:
+        torch.set_num_threads(threads)
+        speeds[threads] = measured(training)
     threads = min(speeds, key=lambda number: speeds[number].step)
     torch.set_num_threads(threads)
     return speeds[threads]
