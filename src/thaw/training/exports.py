@@ -20,6 +20,7 @@ from thaw.diffusion.schedules import betas_of
 from thaw.networks.diffusers_unet import DiffusersUNet
 from thaw.provenance import install_command
 
+log = logging.getLogger(__name__)
 Format = Literal["safetensors", "onnx", "torch", "diffusers"]
 ONNX, TORCH, UNET, SCHEDULER = "model.onnx", "model.pt2", "unet", "scheduler"
 # The packages that each takes, which its extra installs.
@@ -47,7 +48,8 @@ def check_export(to: Format, network: nn.Module) -> None:
 def write_export(to: Format, restorer: Restorer, shape: Shape, out: Path) -> str:
     """Write the network into a folder; the answer is how it is used, in Markdown for its card.
 
-    ``shape`` is (C, H, W) of the images. Networks come out in float32 and for batches of any size.
+    ``shape`` is (C, H, W) of the images. Networks come out in float32, for batches of any size or
+    of those that the answer says.
     """
     if to == "safetensors":
         return ""
@@ -61,13 +63,15 @@ def write_export(to: Format, restorer: Restorer, shape: Shape, out: Path) -> str
 
 def _write_onnx(network: nn.Module, restorer: Restorer, shape: Shape, out: Path) -> str:
     example, names = _example(restorer, shape)
+    for package in ("onnxscript", "onnx_ir"):  # which say each step of theirs
+        logging.getLogger(package).setLevel(logging.WARNING)
     program = torch.onnx.export(
         network,
         example,
         dynamo=True,
         input_names=names,
         output_names=["output"],
-        dynamic_shapes=_any_batch(names),
+        dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in names),
         verbose=False,
     )
     assert program is not None
@@ -83,13 +87,17 @@ def _write_onnx(network: nn.Module, restorer: Restorer, shape: Shape, out: Path)
 
 def _write_torch(network: nn.Module, restorer: Restorer, shape: Shape, out: Path) -> str:
     example, names = _example(restorer, shape)
-    program = torch.export.export(network, example, dynamic_shapes=_any_batch(names))
+    # Not Dim("batch"), which refuses diffusers' U-Net: that has another path from 64 images on.
+    free = tuple({0: torch.export.Dim.AUTO} for _ in names)
+    program = torch.export.export(network, example, dynamic_shapes=free)
+    most = [str(found.upper) for found in program.range_constraints.values()]
+    limit = "" if most == ["int_oo"] else f", for batches of at most {', '.join(most)} images"
     with storage.replacing(out / TORCH) as unfinished:
         torch.export.save(program, unfinished.with_suffix(".pt2"))
         unfinished.with_suffix(".pt2").replace(unfinished)
     version = torch.__version__.partition("+")[0]
     return (
-        f"`{TORCH}` is the network by torch.export; it needs torch {version} "
+        f"`{TORCH}` is the network by torch.export{limit}; it needs torch {version} "
         "or newer and no thaw:\n\n```python\n"
         f'network = torch.export.load("{TORCH}").module()\n'
         f"output = network({', '.join(names)})\n```\n"
@@ -107,18 +115,19 @@ def _write_diffusers(network: nn.Module, restorer: Restorer, shape: Shape, out: 
     degradation, kind = restorer.degradation, TYPES[type(restorer.prediction)]
     if not isinstance(degradation, Gaussian):
         why = f"diffusers has no scheduler that undoes {type(degradation).__name__}"
-        logging.getLogger(__name__).warning("%s: the UNet2DModel is written without one", why)
+        log.warning("%s: the UNet2DModel is written without one", why)
         return f"{text}```\n\n{why[0].upper()}{why[1:]}, so there is none here.\n"
     from diffusers import DDPMScheduler
 
     low, high = restorer.pixel_range
-    DDPMScheduler(
+    scheduler: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
         num_train_timesteps=degradation.num_steps,
         trained_betas=betas_of(degradation.schedule).tolist(),
         prediction_type=kind,
         clip_sample=-low == high,
         clip_sample_range=high,
-    ).save_pretrained(out / SCHEDULER)
+    )
+    scheduler.save_pretrained(out / SCHEDULER)
     return f'{text}scheduler = DDPMScheduler.from_pretrained("{SCHEDULER}")\n```\n'
 
 
@@ -142,14 +151,9 @@ def _example(restorer: Restorer, shape: Shape) -> tuple[tuple[Tensor, ...], list
     return tuple(inputs.values()), list(inputs)
 
 
-def _any_batch(names: list[str]) -> tuple[dict[int, Any], ...]:
-    batch = torch.export.Dim("batch")
-    return tuple({0: batch} for _ in names)
-
-
 def _in_and_out(restorer: Restorer, shape: Shape) -> str:
     """What goes into a network and comes out, as a list in Markdown."""
-    (x_t, *_), names = _example(restorer, shape)
+    (x_t, *_), _ = _example(restorer, shape)
     low, high = restorer.pixel_range
     degradation = restorer.degradation
     size = ", ".join(map(str, x_t.shape[1:]))
@@ -158,8 +162,8 @@ def _in_and_out(restorer: Restorer, shape: Shape) -> str:
         + (", the last channel the degradation's mask" if degradation.condition else ""),
         f"in: `t`, int64 `[B]`, their steps, 1 to {degradation.num_steps}",
     ]
-    if "labels" in names:
-        lines.append(f"in: `labels`, int64 `[B]`, 0 to {restorer.num_classes - 1}, or -1 for none")
+    if (num_classes := restorer.num_classes) is not None:
+        lines.append(f"in: `labels`, int64 `[B]`, 0 to {num_classes - 1}, or -1 for none")
     meaning = " ".join((type(restorer.prediction).__doc__ or "").split("\n\n")[0].split())
     size = ", ".join(map(str, shape))
     lines.append(f"out: `output`, float32 `[B, {size}]`. {meaning}")
