@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ def starter_state(hidden: tuple[int, ...] = (4, 6, 4), kernel: int = 7) -> dict[
     found[f"gt.blocks.{len(hidden)}.weight"] = normal(1, hidden[-1], 3, 3)
     found[f"gt.blocks.{len(hidden)}.bias"] = normal(1)
     widths = [32, 128, 128, 128, hidden[0]]
-    for layer, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (before, after) in enumerate(pairwise(widths)):
         found[f"gt.time_embed.{2 * layer}.weight"] = normal(after, before)
         found[f"gt.time_embed.{2 * layer}.bias"] = normal(after)
     return found

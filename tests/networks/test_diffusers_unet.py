@@ -5,7 +5,6 @@ import sys
 import pytest
 import torch
 
-pytest.importorskip("diffusers", reason="needs the extra test")
 from thaw.networks.diffusers_unet import DiffusersUNet
 
 SMALL = {"width": 8, "multipliers": [1, 2]}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.gaussian import Gaussian
@@ -20,7 +21,6 @@ from thaw.networks.unet import UNet
 from thaw.pixels import PixelRange
 from thaw.training import exports
 
-diffusers = pytest.importorskip("diffusers", reason="needs the extra test")
 NUM_STEPS = 28
 NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     "cnn": (CNN, {"hidden": [4, 4], "kernel_size": 3}),
@@ -61,6 +61,7 @@ def _model(request: pytest.FixtureRequest) -> Restorer:
 
 
 def test_onnx_gives_the_same(model: Restorer, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra test")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra test")
     words = exports.write_export("onnx", model, (1, 28, 28), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
@@ -94,8 +95,8 @@ def test_diffusers_gives_the_same_step(prediction: Any, kind: str, tmp_path: Pat
     schedule = cosine(NUM_STEPS) if prediction is Velocity else linear(NUM_STEPS)
     model = Restorer(whole.network, Gaussian(schedule), prediction(), PixelRange(-1, 1)).eval()
     exports.write_export("diffusers", model, (1, 28, 28), tmp_path)
-    unet = diffusers.UNet2DModel.from_pretrained(tmp_path / "unet")
-    scheduler = diffusers.DDPMScheduler.from_pretrained(tmp_path / "scheduler")
+    unet = UNet2DModel.from_pretrained(tmp_path / "unet")
+    scheduler = DDPMScheduler.from_pretrained(tmp_path / "scheduler")
     assert (scheduler.config.prediction_type, len(scheduler.betas)) == (kind, NUM_STEPS)
     torch.testing.assert_close(
         scheduler.alphas_cumprod.double(), schedule[1:], atol=1e-6, rtol=1e-4

@@ -10,8 +10,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-
-huggingface_hub = pytest.importorskip("huggingface_hub", reason="needs the extra test")
 from huggingface_hub import constants
 
 from thaw.training.hub import Hub
