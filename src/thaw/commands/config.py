@@ -188,6 +188,7 @@ class ImportWeightsConfig:
     file: str | None = None
     out: str | None = None
     activation: str = "gelu"
+    seed: Seed = 0
 
 
 SCHEMAS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs, storage
 from thaw.commands.errors import InputError, as_input_errors
@@ -91,9 +91,12 @@ def _configured(
     """The configuration of the model, and the choices that it is composed of."""
     choices = dict(composed.hydra.runtime.choices)
     OmegaConf.set_struct(composed, False)
-    with open_dict(composed):
-        del composed["hydra"]
-    values: dict[str, Any] = {"model": {"activation": cfg.activation}, "data": cfg.data}
+    composed.pop("hydra")
+    values: dict[str, Any] = {
+        "model": {"activation": cfg.activation},
+        "data": cfg.data,
+        "seed": cfg.seed,
+    }
     composed.merge_with(values, {"prior": cfg.prior} if cfg.prior else {})
     if "schedule" in model.changes:
         composed.schedule, choices["schedule"] = model.changes["schedule"], "table"
