@@ -81,6 +81,10 @@ WRONG = {
         {key: value for key, value in STATE.items() if "blocks.1.net.0" not in key},
         "'blocks.1.0.weight' is missing",
     ),
+    "another norm": (
+        STATE | starter_schedule(5) | {"gt.blocks.0.net.1.weight": torch.ones(28, 28)},
+        "its LayerNorm is not over (C, H, W)",
+    ),
     "other frequencies": (STATE | {"gt.frequencies": torch.ones(16)}, "other frequencies"),
     "lines twice": (STATE | {"rows_t": torch.zeros(28, dtype=torch.int64)}, "each line once"),
     "scattered groups": (STATE | {"rows_t": torch.randperm(28).view(7, 4)}, "neighbours"),

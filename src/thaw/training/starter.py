@@ -57,7 +57,9 @@ def read_starter(path: Path) -> StarterModel:
             "kernel_size": weights["blocks.0.0.weight"].shape[-1],
             "last_kernel_size": weights["last.weight"].shape[-1],
         }
-        _, height, width = weights["blocks.0.1.weight"].shape
+        if (norm := weights["blocks.0.1.weight"]).ndim != 3:
+            raise ValueError("its LayerNorm is not over (C, H, W)")
+        _, height, width = norm.shape
         experiment, changes = _degradation(tensors)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
