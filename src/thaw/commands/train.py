@@ -75,8 +75,7 @@ def check(cfg: DictConfig) -> list[Path]:
     _keep_plan(cfg, run_dir)
     if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
         _composed(cfg, run_dir)
-        is_new = cfg.resume == "never" or newest_good(run_dir)[0] is None
-        if cfg.init_from is not None and is_new:
+        if cfg.init_from and (cfg.resume == "never" or newest_good(run_dir)[0] is None):
             _initial(cfg)
     return [run_dir]
 
@@ -184,7 +183,7 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
 
 
 def _initial(cfg: DictConfig) -> Initial | None:
-    return None if cfg.init_from is None else read_initial(found_in_zoo(cfg.init_from))
+    return read_initial(found_in_zoo(cfg.init_from)) if cfg.init_from else None
 
 
 def _warn_of_what_has_no_effect(cfg: DictConfig) -> None:
