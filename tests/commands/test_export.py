@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands_support import assert_refused, record
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from thaw.training.loading import load_run
 
 Run = Callable[..., Any]
 FEW = ["num_samples=30", "num_restored=10"]
@@ -82,6 +85,46 @@ def test_the_report_shows_it(exported: Path, fork_command: Run, tmp_path: Path) 
     finished = fork_command("report", f"run={exported}", f"out={tmp_path / 'page'}", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "FID" in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_another_form_of_the_network_lies_beside_it_and_the_card_says_how_to_use_it(
+    exported: Path, fork_command: Run, tmp_path: Path
+) -> None:
+    arguments = [f"run={exported}", "out=again", "to=torch", *FEW]
+    finished = fork_command("export", *arguments, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    again = tmp_path / "again"
+    assert {path.name for path in again.iterdir()} == {
+        "model.safetensors", "model.pt2", "run.json", "README.md",
+    }  # fmt: skip
+    card = (again / "README.md").read_text()
+    assert 'network = torch.export.load("model.pt2").module()' in card
+    assert "- in: `t`, int64 `[B]`, their steps, 1 to 28" in card
+    network = torch.export.load(again / "model.pt2").module()
+    x_t, t = torch.randn(3, 1, 28, 28), torch.tensor([1, 2, 28])
+    with torch.no_grad():
+        own = load_run(exported).experiment.restorer.predict(x_t, t)
+        torch.testing.assert_close(network(x_t, t), own, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["to=keras"], "to must be one of safetensors, onnx, torch, diffusers, got 'keras'"),
+        (["to=diffusers"], "to=diffusers takes a network of model=diffusers_unet"),
+        (["push=model"], "push must be USER/NAME of the Hugging Face hub, got model"),
+        (["push=a/model"], "push=a/model: the hub says: "),
+    ],
+)
+def test_what_cannot_be_exported_so_is_refused_before_any_score(
+    arguments: list[str], words: str, exported: Path, fork_command: Run, tmp_path: Path
+) -> None:
+    offline = {"HF_TOKEN": "hf_of_this_test", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    finished = fork_command(
+        "export", f"run={exported}", "out=x", *arguments, cwd=tmp_path, **offline
+    )
+    assert_refused(finished, words)
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_is_wrong_is_one_line(

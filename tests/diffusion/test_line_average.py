@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,3 +89,14 @@ def test_it_is_its_definition_and_batched_equals_one_by_one(
         torch.testing.assert_close(x_t[k], expected, rtol=1e-12, atol=1e-13)
         alone = degrade(degradation, x_0[k : k + 1], t[k : k + 1])
         torch.testing.assert_close(alone[0], x_t[k], rtol=0, atol=1e-15)
+
+
+def test_the_order_may_be_given_line_by_line_or_group_by_group() -> None:
+    assert order_of(LineAverage((1, 3, 4), "column", [2, 0, 3, 1])) == [2, 0, 3, 1]
+    assert order_of(LineAverage((1, 6, 4), "row", [1, 2, 0], group_size=2)) == [1, 2, 0]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 1, 2, 2], [1, 2, 3, 4], [0, 1, 2, 3, 4]])
+def test_a_given_order_that_is_none_of_its_lines_is_refused(order: list[int]) -> None:
+    with pytest.raises(ValueError, match="order must name each of 4 lines or groups once, from 0"):
+        LineAverage((1, 3, 4), "column", order)

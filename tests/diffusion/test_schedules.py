@@ -18,6 +18,7 @@ from thaw.diffusion.schedules import (
     linear,
     quadratic,
     sigmoid,
+    table,
 )
 
 # By the names of diffusers, whose definitions these are.
@@ -93,6 +94,18 @@ def test_zero_terminal_snr_is_that_of_diffusers(schedule: Schedule, timesteps: i
 def test_one_step_cannot_have_zero_terminal_snr(schedule: Schedule) -> None:
     with pytest.raises(ValueError, match="^zero_terminal_snr=true.*timesteps=2 or more"):
         schedule(1, zero_terminal_snr=True)
+
+
+def test_a_table_is_taken_as_it_is_given() -> None:
+    assert table([0.9, 0.5, 0.1]).tolist() == [1.0, 0.9, 0.5, 0.1]
+    given = linear(50)
+    assert torch.equal(table(given[1:].tolist()), given)
+
+
+@pytest.mark.parametrize("alpha_bar", [[], [0.5, 0.5], [0.5, 0.6], [1.0, 0.5], [0.5, 0.0]])
+def test_a_table_that_does_not_fall_within_0_and_1_is_refused(alpha_bar: list[float]) -> None:
+    with pytest.raises(ValueError, match="alpha_bar must"):
+        table(alpha_bar)
 
 
 def test_cosine_is_its_closed_form_until_beta_is_capped() -> None:

@@ -265,3 +265,13 @@ def test_the_environment_says_once_what_is_the_same_and_whose_what_differs() -> 
     assert found["data"] == "name mnist_5k, checksum 0123"
     assert found["git"] == "commit abc123, dirty False"
     assert (found["torch"], found["num threads"]) == ("2.15.0", "2")
+
+
+def test_a_long_list_is_shown_by_its_ends_and_its_length() -> None:
+    """Such as the table of an imported schedule, and a short one whole."""
+    alpha_bar = [1 - k / 200 for k in range(1, 101)]
+    parts = {"alpha_bar": alpha_bar, "short": [16, 32]}
+    given = run(config={"schedule": parts, "degradation": {"schedule": parts}})
+    found = settings(hyperparameters([group("a", given)])[1])
+    assert found["schedule.alpha_bar"] == ["0.995, 0.99, 0.985, ..., 0.5 (100 values)"]
+    assert found["schedule.short"] == ["16, 32"]

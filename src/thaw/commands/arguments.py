@@ -54,6 +54,8 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
     if command == "train" and (run_dir := resumed(overrides)) is not None:
         overrides = _resume_overrides(run_dir, overrides)
     is_sweep = given.multirun or "hydra.mode=MULTIRUN" in overrides
+    if command == "import_weights":
+        overrides = [f"file={each}" if _is_file(each) else each for each in overrides]
     texts = text_keys(command)
     overrides = [_readable(override, texts, is_sweep) for override in overrides]
     if given.cfg or given.info or given.help or given.hydra_help:
@@ -63,6 +65,11 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
         keys = ("sampler.", "prior.")
         overrides = [f"++{each}" if each.startswith(keys) else each for each in overrides]
     return [*_options(given), *overrides]
+
+
+def _is_file(argument: str) -> bool:
+    """Whether an argument is the file that is imported, given without its key."""
+    return exists(argument) or not ("=" in argument or argument.startswith("~"))
 
 
 def resumed(overrides: Sequence[str]) -> Path | None:

@@ -74,6 +74,7 @@ class _TrainKeys:
     channels_last: bool = False
     resume: Annotated[str, Literal["auto", "never"]] = "auto"
     replay: str | None = None
+    init_from: str | None = None
     trusted: list[str] = field(default_factory=list)
     name: str | None = None
     sweep: Sweep = field(default_factory=Sweep)
@@ -136,6 +137,8 @@ class ExportConfig(EvaluateConfig):
     """Root of conf/export.yaml."""
 
     out: str | None = None
+    to: Annotated[str, Literal["safetensors", "onnx", "torch", "diffusers"]] = "safetensors"
+    push: str | None = None
 
 
 @dataclass
@@ -176,10 +179,23 @@ class TrainEncoderConfig:
     device: str = "auto"
 
 
+@dataclass
+class ImportWeightsConfig:
+    """Root of conf/import_weights.yaml."""
+
+    data: Any = MISSING
+    prior: Any = None
+    file: str | None = None
+    out: str | None = None
+    activation: str = "gelu"
+    seed: Seed = 0
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
+    "import_weights": ImportWeightsConfig,
     "sample": SampleConfig,
     "report": ReportConfig,
     "train_encoder": TrainEncoderConfig,

@@ -71,7 +71,8 @@ def _where(command: str, cfg: DictConfig) -> object:
     """
     if command == "train":
         return f"in {runs.shown(Path(HydraConfig.get().runtime.output_dir).parent)}"
-    return cfg.out if command == "train_encoder" else cfg.run or cfg.runs
+    is_new = command in ("train_encoder", "import_weights")
+    return cfg.out if is_new else cfg.run or cfg.runs
 
 
 def check_plugins(hydra: DictConfig) -> None:

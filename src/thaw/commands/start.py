@@ -20,8 +20,11 @@ COMMANDS = {
     "evaluate": "scores of a run, as often as you like",
     "report": "a page, figures and tables of runs",
     "export": "weights of a run, to give away",
+    "import": "a trained model of the study's, as a run",
     "train-encoder": "a classifier to score other data by",
 }
+# `import` is no name of a module.
+MODULES = {"import": "import_weights"}
 USAGE = "thaw COMMAND [GROUP=CHOICE] [KEY=VALUE] ...; thaw COMMAND --help\n" + "".join(
     f"  {name:14}{what}\n" for name, what in COMMANDS.items()
 )
@@ -41,7 +44,7 @@ def main() -> NoReturn:
         print(f"thaw: COMMAND must be one of {names}, got {command}", file=sys.stderr)
         sys.exit(2)
     sys.argv[1:] = arguments
-    run(command.replace("-", "_"))
+    run(MODULES.get(command, command.replace("-", "_")))
 
 
 def run(command: str) -> NoReturn:

@@ -21,10 +21,12 @@ from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
 from thaw.commands.processes import check_processes, follow, together
 from thaw.commands.recording import InUseError, locked, reason_to_skip, recorded
+from thaw.commands.selection import found_in_zoo
 from thaw.provenance import sample_command, tensorboard_command
 from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
+from thaw.training.initial import Initial, read_initial
 from thaw.training.planning import plan
 from thaw.training.stored_targets import check_stored
 from thaw.training.training import NothingTrainedError, Training
@@ -73,6 +75,8 @@ def check(cfg: DictConfig) -> list[Path]:
     _keep_plan(cfg, run_dir)
     if not (cfg.sweep.name and reason_to_skip(cfg, run_dir, is_sweep=True)):
         _composed(cfg, run_dir)
+        if cfg.init_from and (cfg.resume == "never" or newest_good(run_dir)[0] is None):
+            _initial(cfg)
     return [run_dir]
 
 
@@ -105,10 +109,11 @@ def ready(cfg: DictConfig, run_dir: Path, began: float | None = None) -> Trainin
     """
     training = _composed(cfg, run_dir)
     checkpoint = _checkpoint_to_resume(cfg, run_dir)
+    initial = _initial(cfg) if checkpoint is None else None
     training.read_data()
     _warn_of_what_has_no_effect(cfg)
     warn_of_other_data(cfg, training.experiment.data.identity)
-    training.prepare(checkpoint)
+    training.prepare(checkpoint, initial)
     if cfg.minutes is not None:
         _plan(training, time.monotonic() if began is None else began)
     return training
@@ -175,6 +180,10 @@ def _checkpoint_to_resume(cfg: DictConfig, run_dir: Path) -> Path | None:
     for line in changes_since(run_dir, CONF.parent):
         log.warning("%s", line)
     return path
+
+
+def _initial(cfg: DictConfig) -> Initial | None:
+    return read_initial(found_in_zoo(cfg.init_from)) if cfg.init_from else None
 
 
 def _warn_of_what_has_no_effect(cfg: DictConfig) -> None:

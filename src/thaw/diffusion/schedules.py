@@ -6,10 +6,11 @@ Entry 0 is the clean image, ``alpha_bar[0] = 1``; ``alpha_bar[t] = prod_{s <= t}
 """
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Gt, Lt
+from annotated_types import Gt, Lt, MinLen
 from torch import Tensor
 
 from thaw.checks import Count, Share, checked
@@ -85,6 +86,15 @@ def cosine(
     t = torch.arange(timesteps + 1, dtype=torch.float64)
     f = torch.cos((t / timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
     return _table((1 - f[1:] / f[:-1]).clamp(max=max_beta), False, zero_terminal_snr)
+
+
+@checked
+def table(alpha_bar: Annotated[Sequence[Annotated[float, Gt(0), Lt(1)]], MinLen(1)]) -> Tensor:
+    """alpha_bar_1 to alpha_bar_T as they are given, each below the one before."""
+    whole = torch.tensor([1.0, *alpha_bar], dtype=torch.float64)
+    if not (whole.diff() < 0).all():
+        raise ValueError("alpha_bar must fall from step to step")
+    return whole
 
 
 def alpha_bar_of(betas: Tensor) -> Tensor:

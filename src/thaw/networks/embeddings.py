@@ -12,6 +12,8 @@ from thaw.networks.activations import ACTIVATIONS, Activation
 # From labels that are all hidden nothing is learnt.
 LabelDropout = Annotated[float, Interval(ge=0, lt=1)]
 
+FREQUENCIES = [0.0] + [2 * math.pi * 1.5**i for i in range(15)]
+
 
 class TimeEmbedding(nn.Module):
     """An MLP over sin(w t / T) and cos(w t / T) - 1, w in {0, 2 pi 1.5^i : i = 0..14}."""
@@ -21,10 +23,9 @@ class TimeEmbedding(nn.Module):
     def __init__(self, width: int, num_steps: int, activation: Activation):
         super().__init__()
         self.num_steps = num_steps
-        frequencies = [0.0] + [2 * math.pi * 1.5**i for i in range(15)]
-        self.register_buffer("frequencies", torch.tensor(frequencies), persistent=False)
+        self.register_buffer("frequencies", torch.tensor(FREQUENCIES), persistent=False)
         self.mlp = nn.Sequential(
-            nn.Linear(2 * len(frequencies), 128),
+            nn.Linear(2 * len(FREQUENCIES), 128),
             ACTIVATIONS[activation](),
             nn.Linear(128, 128),
             ACTIVATIONS[activation](),

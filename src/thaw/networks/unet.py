@@ -154,7 +154,9 @@ class Attention(nn.Module):
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         """``[B, C, H, W]`` from ``[B, C, H, W]``; the embedding is not used."""
         q, k, v = self.qkv(self.norm(h)).flatten(2).transpose(1, 2).chunk(3, dim=-1)
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        if torch.compiler.is_exporting():  # ONNX has attention by heads alone
+            q, k, v = q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v).flatten(0, -3)
         output: Tensor = h + self.out(mixed.transpose(1, 2).unflatten(2, h.shape[-2:]))
         return output
 

@@ -11,6 +11,7 @@ from thaw.reporting.groups import Group
 from thaw.reporting.tables import MISSING, Table
 
 MAX_COLUMNS = 12
+MAX_LISTED = 60
 HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep.", "seed",
           "data.root", "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
           "degradation.seed", "data.seed", "degradation.schedule")  # fmt: skip
@@ -61,6 +62,9 @@ def _settings(run: FinishedRun) -> dict[str, str]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list) and len(value) > MAX_LISTED:  # such as a schedule's table
+        ends = [*value[:3], "...", value[-1]]
+        return f"{', '.join(map(_plain, ends))} ({len(value)} values)"
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
     if isinstance(value, float):

@@ -23,6 +23,34 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is missing, damaged, unsafe, not written by thaw, or by a newer one.
     """
+    contents = _read(path)
+    if not isinstance(contents, dict) or not _is_of_thaw(contents):
+        raise ValueError(f"{path} is not a checkpoint of thaw")
+    stored_format = contents["thaw"].get("format", 0)
+    if not isinstance(stored_format, int) or stored_format > FORMAT:
+        raise ValueError(
+            f"{path} is of format {stored_format}, written by thaw {written_by(contents)}; this "
+            f"is thaw {__version__}, which reads formats up to {FORMAT}: use that version"
+        )
+    return contents
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A state dict of tensors from elsewhere, on the CPU; nothing in it is executed.
+
+    ValueError where it is anything else.
+    """
+    contents = _read(path)
+    is_state = isinstance(contents, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in contents.items()
+    )
+    if not is_state:
+        raise ValueError(f"{path} is not a state dict: it holds more than tensors by name")
+    return dict(contents)
+
+
+def _read(path: Path) -> Any:
+    """What a file of ``torch.save`` holds, checked by its checksums."""
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
         raise ValueError(f"{path} is {what}, where a checkpoint should be: move it away")
@@ -34,18 +62,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                     raise ValueError(f"{damaged} in it is damaged")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the pickle's protocol and the like
-            contents = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has nearly any for a file that is damaged or unsafe
         raise ValueError(f"{path} is not a readable checkpoint: {_why(path, error)}") from error
-    if not isinstance(contents, dict) or not _is_of_thaw(contents):
-        raise ValueError(f"{path} is not a checkpoint of thaw")
-    stored_format = contents["thaw"].get("format", 0)
-    if not isinstance(stored_format, int) or stored_format > FORMAT:
-        raise ValueError(
-            f"{path} is of format {stored_format}, written by thaw {written_by(contents)}; this "
-            f"is thaw {__version__}, which reads formats up to {FORMAT}: use that version"
-        )
-    return contents
 
 
 def _is_of_thaw(contents: dict[Any, Any]) -> bool:

@@ -20,6 +20,7 @@ FREE = (
     "checkpoint.",
     "sweep.",
     "resume",
+    "init_from",
     "name",
     "data.root",
     "data.cache",

@@ -38,6 +38,7 @@ from thaw.training.experiment import (
     resolved,
 )
 from thaw.training.final_scores import final_scores
+from thaw.training.initial import Initial
 from thaw.training.loaders import Loaders
 from thaw.training.memory import check_memory
 from thaw.training.module import DiffusionModule
@@ -113,16 +114,18 @@ class Training:
             opening.training_in_words(self.cfg),
         )
 
-    def prepare(self, checkpoint: Path | None = None) -> None:
+    def prepare(self, checkpoint: Path | None = None, initial: Initial | None = None) -> None:
         """Whatever is learnt before the first step, once the data is read.
 
-        ValueError where ``checkpoint``, to go on from, is of another model or other classes.
+        ValueError where ``checkpoint``, to go on from, is of another model or other classes, or
+        where nothing of ``initial``, to start from, fits.
         """
         experiment, trainer = self.experiment, self.trainer
         module, data, suite = self.module, experiment.data, experiment.suite
         self.checkpoint = checkpoint
         if checkpoint is not None and (earlier := check_fits(checkpoint, module)):
             self.provenance["dataset"]["earlier"] = earlier
+        started = {} if initial is None else {"init_from": initial.start(module)}
         module.restorer.degradation.fit(data.train_images)
         module.restorer.fit_labels(data.train_labels)
         fit_prior(experiment)
@@ -144,7 +147,8 @@ class Training:
                 "device": opening.device_in_words(self.device),
                 "num_threads": torch.get_num_threads(),
                 "num_parameters": sum(p.numel() for p in experiment.restorer.network.parameters()),
-            },
+            }
+            | started,
         )
         warn_of_misfit(experiment)
 

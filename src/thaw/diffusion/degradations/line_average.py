@@ -1,12 +1,13 @@
 """Averaging the columns or rows of an image, one after another."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from thaw.checks import Count, Seed, checked
+from thaw.checks import Count, Seed, checked, shown
 from thaw.diffusion.degradations.base import Condition, Degradation
 from thaw.seeding import generator
 
@@ -39,7 +40,8 @@ class LineAverage(Degradation):
     Args:
         axis: ``column`` or ``row``.
         order: see :func:`line_order`; or ``shuffled``, a random order for each trajectory. The step
-            of each line is then the noise, int64 ``[B, T]``.
+            of each line is then the noise, int64 ``[B, T]``. Or the lines (or groups) themselves,
+            each once, counted from 0.
         group_size: adjacent lines that are averaged together, in one step, into one mean; it
             divides the number of lines.
         seed: seed for the random order.
@@ -55,7 +57,7 @@ class LineAverage(Degradation):
         self,
         image_shape: Sequence[int],
         axis: Axis,
-        order: Order | Literal["shuffled"],
+        order: Order | Literal["shuffled"] | Sequence[Annotated[int, Ge(0)]],
         group_size: Count = 1,
         seed: Seed = 0,
         condition: Condition | None = None,
@@ -74,7 +76,15 @@ class LineAverage(Degradation):
         self.group_size = group_size
         self.line_dim = 3 if axis == "column" else 2
         self.register_buffer("step_of_line", torch.empty(self.num_steps, dtype=torch.int64))
-        lines = line_order("random" if order == "shuffled" else order, self.num_steps, seed)
+        if isinstance(order, str):
+            lines = line_order("random" if order == "shuffled" else order, self.num_steps, seed)
+        elif sorted(order) == list(range(self.num_steps)):
+            lines = torch.tensor(order)
+        else:
+            raise ValueError(
+                f"order must name each of {self.num_steps} lines or groups once, from 0, got "
+                f"{shown(order)}"
+            )
         self.step_of_line[lines] = torch.arange(1, self.num_steps + 1)
 
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
