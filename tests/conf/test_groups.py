@@ -38,7 +38,7 @@ FOUNDATIONS = (
 # The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
 OF_TRAINER = {"trainer", "callbacks", "experiment", "debug"}
-# A network for all but the choices of networks.
+# The CNN for all but the choices of networks.
 SMALL = {"model.hidden": "[4]", "model.kernel_size": "3"}
 
 
@@ -56,9 +56,10 @@ def quick(**choices: str) -> DictConfig:
 def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
     """The experiment with ``group=name`` and the first of FOUNDATIONS that fits it."""
     refusals = []
-    size = SMALL if group != "model" else {}
     for foundation in FOUNDATIONS:
-        cfg = quick(**foundation | {group: name} | size)
+        cfg = quick(**foundation | {group: name})
+        if group != "model" and "hidden" in cfg.model:
+            cfg = quick(**foundation | {group: name} | SMALL)
         try:
             return cfg, build(cfg, provenance={})
         except ValueError as error:
