@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from thaw.metrics.frechet import moments as moments
     from thaw.metrics.inception import InceptionEncoder as InceptionEncoder
     from thaw.metrics.inception_score import InceptionScore as InceptionScore
-    from thaw.metrics.inception_score import inception_score as inception_score
     from thaw.metrics.kid import KernelDistance as KernelDistance
     from thaw.metrics.precision_recall import PrecisionRecall as PrecisionRecall
-    from thaw.metrics.precision_recall import precision_recall as precision_recall
     from thaw.metrics.reference import Reference as Reference
     from thaw.metrics.restored import RestorationScores as RestorationScores
     from thaw.metrics.restored import ssim as ssim
