@@ -2,7 +2,7 @@
 
 x_t = D(x_0, t) has its first t columns averaged, in a random order; the way back is Algorithm 2 of
 Bansal et al. 2022. ``python examples/cold.py`` writes cold.png: from above test images, their x_T,
-both restored, and images from column means that are drawn from a mixture.
+both restored, and images from column means drawn from a mixture, after three minutes on one core.
 """
 
 import torch
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     network = train(pixels.from_uint8(train_set.images), num_steps=3000)
     x_0 = pixels.from_uint8(test_set.images[:8])
     means = D(x_0, torch.full((8,), T), none)
-    prior = GaussianMixture(SHAPE, pixels)
+    prior = GaussianMixture(SHAPE, pixels, components=100)
     prior.fit(train_set.images, D)
     drawn, _ = prior.draw(8, D, torch.Generator().manual_seed(0))
     rows = [x_0, means, sample(network, means), sample(network, drawn)]
