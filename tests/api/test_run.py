@@ -90,7 +90,10 @@ def test_scores_are_those_of_the_command(cold: Path, tmp_path: Path, fork_comman
     written = json.loads(path.read_text())["generated"]
     found = thaw.load(cold).scores(8, seed=2, num_steps=4)
     assert found.keys() == written.keys()
-    assert all(found[name] == pytest.approx(written[name], rel=1e-6) for name in found)
+    for name, value in written.items():
+        # The command may use more threads.
+        is_real = isinstance(value, float)
+        assert found[name] == (pytest.approx(value, rel=1e-6) if is_real else value), name
 
 
 def test_a_trajectory_leads_to_the_samples(cold: Path, hot: Path) -> None:
