@@ -4,7 +4,8 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -12,6 +13,8 @@ from thaw import ranks
 
 # The signal on which submitit requeues a job, by the name that its users may change.
 REQUEUE = ("SUBMITIT_PREEMPT_SIGNAL", "USR2")
+
+OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _is_deferred = False
 _requested: int | None = None
@@ -46,9 +49,8 @@ def listen() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     requeue = getattr(signal, f"SIG{os.environ.get(*REQUEUE)}", None)
-    stopped_by = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        stopped_by.append(signal.SIGHUP)
+    is_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    stopped_by = [each for each in OF_USERS if not (is_nohup and each == signal.SIGHUP)]
     for number in stopped_by:
         if ranks.rank() > 0:
             signal.signal(number, signal.SIG_IGN)
@@ -61,6 +63,24 @@ def listen() -> None:
         signal.signal(requeue, on_signal)
     numbers = (*stopped_by, *_taken_over)
     _installed.update({number: signal.getsignal(number) for number in numbers})
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Listen during a block of a process that goes on after it, such as a notebook's."""
+    if threading.current_thread() is not threading.main_thread():  # no signal arrives here
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in OF_USERS}
+    listen()
+    try:
+        yield
+    finally:
+        global _is_deferred, _requested
+        _is_deferred, _requested = False, None
+        _installed.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _has_other_handler(number: int) -> bool:

@@ -86,3 +86,25 @@ def test_help_with_the_whole_configuration_is_left_to_hydra(
 ) -> None:
     assert not help_text("report")
     assert "num_shown: 24" in fork_command("report", "--help", cwd=tmp_path).stdout
+
+
+FROM_PYTHON = f"""
+import sys
+import thaw
+loaded = set(sys.modules)
+assert not {{"torch", "numpy", "hydra", "omegaconf", "yaml"}} & loaded
+run = thaw.load(sys.argv[1])
+images = run.sample(4)
+run.restore(run.degrade(images, 3), t=3)
+run.trajectory(2)
+run.history, repr(run), run._repr_html_(), thaw.grid(images)
+import thaw.diffusion, thaw.networks
+found = set({OF_TRAINING}) & set(sys.modules)
+assert not found, found
+"""
+
+
+def test_a_run_loaded_from_python_needs_nothing_that_only_training_does(
+    cold_run: Path, tmp_path: Path
+) -> None:
+    in_new_process(FROM_PYTHON, cold_run, cwd=tmp_path)

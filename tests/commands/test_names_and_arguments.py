@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thaw.commands.app import prepare_arguments
+from thaw.commands.arguments import prepare_arguments
 from thaw.commands.config import (
     MAX_NAME,
     VARYING,

@@ -14,7 +14,7 @@ from commands_support import LEAST, ROOT, record
 from hydra import compose, initialize_config_dir
 
 from thaw.commands import config
-from thaw.commands.app import prepare_arguments
+from thaw.commands.arguments import prepare_arguments
 from thaw.commands.errors import InputError
 from thaw.commands.stored import compose_from, replayed
 

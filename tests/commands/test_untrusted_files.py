@@ -18,7 +18,7 @@ from hostile_files import (
     write,
 )
 
-from thaw.commands.app import prepare_arguments
+from thaw.commands.arguments import prepare_arguments
 from thaw.commands.errors import InputError
 from thaw.commands.stored import stored_overrides
 

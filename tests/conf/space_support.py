@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from thaw.commands import config, train
-from thaw.commands.app import prepare_arguments
+from thaw.commands.arguments import prepare_arguments
 from thaw.commands.errors import InputError, as_input_errors, outcome
 from thaw.groups import SHARED
 from thaw.training.training import NothingTrainedError

@@ -57,9 +57,14 @@ def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
     """The experiment with ``group=name`` and the first of FOUNDATIONS that fits it."""
     refusals = []
     for foundation in FOUNDATIONS:
-        cfg = quick(**foundation | {group: name})
+        own = foundation | {group: name}
+        if group == "experiment" and "source" in composed(**own).data:
+            own["data"] = "photographs"
+        cfg = quick(**own)
         if group != "model" and "hidden" in cfg.model:
-            cfg = quick(**foundation | {group: name} | SMALL)
+            cfg = quick(**own | SMALL)
+        if group == "experiment" and cfg.sampler.num_steps:
+            cfg.sampler.num_steps = 3
         try:
             return cfg, build(cfg, provenance={})
         except ValueError as error:

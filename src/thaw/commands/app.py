@@ -10,8 +10,8 @@ import hydra
 from hydra.errors import MissingConfigException
 
 from thaw import ranks
-from thaw.commands import config, stored
-from thaw.commands.arguments import folders_of, prepare_arguments, resumed
+from thaw.commands import config
+from thaw.commands.arguments import folders_of, prepared, resumed
 from thaw.commands.errors import Escaped, InputError, one_line, outcome
 from thaw.commands.jobs import Job
 from thaw.commands.start import written
@@ -54,9 +54,7 @@ def run(command: str) -> NoReturn:
 
 def _run_hydra(command: str) -> None:
     given = sys.argv[1:]
-    sys.argv[1:] = prepare_arguments(given, command)
-    replayed = stored.replayed(sys.argv[1:]) if command == "train" else None
-    name = stored.compose_from(replayed, sys.argv[1:], CONF) if replayed else command
+    name, sys.argv[1:] = prepared(given, command)
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
     try:
         main(Job(command))()

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from thaw import runs
 from thaw.commands import config
 from thaw.commands.errors import InputError
-from thaw.commands.stored import stored_overrides
+from thaw.commands.stored import compose_from, replayed, stored_overrides
 from thaw.privates.hydra import argument_parser, options_of
 
 # Keys of groups that hold a path or a name; the schema of a command has its own.
@@ -70,6 +70,13 @@ def prepare_arguments(arguments: Sequence[str], command: str) -> list[str]:
 def _is_file(argument: str) -> bool:
     """Whether an argument is the file that is imported, given without its key."""
     return exists(argument) or not ("=" in argument or argument.startswith("~"))
+
+
+def prepared(arguments: Sequence[str], command: str) -> tuple[str, list[str]]:
+    """The name of the configuration to compose, and the arguments as Hydra takes them."""
+    ready = prepare_arguments(arguments, command)
+    run_dir = replayed(ready) if command == "train" else None
+    return (compose_from(run_dir, ready, config.CONF) if run_dir else command), ready
 
 
 def resumed(overrides: Sequence[str]) -> Path | None:

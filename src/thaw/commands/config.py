@@ -300,6 +300,11 @@ def job_name(number: int, override_dirname: str, name: str | None, sweep_name: s
     return f"{number}_{run_name(_varying_first(override_dirname), name)}"
 
 
+def release_directories() -> None:
+    """Have the next run of this process claim a directory of its own, as another process would."""
+    _claimed.clear()
+
+
 def claim_directory(path: str) -> str:
     """``path``, or ``path-2``, ... : created now, by this process alone; asked again, the same."""
     number = 1

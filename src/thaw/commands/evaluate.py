@@ -74,19 +74,27 @@ def _selected(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     """Scores of images generated from the prior, of test images restored, and their likelihood."""
     experiment = run.experiment
-    if experiment.suite is None:
-        raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
-    with as_input_errors():
-        suite_with_reference(run)
-    warn_of_misfit(experiment)
-    scores = score_experiment(experiment, cfg.num_samples, cfg.batch_size, cfg.seed)
-    log.info("generated: %s", in_words(scores))
+    scores = generated_scores(run, cfg.num_samples, cfg.batch_size, cfg.seed)
     result: dict[str, Any] = run.source | {"generated": scores}
     if cfg.num_restored and not experiment.restorer.degradation.leaves_nothing:
         result["restored"] = _restore(run, cfg)
     if cfg.num_likelihood_images:
         result["likelihood"] = _likelihood(run, cfg)
     return result
+
+
+def generated_scores(
+    run: LoadedRun, num_samples: int, batch_size: int, seed: int
+) -> dict[str, Any]:
+    """Scores of images generated from the prior, and what was measured how."""
+    if run.experiment.suite is None:
+        raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
+    with as_input_errors():
+        suite_with_reference(run)
+    warn_of_misfit(run.experiment)
+    scores = score_experiment(run.experiment, num_samples, batch_size, seed)
+    log.info("generated: %s", in_words(scores))
+    return scores
 
 
 def _likelihood(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:

@@ -3,23 +3,19 @@
 import logging
 import re
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import torch
-from annotated_types import Interval
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from thaw import storage
-from thaw.checks import check
-from thaw.commands.errors import InputError
-from thaw.diffusion.generation import draw_labels, generate
-from thaw.diffusion.inference import evaluating
+from thaw.commands.errors import InputError, as_input_errors
+from thaw.diffusion.generation import draw_labels
 from thaw.reporting.images import grid, save_animation, save_png
 from thaw.seeding import generator
+from thaw.training.generating import generated_images, generated_states, labels_in_turn
 from thaw.training.loading import LoadedRun
-from thaw.training.scoring_generated import sampling, warn_of_misfit
+from thaw.training.scoring_generated import warn_of_misfit
 
 log = logging.getLogger(__name__)
 MAX_IN_GRID = 100
@@ -61,14 +57,11 @@ def write(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> 
     The arrays are ``images``, uint8 ``[N, H, W, C]``, and of a class-conditional model ``labels``,
     int64 ``[N]``.
     """
-    experiment, size = run.experiment, (cfg.num_samples, cfg.batch_size)
-    restorer, sampler = experiment.restorer, experiment.sampler
-    how = sampler.describe(restorer.degradation)
+    experiment = run.experiment
+    how = experiment.sampler.describe(experiment.restorer.degradation)
     log.info("%s: %d images, %s", run.run_dir, cfg.num_samples, how)
     warn_of_misfit(experiment)
-    with sampling(f"generating {cfg.num_samples:,} images", restorer, sampler, *size):
-        batches = generate(restorer, sampler, experiment.module.prior, *size, cfg.seed, labels)
-        images = torch.cat([restorer.pixel_range.to_uint8(x_0).cpu() for x_0 in batches])
+    images = generated_images(experiment, cfg.num_samples, cfg.batch_size, cfg.seed, labels)
     save_png(grid(images[:MAX_IN_GRID]), out / "grid.png")
     for number, image in enumerate(images):
         save_png(image, out / "images" / f"{number:05d}.png")
@@ -82,36 +75,19 @@ def write(run: LoadedRun, labels: Tensor | None, out: Path, cfg: DictConfig) -> 
 
 
 def _frames(run: LoadedRun, labels: Tensor | None, cfg: DictConfig) -> list[Tensor]:
-    restorer, prior = run.experiment.restorer, run.experiment.module.prior
-    sampler = run.experiment.sampler
-    draws = generator(cfg.seed, "animation", device=restorer.device)
+    draws = generator(cfg.seed, "animation", device=run.experiment.restorer.device)
     count = min(NUM_ANIMATED, cfg.num_samples)
-    with evaluating(restorer), sampling("the animation", restorer, sampler, count, count):
-        shown = None if labels is None else labels[:count].to(restorer.device)
-        x_T, noise = prior.draw(count, restorer.degradation, draws, shown)
-        states = [
-            restorer.pixel_range.to_uint8(state.x_t).cpu()
-            for state in sampler.trajectory(restorer, x_T, noise, draws, labels=shown)
-        ]
+    shown = None if labels is None else labels[:count]
+    states = generated_states(run.experiment, count, draws, shown)
     kept = np.unique(np.linspace(0, len(states) - 1, NUM_FRAMES).round().astype(int))
-    return [grid(states[k]) for k in kept]
+    return [grid(states[k].x_t) for k in kept]
 
 
 def chosen_classes(run: LoadedRun, cfg: DictConfig, num_images: int) -> Tensor:
     """The class of each image, int64 ``[N]``: that of ``digit``, or its classes in turn."""
-    restorer = run.experiment.restorer
-    if restorer.num_classes is None:
-        raise InputError(
-            f"digit={cfg.digit} needs a class-conditional model, and {run.run_dir} has none; "
-            "train.py trains one with, for ten classes, model.num_classes=10"
-        )
-    classes = _classes(cfg)
-    allowed = Annotated[int, Interval(ge=0, le=restorer.num_classes - 1)]
-    for label in classes:
-        check("digit (or label)", label, allowed)
-        if not restorer.class_frequencies[label]:
-            raise InputError(f"digit={label}: {run.run_dir} was trained on no image of that class")
-    return torch.tensor(classes)[torch.arange(num_images) % len(classes)]
+    digit = list(cfg.digit) if isinstance(cfg.digit, ListConfig) else cfg.digit
+    with as_input_errors():
+        return labels_in_turn(run.experiment.restorer, digit, num_images, run.run_dir)
 
 
 def class_folder(cfg: DictConfig) -> str:

@@ -73,7 +73,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     image_shape = experiment.data.image_shape
     restoration = Restoration(experiment.restorer, experiment.sampler, cfg.t, cfg.refine)
     if cfg.degraded:
-        _check_noise_is_known(restoration, image_shape)
+        restoration.check_degraded(image_shape)
     else:
         check_size(image_shape)
     files: list[Path] = []
@@ -88,13 +88,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     if cfg.digit is not None:
         labels = chosen_classes(run, cfg, len(images))
         which_labels = f"with digit={cfg.digit}"
-    if restoration.needs_labels and labels is None:
-        without = "sampler.guidance=0 to restore without labels"
-        raise InputError(
-            "a class-conditional model restores images by their labels, and files have none: give "
-            "digit= (one class, or a list of classes that take turns)"
-            + (f", or {without}" if experiment.restorer.label_dropout else "")
-        )
+    restoration.check_labels(labels)
     what = SPLITS[cfg.split] if cfg.images is None else "given images"
     suite = None if cfg.degraded else _suite(run)
     return Given(images, what, files, restoration, suite, labels, which_labels)
@@ -120,16 +114,6 @@ def _files_at(path: Path) -> list[Path]:
         for file in within
         if not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
-
-
-def _check_noise_is_known(restoration: Restoration, image_shape: tuple[int, int, int]) -> None:
-    restorer = restoration.restorer
-    if restorer.degradation.draw_noise(torch.zeros(1, *image_shape)).numel():
-        raise InputError(
-            f"degraded=true: {type(restorer.degradation).__name__} degrades each image in its own "
-            "random way, which files do not tell; give the originals, to be degraded here "
-            "(degraded=false)"
-        )
 
 
 def _suite(run: LoadedRun) -> ScoreSuite | None:

@@ -22,15 +22,7 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     if (cfg.run is None) == (cfg.runs is None):
         raise InputError("give either run=DIR or runs='GLOB'")
     if cfg.run is not None:
-        run_dir = found_in_zoo(cfg.run)
-        meant = in_place_of(run_dir)
-        if not run_dir.is_dir():
-            what = "a file, not a directory" if run_dir.exists() else "no such directory"
-            what += zoo_in_words(cfg.run)
-            raise InputError(f"run={cfg.run}: {what}{meant}")
-        if meant:
-            raise InputError(f"run={cfg.run} is not the directory of a run{meant}")
-        return [run_dir]
+        return [run_directory(cfg.run)]
     patterns = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
     matches = sorted({match for pattern in patterns for match in glob.glob(pattern)})
     found = _in_order(run for match in matches for run in _runs_at(Path(match)))
@@ -40,6 +32,19 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     for run in found:
         by_place.setdefault(run.resolve(), run)
     return list(by_place.values())
+
+
+def run_directory(run: str) -> Path:
+    """The directory that ``run=`` means; InputError where no run is there."""
+    run_dir = found_in_zoo(run)
+    meant = in_place_of(run_dir)
+    if not run_dir.is_dir():
+        what = "a file, not a directory" if run_dir.exists() else "no such directory"
+        what += zoo_in_words(run)
+        raise InputError(f"run={run}: {what}{meant}")
+    if meant:
+        raise InputError(f"run={run} is not the directory of a run{meant}")
+    return run_dir
 
 
 def found_in_zoo(run: str) -> Path:

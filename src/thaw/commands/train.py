@@ -41,7 +41,14 @@ def main(cfg: DictConfig) -> float | None:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    began = time.monotonic() if is_sweep else app.started_s
+    # On a full disk each line of the log would come with a traceback of its own.
+    logging.raiseExceptions = False
+    threading.excepthook = _log_thread
+    return run(cfg, run_dir, time.monotonic() if is_sweep else app.started_s, is_sweep)
+
+
+def run(cfg: DictConfig, run_dir: Path, began: float, is_sweep: bool = False) -> float | None:
+    """As :func:`main`, for a job of Hydra's whose directory is there; ``began`` as in ready."""
     _quieten()
     _keep_plan(cfg, run_dir)
     if ranks.rank() > 0:  # the directory and its record are the first process's
@@ -202,9 +209,6 @@ def _log_thread(arguments: threading.ExceptHookArgs) -> None:
 
 def _quieten() -> None:
     """Lightning's advice on things that are so on purpose, and its notes on itself."""
-    # On a full disk each line of the log would come with a traceback of its own.
-    logging.raiseExceptions = False
-    threading.excepthook = _log_thread
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

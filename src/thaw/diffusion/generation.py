@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from thaw.diffusion.inference import evaluating
 from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.base import Sampler, State
 from thaw.ranks import WHOLE, Portion
 from thaw.seeding import generator
 
@@ -38,6 +38,23 @@ def generate(
             x_T, noise = prior.draw(batch.size, restorer.degradation, draws, own)
             x_0 = sampler.sample(restorer, x_T, noise, draws, labels=own)
         yield x_0[batch.kept]
+
+
+def trajectory(
+    restorer: Restorer,
+    sampler: Sampler,
+    prior: Prior,
+    num_samples: int,
+    draws: Generator,
+    labels: Tensor | None = None,
+) -> Iterator[State]:
+    """Each state of ``num_samples`` images, from x_T on; to be read within ``evaluating``.
+
+    Labels are as in :func:`generate`; the generator is on the restorer's device.
+    """
+    own = None if labels is None else labels.to(restorer.device)
+    x_T, noise = prior.draw(num_samples, restorer.degradation, draws, own)
+    yield from sampler.trajectory(restorer, x_T, noise, draws, labels=own)
 
 
 def draw_labels(restorer: Restorer, num_samples: int, seed: int) -> Tensor | None:

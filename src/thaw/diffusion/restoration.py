@@ -1,6 +1,6 @@
 """Restoring images: degraded to a step, then brought back at once and step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from thaw.diffusion.inference import evaluating
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Path, Sampler, check_step
 from thaw.diffusion.samplers.cold import Cold, Naive
-from thaw.ranks import WHOLE, Portion
+from thaw.ranks import WHOLE, Batch, Portion
 from thaw.seeding import generator
 
 REFINED = "_refined"
@@ -35,6 +35,22 @@ def stage_title(name: str) -> str:
     plain_name = name.removesuffix(REFINED)
     refined = ", refined" if name.endswith(REFINED) else ""
     return words.get(plain_name, plain_name) + refined
+
+
+def degraded(
+    restorer: Restorer, images: Tensor, t: int, batch: Batch, seed: int
+) -> tuple[Tensor, Tensor, Tensor, Generator]:
+    """(x_0, x_t, its noise, the generator that drew it) of one batch of uint8 ``[N, C, H, W]``.
+
+    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_0 at 0.
+    """
+    degradation = restorer.degradation
+    draws = generator(seed, "restore", batch.number, device=restorer.device)
+    x_0 = restorer.pixel_range.from_uint8(images[batch.items].to(restorer.device))
+    with torch.inference_mode():
+        noise = degradation.draw_noise(x_0, draws)
+        x_t = degradation(x_0, all_at(t, x_0), noise) if t else x_0
+    return x_0, x_t, noise, draws
 
 
 class Restoration:
@@ -87,6 +103,26 @@ class Restoration:
     def needs_labels(self) -> bool:
         return self.restorer.num_classes is not None and self.sampler.guidance != 0
 
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse to restore without the labels that the model is told."""
+        if self.needs_labels and labels is None:
+            without = ", or sampler.guidance=0 to restore without labels"
+            raise ValueError(
+                "a class-conditional model restores images by their labels, and these have none: "
+                "give digit= (one class, or a list of classes that take turns)"
+                + (without if self.restorer.label_dropout else "")
+            )
+
+    def check_degraded(self, image_shape: Sequence[int]) -> None:
+        """Refuse images that are degraded already where their noise would have to be known."""
+        degradation = self.restorer.degradation
+        if degradation.draw_noise(torch.zeros(1, *image_shape)).numel():
+            raise ValueError(
+                f"degraded=true: {type(degradation).__name__} degrades each image in its own "
+                "random way, which images do not tell; give the originals, to be degraded here "
+                "(degraded=false)"
+            )
+
     def num_evaluations(self) -> int:
         """How often the network is asked about a batch, on all ways together."""
         ways = [way.num_evaluations(self.restorer.degradation) for way in self.ways.values()]
@@ -107,19 +143,14 @@ class Restoration:
         already: their noise has to be empty, and there is no ``original``. ``portion`` is this
         process's portion of the batches.
         """
-        if self.needs_labels and labels is None:
-            raise ValueError("a class-conditional model restores images by their labels")
-        device, degradation = self.restorer.device, self.restorer.degradation
-        for number, items, kept in portion.batches(len(images), batch_size):
-            draws = generator(seed, "restore", number, device=device)
-            x_0 = self.restorer.pixel_range.from_uint8(images[items].to(device))
-            own = None if labels is None else labels[items].to(device)
-            with torch.inference_mode():
-                noise = degradation.draw_noise(x_0, draws)
-                x_t = x_0 if is_degraded else degradation(x_0, all_at(self.t, x_0), noise)
+        self.check_labels(labels)
+        for batch in portion.batches(len(images), batch_size):
+            t = 0 if is_degraded else self.t
+            x_0, x_t, noise, draws = degraded(self.restorer, images, t, batch, seed)
+            own = None if labels is None else labels[batch.items].to(x_t.device)
             original = {} if is_degraded else {"original": x_0}
             stages = original | {"degraded": x_t} | self.restored(x_t, noise, draws, own)
-            yield {name: stage[kept] for name, stage in stages.items()}
+            yield {name: stage[batch.kept] for name, stage in stages.items()}
 
     def restored(
         self,

@@ -32,7 +32,19 @@ def linear(
     rescale: bool = False,
     zero_terminal_snr: bool = False,
 ) -> Tensor:
-    """beta_t evenly spaced from ``beta_start`` to ``beta_end`` (Ho et al. 2020, section 4)."""
+    """beta_t evenly spaced from ``beta_start`` to ``beta_end`` (Ho et al. 2020, section 4).
+
+    >>> alpha_bar = linear(1000)
+    >>> len(alpha_bar), alpha_bar[0].item()
+    (1001, 1.0)
+    >>> f"{alpha_bar[-1]:.1e}"
+    '4.0e-05'
+
+    Betas meant for 1,000 steps leave most of the image after 100, unless they are rescaled:
+
+    >>> f"{linear(100)[-1]:.2f}, {linear(100, rescale=True)[-1]:.0e}"
+    '0.36, 2e-05'
+    """
     betas = torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64)
     return _table(betas, rescale, zero_terminal_snr)
 
@@ -82,6 +94,9 @@ def cosine(
     """alpha_bar_t = f(t) / f(0), f(t) = cos^2(pi/2 (t/T + offset) / (1 + offset)).
 
     Nichol and Dhariwal 2021, equation 17; each beta_t is at most ``max_beta``, as there.
+
+    >>> cosine(4).round(decimals=2).tolist()
+    [1.0, 0.85, 0.49, 0.14, 0.0]
     """
     t = torch.arange(timesteps + 1, dtype=torch.float64)
     f = torch.cos((t / timesteps + offset) / (1 + offset) * math.pi / 2) ** 2
@@ -98,12 +113,20 @@ def table(alpha_bar: Annotated[Sequence[Annotated[float, Gt(0), Lt(1)]], MinLen(
 
 
 def alpha_bar_of(betas: Tensor) -> Tensor:
-    """The table of T + 1 entries from T betas."""
+    """The table of T + 1 entries from T betas.
+
+    >>> alpha_bar_of(torch.tensor([0.5, 0.5])).tolist()
+    [1.0, 0.5, 0.25]
+    """
     return torch.cat([betas.new_ones(1), torch.cumprod(1 - betas, dim=0)])
 
 
 def betas_of(alpha_bar: Tensor) -> Tensor:
-    """The T betas ``1 - alpha_bar[t] / alpha_bar[t - 1]``, t = 1..T, of a T + 1 entry table."""
+    """The T betas ``1 - alpha_bar[t] / alpha_bar[t - 1]``, t = 1..T, of a T + 1 entry table.
+
+    >>> betas_of(torch.tensor([1.0, 0.5, 0.25])).tolist()
+    [0.5, 0.5]
+    """
     return 1 - alpha_bar[1:] / alpha_bar[:-1]
 
 
@@ -127,6 +150,9 @@ def to_zero_terminal_snr(alpha_bar: Tensor) -> Tensor:
     """The table with sqrt(alpha_bar) shifted so that T ends at 0, stretched so that t = 1 stays.
 
     Lin et al. 2023, Algorithm 1: x_T is then noise alone.
+
+    >>> to_zero_terminal_snr(torch.tensor([1.0, 0.81, 0.25]).double()).round(decimals=2).tolist()
+    [1.0, 0.81, 0.0]
     """
     if len(alpha_bar) < 3:
         raise ValueError(

@@ -14,6 +14,11 @@ def class_kl(counts: Tensor, data_counts: Tensor) -> Tensor:
 
     A class that the data never shows counts as half an image there, so that the result stays
     finite.
+
+    >>> class_kl(torch.tensor([5, 5]), torch.tensor([30, 30])).item()
+    0.0
+    >>> f"{class_kl(torch.tensor([10, 0]), torch.tensor([30, 30])):.4f}"  # log 2
+    '0.6931'
     """
     p = counts.double() / counts.sum()
     q = data_counts.double().clamp(min=0.5)

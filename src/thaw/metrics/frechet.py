@@ -7,7 +7,12 @@ from torch import Tensor
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [D] and unbiased covariance [D, D] of features [N, D], float64; 0 where N is 1."""
+    """Mean [D] and unbiased covariance [D, D] of features [N, D], float64; 0 where N is 1.
+
+    >>> mean, cov = moments(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+    >>> mean.tolist(), cov.tolist()
+    ([1.0, 2.0], [[2.0, 2.0], [2.0, 2.0]])
+    """
     features = features.to(torch.float64)
     mean = features.mean(dim=0)
     centred = features - mean
@@ -20,6 +25,10 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
     tr (cov_1 cov_2)^1/2 is the sum of the singular values of cov_1^1/2 cov_2^1/2: real, and stable
     where a covariance is singular (fewer images than features), where the eigenvalues of the
     product are not.
+
+    >>> mean, cov = torch.zeros(2).double(), torch.eye(2).double()
+    >>> frechet_distance(mean, cov, mean + 3, 4 * cov).item()
+    20.0
     """
     cross = torch.linalg.svdvals(psd_sqrt(cov_1) @ psd_sqrt(cov_2)).sum()
     means = (mean_1 - mean_2).square().sum()

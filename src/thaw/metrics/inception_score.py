@@ -10,7 +10,15 @@ from thaw.seeding import generator
 
 
 def inception_score(logits: Tensor) -> Tensor:
-    """exp(mean KL(p(y | x) || p(y))) of logits [N, K]; in 1..K, saturated softmax or not."""
+    """exp(mean KL(p(y | x) || p(y))) of logits [N, K]; in 1..K, saturated softmax or not.
+
+    Sure of each image, and each of another class; then all alike:
+
+    >>> round(inception_score(1000 * torch.eye(3)).item(), 4)
+    3.0
+    >>> inception_score(torch.zeros(3, 3)).item()
+    1.0
+    """
     p = logits.softmax(dim=1)
     marginal = p.mean(dim=0, keepdim=True)
     # xlogy makes 0 log 0 = 0; a class with p > 0 has a marginal > 0.

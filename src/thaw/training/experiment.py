@@ -71,20 +71,15 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         "prediction": prediction,
         "objective/weighting": objective.weighting,
         "prior": prior,
-        "sampler": sampler,
-        "sampler/grid": sampler.grid,
     }
     for group, part in parts.items():
         _check_fit(group, part, degradation)
-    _check_fit("sampler", score_sampler, degradation)
     with errors_at("prediction"):
         restorer = Restorer(network, degradation, prediction, data.pixel_range)
     with errors_at("prior"):
         prior.check(degradation)
     for name, each in {"sampler": sampler, "metrics.sampler": score_sampler}.items():
-        with errors_at(name):
-            each.check(degradation)
-            check_guidance(restorer, each.guidance)
+        check_sampler(each, restorer, name)
     module = Model(
         restorer,
         prior,
@@ -118,6 +113,15 @@ def compile_networks(
     for network in {experiment.module.restorer.network, experiment.restorer.network}:
         # Kernels for any size would depend on which sizes came before: no resume would be exact.
         network.compile(mode=mode, dynamic=False)
+
+
+def check_sampler(sampler: Sampler, restorer: Restorer, key: str = "sampler") -> None:
+    """Refuse a sampler, or its settings, that does not fit the model."""
+    _check_fit("sampler", sampler, restorer.degradation)
+    _check_fit("sampler/grid", sampler.grid, restorer.degradation)
+    with errors_at(key):
+        sampler.check(restorer.degradation)
+        check_guidance(restorer, sampler.guidance)
 
 
 def _check_fit(group: str, part: Part, degradation: Degradation) -> None:

@@ -76,8 +76,7 @@ def load_run(
         raise ValueError(f"{path}: {error}") from error
     for name, chosen in (("sampler", sampler), ("prior", prior)):
         if chosen:
-            is_whole = "_target_" in chosen
-            config[name] = chosen if is_whole else OmegaConf.merge(config[name], chosen)
+            config[name] = changed(config[name], chosen)
     experiment = _build(path, config, contents, data_root)
     module = experiment.module
     if for_use:
@@ -91,6 +90,11 @@ def load_run(
     # Saved inside an epoch's last hook, where Lightning has not counted that epoch yet.
     epoch = int(contents["epoch"]) + 1
     return LoadedRun(run_dir, path, config, experiment, epoch, kind, bool(prior))
+
+
+def changed(own: DictConfig, chosen: DictConfig) -> Any:
+    """A run's own node with what was ``chosen``: another in its place, or changes to it."""
+    return chosen if "_target_" in chosen else OmegaConf.merge(own, chosen)
 
 
 def _read(path: Path) -> dict[str, Any]:

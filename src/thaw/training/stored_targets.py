@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from thaw.groups import OF_A_MODEL, kinds_at
 from thaw.training.nodes import is_kind
 
-NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 def stored_config(stored: object, trusted: Sequence[str] = ()) -> DictConfig:

@@ -15,6 +15,11 @@ class Fade(Degradation):
 
     The simplest degradation in the sense of Bansal et al. 2022, section 3: x_T holds one number a
     channel. Only D(., T) is a projection.
+
+    >>> D = Fade(num_steps=4)
+    >>> x_0, t = torch.tensor([0.0, 8.0]).view(1, 1, 1, 2), torch.tensor([1])
+    >>> D(x_0, t, D.draw_noise(x_0)).flatten().tolist()
+    [1.0, 7.0]
     """
 
     mean_over: ClassVar[tuple[int, ...]] = (2, 3)

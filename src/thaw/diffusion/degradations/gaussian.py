@@ -55,6 +55,11 @@ class Gaussian(Noising):
     Every schedule is meant to end in noise, so x_T counts as showing nothing of x_0 even where one
     ends early; only the prior considers what is then left (:attr:`ends_in_noise`).
 
+    >>> D = Gaussian(torch.tensor([1.0, 0.64, 0.0]))
+    >>> x_0, eps = torch.full((3, 1, 1, 1), 10.0), torch.ones(3, 1, 1, 1)
+    >>> D(x_0, torch.tensor([0, 1, 2]), eps).flatten()
+    tensor([10.0000,  8.6000,  1.0000])
+
     Args:
         schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
     """

@@ -20,6 +20,11 @@ def line_order(order: Order, num_lines: int, seed: int) -> Tensor:
 
     ``outside_in`` is 1, n, 2, n - 1, ...; ``inside_out`` starts left of (or at) the middle and
     alternates right and left: 14, 15, 13, 16, ... of 28; ``random`` is one permutation by ``seed``.
+
+    >>> line_order("outside_in", 6, seed=0).tolist()
+    [0, 5, 1, 4, 2, 3]
+    >>> line_order("inside_out", 6, seed=0).tolist()
+    [2, 3, 1, 4, 0, 5]
     """
     if order == "random":
         return torch.randperm(num_lines, generator=generator(seed, "line_order"))
@@ -36,6 +41,12 @@ class LineAverage(Degradation):
     The column and row averaging of the cold-diffusion study that thaw reproduces, after Bansal
     et al. 2022. With P_t the averaging of those lines, D(., t) = P_t is an orthogonal projection
     and the projections are nested: P_s P_t = P_max(s, t).
+
+    >>> D = LineAverage((1, 2, 4), axis="column", order="outside_in")
+    >>> x_0, t = torch.arange(8.0).view(1, 1, 2, 4), torch.tensor([2])
+    >>> D(x_0, t, D.draw_noise(x_0))
+    tensor([[[[2., 1., 2., 5.],
+              [2., 5., 6., 5.]]]])
 
     Args:
         axis: ``column`` or ``row``.

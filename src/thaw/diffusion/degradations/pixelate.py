@@ -21,6 +21,9 @@ def block_means(side: int, num_steps: int) -> Tensor:
     """The mean over blocks of 2^t pixels for t = 0..T, float64 ``[T + 1, side, side]``.
 
     The first block starts at pixel 0, the last one ends with the side.
+
+    >>> block_means(side=4, num_steps=1)[1].tolist()[0]
+    [0.5, 0.5, 0.0, 0.0]
     """
     block = torch.arange(side) // 2 ** torch.arange(num_steps + 1).unsqueeze(1)
     is_same = (block.unsqueeze(2) == block.unsqueeze(1)).double()

@@ -21,7 +21,11 @@ class Grid(Part, ABC):
 
 
 class Trailing(Grid):
-    """t_k = round(T (1 - k / n)): even from T down to 0 (Lin et al. 2023, Table 2, trailing)."""
+    """t_k = round(T (1 - k / n)): even from T down to 0 (Lin et al. 2023, Table 2, trailing).
+
+    >>> Trailing().times(1000, 4)
+    [1000, 750, 500, 250, 0]
+    """
 
     def times(self, last: int, num_steps: int) -> list[int]:
         return _whole(torch.linspace(last, 0, num_steps + 1, dtype=torch.float64))
@@ -31,6 +35,9 @@ class Linspace(Grid):
     """n times even from T down to 1, then 0 (Lin et al. 2023, Table 2, linspace).
 
     Nichol and Dhariwal 2021 respace so. The last step, from 1 to 0, removes next to no noise.
+
+    >>> Linspace().times(1000, 4)
+    [1000, 667, 334, 1, 0]
     """
 
     def times(self, last: int, num_steps: int) -> list[int]:
@@ -43,6 +50,9 @@ class Leading(Grid):
 
     As in DDIM's own code (Song et al. 2021). It starts below T, from images degraded up to T: a
     small error where both are all but noise, and none of the cold algorithms allows it.
+
+    >>> Leading().times(1000, 4)
+    [751, 501, 251, 1, 0]
     """
 
     needs = Gaussian
@@ -56,6 +66,11 @@ class Quadratic(Grid):
     """t_k = round(T (1 - k / n)^2), denser near the clean image (Song et al. 2021, appendix D.2).
 
     Their code starts at 0.8 T, this one at T. Times that rounding makes equal are spread out.
+
+    >>> Quadratic().times(1000, 4)
+    [1000, 562, 250, 62, 0]
+    >>> Quadratic().times(5, 5)
+    [5, 4, 3, 2, 1, 0]
     """
 
     def times(self, last: int, num_steps: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""thaw from Python: compose, train, load a run and use it. ``import thaw`` has its names."""

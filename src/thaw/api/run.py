@@ -1,0 +1,226 @@
+"""A trained run, and all that can be done with it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor
+
+from thaw import ranks
+from thaw.api.choices import make_sampler
+from thaw.api.errors import as_value_errors
+from thaw.api.loaded import BATCH_SIZE, NUM_SHOWN, Loaded
+from thaw.api.pictures import in_words
+from thaw.checks import Count, Seed, check, checked
+from thaw.commands.errors import InputError
+from thaw.commands.evaluate import generated_scores
+from thaw.diffusion.generation import draw_labels
+from thaw.diffusion.restoration import Restoration, degraded
+from thaw.diffusion.samplers.base import Sampler, State
+from thaw.seeding import generator
+from thaw.training.experiment import Experiment, check_sampler
+from thaw.training.generating import as_bytes, generated_images, generated_states, labels_in_turn
+from thaw.training.scoring_generated import warn_of_misfit
+
+Digit = int | Sequence[int] | Tensor
+
+
+class Run(Loaded):
+    """A trained model with its degradation, sampler, prior and data; :func:`thaw.load` makes one.
+
+    Images are uint8 tensors ``[N, C, H, W]`` on the CPU, 0 to 255, everywhere: as data sets, files
+    and ``samples.npz`` hold them. Those given must have the run's size and number of channels
+    (``run.image_shape``). The parts from ``thaw.diffusion`` (``run.restorer``, ``run.degradation``,
+    ``run.sampler``, ``run.prior``) work on floats in ``run.pixel_range`` on ``run.device``.
+
+    What is drawn depends on ``seed`` alone, and is what the commands draw for the same seed.
+    """
+
+    @checked
+    def sample(
+        self,
+        num_images: Count = NUM_SHOWN,
+        *,
+        digit: Digit | None = None,
+        sampler: str | Sampler[Any] | None = None,
+        num_steps: Count | None = None,
+        seed: Seed = 0,
+        batch_size: Count = BATCH_SIZE,
+        **settings: Any,
+    ) -> Tensor:
+        """Generated images, uint8 ``[N, C, H, W]``: those of ``sample.py`` with the same arguments.
+
+        Args:
+            num_images: N.
+            digit: the class of every image of a class-conditional model, or a list of classes that
+                take turns; None draws them by their shares of the training images.
+            sampler: a choice of the group ``sampler``, such as ``ddim``, or a
+                :class:`~thaw.diffusion.Sampler`; None is the run's own.
+            num_steps: its steps, 1..T; None leaves them.
+            seed: seed for all that is drawn.
+            batch_size: images generated at once, on which the draws depend too.
+            settings: other settings of the sampler, such as ``guidance=2`` or ``eta=0.5``.
+
+        Raises:
+            ValueError: a value that is not allowed, or that does not fit the run.
+        """
+        experiment = self._with(sampler, num_steps, settings)
+        labels = self._labels(digit, num_images, seed)
+        warn_of_misfit(experiment)
+        return generated_images(experiment, num_images, batch_size, seed, labels)
+
+    @checked
+    def trajectory(
+        self,
+        num_images: Count = NUM_SHOWN,
+        *,
+        digit: Digit | None = None,
+        sampler: str | Sampler[Any] | None = None,
+        num_steps: Count | None = None,
+        seed: Seed = 0,
+        **settings: Any,
+    ) -> list[State]:
+        """Every state ``(t, x_t, x_0_hat)`` on the way to the images of :meth:`sample`.
+
+        From ``t = T``, where ``x_0_hat`` is None, to ``t = 0``, where ``x_t`` is what ``sample``
+        returns in one batch. Images are uint8 ``[N, C, H, W]``, clamped to what can be shown.
+        Arguments and errors as :meth:`sample`.
+        """
+        experiment = self._with(sampler, num_steps, settings)
+        labels = self._labels(digit, num_images, seed)
+        draws = generator(seed, "generate", 0, device=self.device)
+        return generated_states(experiment, num_images, draws, labels)
+
+    @checked
+    def degrade(
+        self,
+        images: Tensor,
+        t: int | None = None,
+        *,
+        seed: Seed = 0,
+        batch_size: Count = BATCH_SIZE,
+    ) -> Tensor:
+        """x_t of clean images, uint8 ``[N, C, H, W]``, clamped to what can be shown.
+
+        Args:
+            images: uint8 ``[N, C, H, W]`` of the run's size.
+            t: the step, 0 (clean) to T; None is T.
+            seed: seed for the noise.
+            batch_size: images degraded at once, on which the noise depends too.
+
+        Raises:
+            ValueError: images of another type or size, or no such step.
+        """
+        given = self._checked(images)
+        step = self.num_steps if t is None else t
+        check("t", step, Annotated[int, Interval(ge=0, le=self.num_steps)])
+        batches = ranks.WHOLE.batches(len(given), batch_size)
+        found = (degraded(self.restorer, given, step, batch, seed)[1] for batch in batches)
+        return torch.cat([as_bytes(x_t, self.pixel_range) for x_t in found])
+
+    @checked
+    def restore(
+        self,
+        images: Tensor,
+        t: int | None = None,
+        *,
+        is_degraded: bool = False,
+        digit: Digit | None = None,
+        sampler: str | Sampler[Any] | None = None,
+        num_steps: Count | None = None,
+        refine: bool = False,
+        seed: Seed = 0,
+        batch_size: Count = BATCH_SIZE,
+        **settings: Any,
+    ) -> dict[str, Tensor]:
+        """Images degraded to step t and brought back, as by ``sample.py task=restore``.
+
+        Args:
+            images: uint8 ``[N, C, H, W]`` of the run's size, clean.
+            t: the step, 1 to T; None is T.
+            is_degraded: whether the images are at step t already, which only a degradation without
+                noise allows.
+            digit: their classes, for a class-conditional model: one, or N of them (a list or an
+                int64 tensor ``[N]``).
+            sampler: as for :meth:`sample`.
+            num_steps: as for :meth:`sample`.
+            refine: whether a last pass R(x_0, 1) is a stage of its own.
+            seed: seed for the noise and all else that is drawn.
+            batch_size: images restored at once, on which the draws depend too.
+            settings: as for :meth:`sample`.
+
+        Returns:
+            Each stage by name, uint8 ``[N, C, H, W]``: ``original``, ``degraded``, ``direct``, then
+            ``algorithm_1`` and ``algorithm_2`` of Bansal et al. 2022, or ``sampled``.
+
+        Raises:
+            ValueError: images of another type or size, no such step, or labels are missing.
+        """
+        given = self._checked(images)
+        chosen = self._with(sampler, num_steps, settings).sampler
+        restoration = Restoration(self.restorer, chosen, t, refine)
+        if is_degraded:
+            restoration.check_degraded(self.image_shape)
+        labels = None if digit is None else self._labels(digit, len(given), seed)
+        batches = restoration.batches(given, batch_size, seed, is_degraded, labels=labels)
+        parts = [
+            {name: as_bytes(stage, self.pixel_range) for name, stage in stages.items()}
+            for stages in batches
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @checked
+    def scores(
+        self,
+        num_images: Annotated[int, Ge(2)] = 1000,
+        *,
+        sampler: str | Sampler[Any] | None = None,
+        num_steps: Count | None = None,
+        seed: Seed = 0,
+        batch_size: Count = BATCH_SIZE,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Scores of generated images, as ``evaluate.py`` has them under ``generated``.
+
+        ``fid``, ``is_mean``, ``kid``, ... with what real test images score at the same number N
+        (``fid_floor``, ...), and how they were measured: ``n``, ``encoder``, ``sampler``,
+        ``images``, ``seed``. On a CPU a sampler that was not given its steps takes at most 30.
+        Arguments as :meth:`sample`.
+
+        Raises:
+            ValueError: the run has no encoder (``metrics=none``), or a value is not allowed.
+        """
+        chosen = replace(self._loaded, experiment=self._with(sampler, num_steps, settings))
+        return generated_scores(chosen, num_images, batch_size, seed)
+
+    def _with(
+        self, sampler: str | Sampler[Any] | None, num_steps: int | None, settings: dict[str, Any]
+    ) -> Experiment:
+        """The experiment with the sampler of a call, checked to fit the model."""
+        if num_steps is not None:
+            settings = settings | {"num_steps": num_steps}
+        if sampler is None and not settings:
+            return self._loaded.experiment
+        with as_value_errors(command="sample"):
+            if not isinstance(sampler, Sampler):
+                sampler = make_sampler(self.config.sampler, sampler, settings)
+            elif settings:
+                raise InputError(f"a Sampler has its own settings: give it {', '.join(settings)}")
+            check_sampler(sampler, self.restorer)
+        return replace(self._loaded.experiment, sampler=sampler)
+
+    def _labels(self, digit: Digit | None, num_images: int, seed: int) -> Tensor | None:
+        """The class of each image, int64 ``[N]``: those given, else drawn; None without classes."""
+        if digit is None:
+            return draw_labels(self.restorer, num_images, seed)
+        classes = digit.tolist() if isinstance(digit, Tensor) else digit
+        return labels_in_turn(self.restorer, classes, num_images, self.directory)
+
+    def _checked(self, images: Tensor) -> Tensor:
+        shape = self.image_shape
+        if images.dtype != torch.uint8 or images.shape[1:] != shape or not len(images):
+            sizes = ", ".join(map(str, shape))
+            raise ValueError(f"images must be uint8 [N, {sizes}], got {in_words(images)}")
+        return images
