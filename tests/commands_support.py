@@ -72,6 +72,10 @@ def run_forked(
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started the tests
     os.environ.update(variables)
+    if "OMP_NUM_THREADS" in variables:  # torch has read it at its import
+        import torch
+
+        torch.set_num_threads(int(variables["OMP_NUM_THREADS"]))
     sys.path[:0] = variables.get("PYTHONPATH", "").split()  # Python reads it at its start
     os.chdir(cwd)
     sys.argv = [str(ROOT / f"{command}.py"), *arguments]

@@ -55,7 +55,7 @@ cnn, unet = partial(CNN, SHAPE, 10), partial(UNet, SHAPE, 10)
         (Decolour, {}, "Decolour needs images of 2 channels or more, got 1"),
         (columns, {"group_size": 3}, "group_size=3 does not divide the image's 20 columns; choose"),
         (columns, {"group_size": 40}, "group_size=40 .* choose one of 1, 2, 4, 5, 10, 20$"),
-        (columns, {"order": "zigzag"}, "order must be one of random, outside_in, .* or shuffled"),
+        (columns, {"order": "zigzag"}, "order must be .*random, outside_in.*shuffled"),
         (columns, {"condition": "lines"}, "condition must be mask or null, got 'lines'"),
         (hybrid, {"order": "shuffled"}, "order must be one of random, outside_in, inside_out, got"),
         (hybrid, {"overlap": 1.5}, "overlap must be a number from 0 to 1, got 1.5"),
