@@ -27,8 +27,7 @@ def weights(run_dir: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory, fork_command: Run) -> Path:
     run_dir = tmp_path_factory.mktemp("planned") / "run"
-    given = [*PLANNED, f"hydra.run.dir={run_dir}"]
-    finished = fork_command("train", *given, cwd=run_dir.parent, OMP_NUM_THREADS="1")
+    finished = fork_command("train", *PLANNED, f"hydra.run.dir={run_dir}", cwd=run_dir.parent)
     assert finished.returncode == 0, finished.stderr
     assert re.search(r"planned: 3 epochs of 2 steps, \d+ ms a step", finished.stdout)
     return run_dir
@@ -38,7 +37,8 @@ def test_measuring_changes_no_number_of_the_run(planned: Path, fork_command: Run
     other = planned.with_name("not planned")
     given = [value for value in PLANNED if not value.startswith("minutes=")]
     given.append(f"hydra.run.dir='{other}'")
-    finished = fork_command("train", *given, cwd=planned.parent, OMP_NUM_THREADS="1")
+    threads = str(record(planned)["planned"]["num_threads"])
+    finished = fork_command("train", *given, cwd=planned.parent, OMP_NUM_THREADS=threads)
     assert finished.returncode == 0, finished.stderr
     expected, found = weights(other), weights(planned)
     assert expected.keys() == found.keys()
