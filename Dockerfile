@@ -1,7 +1,7 @@
 # thaw on the CPU: docker build -t thaw . && docker run --rm -v "$PWD:/work" thaw train experiment=quickstart
 FROM python:3.11-slim
 RUN useradd --create-home thaw
-WORKDIR /opt/thaw
+WORKDIR /home/thaw/source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 COPY conf conf

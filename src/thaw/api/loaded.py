@@ -114,7 +114,7 @@ class Loaded:
     def history(self) -> "pd.DataFrame":
         """metrics.csv, a row an epoch: ``epoch``, ``step``, ``train/loss``, ``val/fid``, ...
 
-        ValueError where there is none, as in a folder of weights.
+        ValueError for a run without that file, such as a folder of weights.
         """
         # Imported here: it takes most of a second.
         import pandas as pd
@@ -147,7 +147,7 @@ class Loaded:
 
     @cached_property
     def _grid(self) -> Image.Image:
-        """The newest grid of the training; where there is none, samples drawn now."""
+        """The newest grid of the training, or samples drawn now for a run without grids."""
         newest = max((self.directory / runs.SAMPLES).glob("epoch_*.png"), default=None)
         if newest is not None:
             with Image.open(newest, formats=("PNG",)) as image:

@@ -22,7 +22,7 @@ from thaw.training.scoring_restored import in_lines
 from thaw.training.weights import write_weights
 
 log = logging.getLogger(__name__)
-# Of a run's record: what was trained, on what, where and how long.
+# Keys of run.json that say what was trained, on what, where and how long.
 KEPT = (
     "name", "overrides", "seed", "versions", "dataset", "num_images", "encoder", "choices", "cpu",
     "device", "num_threads", "num_parameters", "epochs", "training_s", "init_from", "imported",

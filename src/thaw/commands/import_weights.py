@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
     out, data = Path(cfg.out), experiment.data
     provenance["dataset"] = data.identity
     provenance["encoder"] = experiment.suite.encoder.name if experiment.suite else "none"
-    # Of no epoch that is known here; they count from 0.
+    # The file does not say its epoch; -1 is the one before the first.
     write_weights(out / runs.WEIGHTS, experiment.module.state_dict(), provenance, -1)
     words = model_in_words(experiment.restorer)
     record = provenance | {
