@@ -1,7 +1,9 @@
 """A run that is killed and started again is the run that was never interrupted, bit for bit."""
 
 import csv
+import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,8 +120,12 @@ def test_a_killed_run_ends_as_one_never_killed(
     killed = train(fork_command, run_dir, family, *fault(MOMENTS[moment]))
     assert killed.returncode == -signal.SIGKILL
     assert record(run_dir)["status"] == "running"
+    start = time.perf_counter()
     finished = train(fork_command, run_dir, family)
+    spent = time.perf_counter() - start
     assert finished.returncode == 0, finished.stderr
+    epochs = re.findall(r"  epoch (\d+) s", finished.stdout)
+    assert epochs and max(map(int, epochs)) <= spent  # one resumed in its middle has its own time
     assert ("continuing from" in finished.stdout) == (moment != "before the first checkpoint")
     assert_same_run(run_dir, undisturbed)
 

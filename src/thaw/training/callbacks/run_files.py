@@ -53,10 +53,10 @@ class RunFiles(Checkpoint):
         self.run_dir = run_dir
         self.scores = scores
         self.rows: list[dict[str, Any]] = []
-        self.epoch_start = 0.0
         self.before: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.epoch_start = time.perf_counter()  # of an epoch resumed in its middle: the rest of it
         if trainer.current_epoch:  # a run that starts again takes nothing from it
             rows = read_metrics(self.run_dir)
             self.rows = [row for row in rows if row["epoch"] <= trainer.current_epoch]
