@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from thaw.training.callbacks.tensorboard import hyperparameters
 from torch import Tensor, nn
 from training_helpers import RANGE, SHAPE, Network, batches, fit, make_module, make_restorer
 
@@ -34,7 +35,6 @@ from thaw.ranks import WHOLE, Portion
 from thaw.training.callbacks.forward_process import ForwardProcess
 from thaw.training.callbacks.progress import Progress
 from thaw.training.callbacks.samples import SampleGrid
-from thaw.training.callbacks.tensorboard import hyperparameters
 from thaw.training.module import DiffusionModule
 from thaw.training.scoring_generated import MAX_STEPS_ON_CPU, affordable, sampling
 from thaw.training.scoring_restored import restoring, save_stages

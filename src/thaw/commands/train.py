@@ -25,6 +25,7 @@ from thaw.provenance import sample_command, tensorboard_command
 from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
+from thaw.training.nodes import members
 from thaw.training.planning import plan
 from thaw.training.stored_targets import check_stored
 from thaw.training.training import NothingTrainedError, Training
@@ -90,9 +91,12 @@ def _train(
     with together(training.trainer, HydraConfig.get().overrides.task, run_dir):
         try:
             training.fit()
-        except NothingTrainedError as error:
-            raise InputError(str(error)) from error.__cause__
-        training.score()
+            training.score()
+        except BaseException as error:
+            training.close(failed=True)
+            if isinstance(error, NothingTrainedError):
+                raise InputError(str(error)) from error.__cause__
+            raise
 
 
 def ready(cfg: DictConfig, run_dir: Path, began: float | None = None) -> Training:
@@ -146,7 +150,9 @@ def _composed(cfg: DictConfig, run_dir: Path) -> Training:
 def _choices(cfg: DictConfig) -> dict[str, Any]:
     """What was chosen from each group; of a stored run what it had chosen, if it may be run."""
     if cfg.replay is None:
-        return dict(HydraConfig.get().runtime.choices)
+        # Hydra names no choice where several are by default.
+        loggers = ",".join(members(cfg, "logger")) or "none"
+        return {"logger": loggers} | dict(HydraConfig.get().runtime.choices)
     stored = Path(cfg.replay)
     check_stored(resolved(cfg), cfg.trusted)
     for line in changes_since(stored, CONF.parent):
