@@ -66,7 +66,7 @@ def scalars(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
-        if not tag.startswith("time/")
+        if not tag.startswith("wall_time/")
     }
 
 
@@ -93,6 +93,9 @@ def assert_same_run(run_dir: Path, whole: Path, has_events: bool = True) -> None
     ]
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert_same(states[0].get(key), states[1].get(key), key)
+    one, other = ((path / "step_losses.f32").read_bytes() for path in (run_dir, whole))
+    assert one == other
+    assert len(one) == 4 * states[1]["global_step"]
     assert rows(run_dir) == rows(whole)
     assert len(rows(run_dir)) == 3
     for key in ("final_scores", "restoration", "last_epoch", "status"):

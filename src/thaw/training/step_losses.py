@@ -17,8 +17,9 @@ def write(path: Path, losses: Sequence[float], first: int) -> None:
     Steps that are missing before are NaN: of a run that began without such a file.
     """
     storage.check_there()
-    cut_back(path, first - 1)
-    num_there = path.stat().st_size // SIZE if path.is_file() else 0
+    size = path.stat().st_size if path.is_file() else 0
+    num_there = min(size // SIZE, first - 1)  # of a file that is cut off, what is whole
+    cut_back(path, num_there)
     missing = np.full(first - 1 - num_there, np.nan)
     with storage.writing(path), path.open("ab") as file:
         file.write(np.concatenate([missing, losses]).astype("<f4").tobytes())
