@@ -198,7 +198,7 @@ is added with a plus: `+trainer.reload_dataloaders_every_n_epochs=1`.""",
 Where a run is shown, besides `metrics.csv`, `samples/` and `figures/`, which it always has; several
 at a time are `logger=[tensorboard,wandb]`, and in an experiment
 `override /logger: [tensorboard,wandb]`. What each needs and holds:
-[scaling](scaling.md#loggers).""",
+[scaling](scaling.md).""",
         home="pytorch_lightning.loggers.TensorBoardLogger",
         is_hyperparameter=False,
         has_members=True,

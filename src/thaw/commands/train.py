@@ -56,7 +56,7 @@ def main(cfg: DictConfig) -> float | None:
                     _train(cfg, run_dir, accepted, began)
                 if cfg.report:
                     report.write([run_dir], run_dir / "report", run_dir.name, num_shown=1)
-                _say_where(run_dir)
+                _say_where(cfg, run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)
                 with as_input_errors():
@@ -214,10 +214,11 @@ def _quieten() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def _say_where(run_dir: Path) -> None:
+def _say_where(cfg: DictConfig, run_dir: Path) -> None:
     shown = runs.shown(run_dir)
     log.info("samples     %s", shown / runs.SAMPLES)
     log.info("scores      %s and %s beside it", shown / runs.METRICS, runs.RECORD)
     log.info("next        %s", sample_command(shown, "num_samples=64"))
     log.info("            %s", sample_command(shown, "task=restore", "num_samples=8"))
-    log.info("            %s", tensorboard_command(shown))
+    if "tensorboard" in members(cfg, "logger"):
+        log.info("            %s", tensorboard_command(shown))
