@@ -167,6 +167,9 @@ class Soak:
         last = Path("checkpoints") / "last.ckpt"
         one, other = (torch.load(d / last, weights_only=True) for d in (self.whole, self.killed))
         kept, lost = table(self.whole), table(self.killed)
+        steps, other_steps = (
+            (d / "step_losses.f32").read_bytes() for d in (self.whole, self.killed)
+        )
         events, again = scalars(self.whole), scalars(self.killed)
         return {
             "tensors": len(one["state_dict"]),
@@ -175,6 +178,7 @@ class Soak:
                 for key in ("state_dict", "optimizer_states", "lr_schedulers", "loops")
             ),
             "metrics_csv_identical": kept == lost,
+            "step_losses_identical": steps == other_steps,
             "rows": len(kept) - 1,
             "rows_lost": len(set(kept) - set(lost)),
             "rows_duplicated": len(lost) - len(set(lost)),
@@ -219,7 +223,7 @@ def scalars(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
-        if not tag.startswith("time/")
+        if not tag.startswith("wall_time/")
     }
 
 

@@ -55,11 +55,14 @@ WITH = {
     "degradation=decolour": ["data=photographs"],
     "data=image_folder": ["data.root=PICTURES", "data.cache=PICTURES"],
     "logger=default": ["logger.tensorboard.save_dir=PICTURES"],
+    "logger=tensorboard": ["logger.tensorboard.save_dir=PICTURES"],
+    "logger=csv": ["logger.csv.save_dir=PICTURES"],
 }
 NO_FILES = "its files are not in the bundle"
 LEFT_OUT = {
     **dict.fromkeys(["data=fashion_mnist", "data=kmnist", "data=cifar10"], NO_FILES),
     "metrics=inception": NO_FILES,
+    **dict.fromkeys(["logger=wandb", "logger=mlflow", "logger=comet"], NO_FILES),
     "trainer=ddp": "it starts processes of its own",
 }
 

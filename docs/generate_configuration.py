@@ -30,6 +30,10 @@ LIGHTNING = "https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch"
 DOCUMENTED = {
     "pytorch_lightning.Trainer": f"{LIGHTNING}.trainer.trainer.Trainer.html",
     "pytorch_lightning.loggers.TensorBoardLogger": f"{LIGHTNING}.loggers.tensorboard.html",
+    "pytorch_lightning.loggers.CSVLogger": f"{LIGHTNING}.loggers.csv_logs.html",
+    "pytorch_lightning.loggers.WandbLogger": f"{LIGHTNING}.loggers.wandb.html",
+    "pytorch_lightning.loggers.MLFlowLogger": f"{LIGHTNING}.loggers.mlflow.html",
+    "pytorch_lightning.loggers.CometLogger": f"{LIGHTNING}.loggers.comet.html",
     "torch.": "https://docs.pytorch.org/docs/stable/generated/{}.html",
     "torchvision.": "https://docs.pytorch.org/vision/stable/generated/{}.html",
 }
@@ -118,7 +122,8 @@ def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
     for entry in yaml.safe_load(text).get("defaults", []):
         if isinstance(entry, dict):
             ((chosen, choice),) = entry.items()
-            file.brings[place_of(chosen, group)] = choice or "null"
+            names = choice if isinstance(choice, list) else [choice or "null"]
+            file.brings[place_of(chosen, group)] = ", ".join(names)
         elif entry != "_self_" and not entry.endswith("_schema"):
             parent = read(conf, entry[1:] if entry[0] == "/" else f"{group}/{entry}", group, {})
             file = file._replace(target=file.target or parent.target)

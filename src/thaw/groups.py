@@ -194,7 +194,11 @@ is added with a plus: `+trainer.reload_dataloaders_every_n_epochs=1`.""",
     Group(
         "logger",
         "pytorch_lightning.loggers.Logger",
-        "What is written besides `metrics.csv` and `samples/`, which every run has.",
+        """\
+Where a run is shown, besides `metrics.csv`, `samples/` and `figures/`, which it always has; several
+at a time are `logger=[tensorboard,wandb]`, and in an experiment
+`override /logger: [tensorboard,wandb]`. What each needs and holds:
+[scaling](scaling.md).""",
         home="pytorch_lightning.loggers.TensorBoardLogger",
         is_hyperparameter=False,
         has_members=True,
@@ -207,6 +211,16 @@ WITHIN = (
     Group("metrics/suite/encoder", "thaw.metrics.encoders.Encoder", home="thaw.metrics.encoders"),
     Group("metrics/suite/encoder", "thaw.metrics.encoders.Encoder", home="thaw.metrics.inception"),
     Group("metrics/sampler", "thaw.diffusion.samplers.base.Sampler", is_nullable=True),
+    *(
+        Group(
+            "logger",
+            "pytorch_lightning.loggers.Logger",
+            home=f"pytorch_lightning.loggers.{name}",
+            is_hyperparameter=False,
+            has_members=True,
+        )
+        for name in ("CSVLogger", "WandbLogger", "MLFlowLogger", "CometLogger")
+    ),
     Group(
         "trainer/strategy",
         "pytorch_lightning.strategies.Strategy",

@@ -12,6 +12,8 @@ from thaw.storage import LOCK, WriteError, read_json, write_atomically
 
 RECORD = "run.json"
 METRICS = "metrics.csv"
+STEP_LOSSES = "step_losses.f32"
+LOGGERS = "loggers.json"
 SAMPLES = "samples"
 FIGURES = "figures"
 EVALUATIONS = "evaluations"

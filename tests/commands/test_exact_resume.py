@@ -68,7 +68,7 @@ def scalars(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
-        if not tag.startswith("time/")
+        if not tag.startswith("wall_time/")
     }
 
 
@@ -95,6 +95,9 @@ def assert_same_run(run_dir: Path, whole: Path, has_events: bool = True) -> None
     ]
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert_same(states[0].get(key), states[1].get(key), key)
+    one, other = ((path / "step_losses.f32").read_bytes() for path in (run_dir, whole))
+    assert one == other
+    assert len(one) == 4 * states[1]["global_step"]
     assert rows(run_dir) == rows(whole)
     assert len(rows(run_dir)) == 3
     for key in ("final_scores", "restoration", "last_epoch", "status"):
@@ -125,7 +128,8 @@ def test_a_killed_run_ends_as_one_never_killed(
     spent = time.perf_counter() - start
     assert finished.returncode == 0, finished.stderr
     epochs = re.findall(r"  epoch (\d+) s", finished.stdout)
-    assert epochs and max(map(int, epochs)) <= spent  # one resumed in its middle has its own time
+    assert epochs
+    assert max(map(int, epochs)) <= spent  # one resumed in its middle has its own time
     assert ("continuing from" in finished.stdout) == (moment != "before the first checkpoint")
     assert_same_run(run_dir, undisturbed)
 

@@ -92,7 +92,7 @@ def test_it_is_wherever_scores_are(folder: Path) -> None:
         assert found["final_scores"]["final/toy"] > 0
         assert found["restoration"]["algorithm_2"]["worst"] > 0
         events = EventAccumulator(str(run_dir)).Reload()
-        assert {"val/toy", "final/toy", "val/worst_direct"} <= set(events.Tags()["scalars"])
+        assert {"val/toy", "val_final/toy", "val/worst_direct"} <= set(events.Tags()["scalars"])
     output = (folder / "output.txt").read_text()
     table = rows(sweep / "sweep.csv")
     assert len(table) == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from commands_support import TINY, record
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -116,16 +117,25 @@ def test_the_gaussian_default_has_its_own_companions_and_tensorboard_s_files(
     assert [event.step for event in events.Scalars("train/loss_step")] == [1, 2, 3, 4]
     mean = sum(event.value for event in events.Scalars("train/loss_step")) / 4
     assert float(rows(hot_run)[0]["train/loss"]) == pytest.approx(mean, rel=1e-5)
-    assert {"val/fid", "val/is_mean", "val/loss", "train/loss", "final/fid"} <= set(tags["scalars"])
+    assert {"val/fid", "val/is_mean", "val/loss", "train/loss", "val_final/fid"} <= set(
+        tags["scalars"]
+    )
+    # The tab has its groups in this order, and opens the first two.
+    groups = [tag.partition("/")[0] for tag in sorted(tags["scalars"])]
+    assert list(dict.fromkeys(groups)) == ["train", "val", "val_final", "wall_time"]
+    assert yaml.safe_load((hot_run / "hparams.yaml").read_text())["seed"] == 0
     assert {"samples", "forward_process", "schedule"} <= set(tags["images"])
     assert "custom_scalars__config__" in tags["tensors"]
 
-    def columns(events: EventAccumulator) -> set[str]:
+    def columns(events: EventAccumulator) -> dict[str, object]:
         content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
-        return set(HParamsPluginData.FromString(content).session_start_info.hparams)
+        found = HParamsPluginData.FromString(content).session_start_info.hparams
+        return {name: value.number_value or value.string_value for name, value in found.items()}
 
-    assert columns(events) == columns(EventAccumulator(str(cold_run)).Reload())
-    assert {"degradation", "schedule.timesteps", "model.activation"} <= columns(events)
+    hot, cold = columns(events), columns(EventAccumulator(str(cold_run)).Reload())
+    assert hot.keys() == cold.keys()
+    assert {"degradation", "T", "model.activation"} <= hot.keys()
+    assert (hot["T"], cold["T"], cold["schedule"]) == (20, 28, "-")
 
 
 def test_scores_and_grids_do_not_disturb_training(

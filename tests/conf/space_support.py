@@ -41,6 +41,8 @@ for _path in sorted(CONF.glob("*/**/*.yaml")):
     # What starts other processes has tests of its own, in tests/scaling.
     if _path.parts[len(CONF.parts)] in ("hydra", *SHARED) or _path == CONF / "trainer/ddp.yaml":
         continue
+    if _path.parent.name == "logger" and _path.stem in ("wandb", "mlflow", "comet"):
+        continue
     CHOICES.setdefault(_path.parent.relative_to(CONF).as_posix(), []).append(_path.stem)
 # These fit (nearly) whatever else is chosen; the others do not.
 PEACEFUL = ("data", "data/augment", "model", "optimizer", "lr_scheduler", "ema", "callbacks",

@@ -31,6 +31,7 @@ from thaw.reporting.finished import (
     read_run,
     sample_grids,
 )
+from thaw.training import step_losses as own
 
 HEADER = "epoch,step,train/loss\n"
 
@@ -186,6 +187,18 @@ def test_of_a_step_logged_twice_after_a_resume_the_last_loss_counts(tmp_path: Pa
     steps, losses = read_run(tmp_path).step_losses
     assert steps.tolist() == [1, 2, 3, 4]
     assert losses.tolist() == [1.0, 2.0, 5.0, 6.0]
+
+
+def test_a_run_s_own_file_of_losses_counts_and_steps_that_it_lacks_are_left_out(
+    tmp_path: Path,
+) -> None:
+    write_events(tmp_path, [1.0, 2.0, 3.0])
+    path = tmp_path / "step_losses.f32"
+    own.write(path, [7.0, 8.0], first=3)  # of a run that began without such a file
+    with path.open("ab") as file:
+        file.write(b"\0\0")  # of a disk that was full
+    steps, losses = read_run(tmp_path).step_losses
+    assert (steps.tolist(), losses.tolist()) == ([3, 4], [7.0, 8.0])
 
 
 def test_of_an_event_file_cut_off_in_the_middle_the_first_steps_are_read(run_dir: Path) -> None:

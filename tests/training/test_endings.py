@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import EarlyStopping
 from training_helpers import fit, make_module
 
 from thaw import stopping
+from thaw.reporting.finished import read_run
 from thaw.training import event_files
-from thaw.training.callbacks import losses
 from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
 from thaw.training.callbacks.ending import AfterEpochs, AfterLast, early_end
 from thaw.training.callbacks.losses import LossLog
@@ -89,12 +89,16 @@ ENDS: dict[str, tuple[dict[str, Any], list[pl.Callback], int, str | None]] = {
 
 @pytest.mark.parametrize(("settings", "callbacks", "last", "end"), ENDS.values(), ids=ENDS)
 def test_the_last_epoch_is_the_one_in_which_training_ends(
-    settings: dict[str, Any], callbacks: list[pl.Callback], last: int, end: str | None
+    settings: dict[str, Any],
+    callbacks: list[pl.Callback],
+    last: int,
+    end: str | None,
+    tmp_path: Path,
 ) -> None:
     works = Works()
     trainer = fit(
         make_module(),
-        callbacks=[LossLog(), works, *callbacks, AfterLast()],
+        callbacks=[LossLog(tmp_path), works, *callbacks, AfterLast()],
         enable_checkpointing=True,
         **settings,
     )
@@ -123,7 +127,7 @@ class Logs(pl.Callback):
 def test_a_row_has_what_was_logged_in_its_epoch_and_nothing_else(
     settings: dict[str, Any], validated: list[int], tmp_path: Path
 ) -> None:
-    callbacks = [LossLog(), Logs(), RunFiles(tmp_path, [])]
+    callbacks = [LossLog(tmp_path), Logs(), RunFiles(tmp_path, [])]
     settings = {"max_epochs": 4, "callbacks": callbacks} | settings
     fit(make_module(), enable_checkpointing=True, **settings)
     with (tmp_path / "metrics.csv").open(newline="") as file:
@@ -135,17 +139,6 @@ def test_a_row_has_what_was_logged_in_its_epoch_and_nothing_else(
         assert list(rows[0])[:4] == ["epoch", "step", "train/loss", "val/loss"]
         found = [row["val/loss"] for row in rows if row["val/loss"]]
         assert len(set(found)) == len(found)
-
-
-class Scalars:
-    """Stands for TensorBoard's writer."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[int, float]] = []
-
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        assert name == "train/loss_step"
-        self.found.append((step, value))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +155,7 @@ def test_losses_of_steps_count_the_steps_of_the_optimiser(
     accumulated: int,
     settings: dict[str, Any],
     groups: list[list[int]],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     class Kept(pl.Callback):
         """The loss of each batch, before the log forgets it."""
@@ -176,17 +169,17 @@ def test_losses_of_steps_count_the_steps_of_the_optimiser(
             self.losses += pl_module.read_losses().tolist()
             self.steps.append(trainer.global_step)
 
-    writer, kept = Scalars(), Kept()
-    monkeypatch.setattr(losses, "writers", lambda _: [writer])
+    kept = Kept()
     settings = {"max_epochs": 1 if settings else 2} | settings
-    callbacks = [*settings.pop("callbacks", []), kept, LossLog()]
+    callbacks = [*settings.pop("callbacks", []), kept, LossLog(tmp_path)]
     fit(make_module(), callbacks=callbacks, accumulate_grad_batches=accumulated, **settings)
     per_epoch = len(kept.losses) // len(kept.steps)
     groups = [[start + k for k in group] for start in range(0, len(kept.losses), per_epoch)
               for group in groups]  # fmt: skip
     means = [sum(kept.losses[k] for k in group) / len(group) for group in groups]
-    assert [step for step, _ in writer.found] == list(range(1, len(groups) + 1))
-    assert [value for _, value in writer.found] == pytest.approx(means)
+    steps, found = read_run(tmp_path).step_losses
+    assert steps.tolist() == list(range(1, len(groups) + 1))
+    assert found.tolist() == pytest.approx(means)
     assert kept.steps[-1] == len(groups)  # where metrics.csv has the last epoch
 
 

@@ -106,7 +106,7 @@ def test_nothing_else_is_allowed_anywhere(place: str) -> None:
         ("sampler.grid", "thaw.diffusion.samplers.cold.Cold"),
         ("optimizer", "thaw.training.lr_schedules.cosine"),
         ("model.hidden", "pytorch_lightning.Trainer"),
-        ("logger.x", "pytorch_lightning.loggers.CSVLogger"),
+        ("logger.x", "pytorch_lightning.loggers.NeptuneLogger"),
     ],
 )
 def test_each_place_takes_its_kind_alone(place: str, target: str) -> None:

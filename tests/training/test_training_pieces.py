@@ -34,7 +34,7 @@ from thaw.ranks import WHOLE, Portion
 from thaw.training.callbacks.forward_process import ForwardProcess
 from thaw.training.callbacks.progress import Progress
 from thaw.training.callbacks.samples import SampleGrid
-from thaw.training.callbacks.tensorboard import hyperparameters
+from thaw.training.loggers.tensorboard import hyperparameters
 from thaw.training.module import DiffusionModule
 from thaw.training.scoring_generated import MAX_STEPS_ON_CPU, affordable, sampling
 from thaw.training.scoring_restored import restoring, save_stages
@@ -115,16 +115,17 @@ def test_a_schedule_is_kept_of_every_degradation_that_has_one(tmp_path: Path) ->
 def test_hyperparameters_have_the_same_keys_whatever_is_configured_and_never_none() -> None:
     schedule = {"timesteps": 10}
     cold = hyperparameters(
-        {"degradation": {"group_size": 4}, "schedule": schedule, "seed": 1}, {"schedule": "linear"}
+        {"degradation": {"group_size": 4}, "schedule": schedule, "seed": 1},
+        {"schedule": "linear"},
+        28,
     )
     hot = hyperparameters(
-        {"degradation": {"schedule": schedule}, "schedule": schedule}, {"prior": None}
+        {"degradation": {"schedule": schedule}, "schedule": schedule}, {"prior": None}, 10
     )
     assert cold.keys() == hot.keys()
     assert None not in [*cold.values(), *hot.values()]
     assert cold["degradation.group_size"] == 4
-    assert hot["schedule.timesteps"] == 10
-    assert (cold["schedule"], cold["schedule.timesteps"]) == ("-", 0)
+    assert (hot["T"], cold["T"], cold["schedule"]) == (10, 28, "-")
     assert [type(value) for value in cold.values()] == [type(value) for value in hot.values()]
     assert not any(isinstance(value, float) and math.isnan(value) for value in cold.values())
 

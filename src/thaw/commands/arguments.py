@@ -30,6 +30,17 @@ TEXT_IN_GROUPS = (
     "logger.tensorboard.save_dir",
     "logger.tensorboard.name",
     "logger.tensorboard.version",
+    "logger.csv.save_dir",
+    "logger.csv.name",
+    "logger.csv.version",
+    "logger.wandb.save_dir",
+    "logger.wandb.project",
+    "logger.mlflow.tracking_uri",
+    "logger.mlflow.experiment_name",
+    "logger.mlflow.artifact_location",
+    "logger.comet.project",
+    "logger.comet.workspace",
+    "logger.comet.offline_directory",
 )
 # Paths, of which there may be a list.
 TEXT_OR_LIST = ("runs", "images")

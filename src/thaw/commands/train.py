@@ -27,6 +27,7 @@ from thaw.training.callbacks.run_files import read_metrics
 from thaw.training.checkpoint_files import newest_good
 from thaw.training.experiment import resolved
 from thaw.training.initial import Initial, read_initial
+from thaw.training.nodes import members
 from thaw.training.planning import plan
 from thaw.training.stored_targets import check_stored
 from thaw.training.training import NothingTrainedError, Training
@@ -64,7 +65,7 @@ def run(cfg: DictConfig, run_dir: Path, began: float, is_sweep: bool = False) ->
                     _train(cfg, run_dir, accepted, began)
                 if cfg.report:
                     report.write([run_dir], run_dir / "report", run_dir.name, num_shown=1)
-                _say_where(run_dir)
+                _say_where(cfg, run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)
                 with as_input_errors():
@@ -101,9 +102,12 @@ def _train(
     with together(training.trainer, HydraConfig.get().overrides.task, run_dir):
         try:
             training.fit()
-        except NothingTrainedError as error:
-            raise InputError(str(error)) from error.__cause__
-        training.score()
+            training.score()
+        except BaseException as error:
+            training.close(failed=True)
+            if isinstance(error, NothingTrainedError):
+                raise InputError(str(error)) from error.__cause__
+            raise
 
 
 def ready(cfg: DictConfig, run_dir: Path, began: float | None = None) -> Training:
@@ -158,7 +162,9 @@ def _composed(cfg: DictConfig, run_dir: Path) -> Training:
 def _choices(cfg: DictConfig) -> dict[str, Any]:
     """What was chosen from each group; of a stored run what it had chosen, if it may be run."""
     if cfg.replay is None:
-        return dict(HydraConfig.get().runtime.choices)
+        # Hydra names no choice where several are by default.
+        loggers = ",".join(members(cfg, "logger")) or "none"
+        return {"logger": loggers} | dict(HydraConfig.get().runtime.choices)
     stored = Path(cfg.replay)
     check_stored(resolved(cfg), cfg.trusted)
     for line in changes_since(stored, CONF.parent):
@@ -221,10 +227,11 @@ def _quieten() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def _say_where(run_dir: Path) -> None:
+def _say_where(cfg: DictConfig, run_dir: Path) -> None:
     shown = runs.shown(run_dir)
     log.info("samples     %s", shown / runs.SAMPLES)
     log.info("scores      %s and %s beside it", shown / runs.METRICS, runs.RECORD)
     log.info("next        %s", sample_command(shown, "num_samples=64"))
     log.info("            %s", sample_command(shown, "task=restore", "num_samples=8"))
-    log.info("            %s", tensorboard_command(shown))
+    if "tensorboard" in members(cfg, "logger"):
+        log.info("            %s", tensorboard_command(shown))

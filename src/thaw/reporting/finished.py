@@ -56,7 +56,19 @@ class FinishedRun:
 
     @cached_property
     def step_losses(self) -> tuple[Array, Array]:
-        """Steps and losses from TensorBoard's event files, a step once; empty without a file."""
+        """Steps and losses, a step once; empty without a file.
+
+        Of runs that have none of their own, from TensorBoard's event files.
+        """
+        path = self.directory / runs.STEP_LOSSES
+        if path.is_file():
+            size = path.stat().st_size // 4  # of a file that is cut off, what is whole
+            losses = np.fromfile(path, "<f4", size).astype(np.float64)
+            there = np.flatnonzero(~np.isnan(losses))
+            return there + 1, losses[there]
+        return self._step_losses_of_tensorboard()
+
+    def _step_losses_of_tensorboard(self) -> tuple[Array, Array]:
         logging.getLogger("tensorboard").setLevel(logging.WARNING)
         kinds = (event_accumulator.IMAGES, event_accumulator.TENSORS, event_accumulator.HISTOGRAMS)
         sizes = dict.fromkeys(kinds, 1) | {event_accumulator.SCALARS: 0}  # 0: all of them

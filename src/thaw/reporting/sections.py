@@ -161,7 +161,7 @@ def _losses(groups: Sequence[Group], prefix: str) -> Section:
         num_steps = max(group.first.column("step")[1], default=1)
         if num_read < num_steps:
             section.notes.append(
-                f"{group.title}: TensorBoard's file has {num_read} of {num_steps:.0f} steps' losses"
+                f"{group.title}: its file has {num_read} of {num_steps:.0f} steps' losses"
             )
     known = [group for group in groups if len(group.first.step_losses[0]) or group.first.epochs]
     if found := section.collect(known, _loss):

@@ -1,15 +1,15 @@
 """The scores after training, of many images by the run's own sampler, and where they are kept."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
-from torch.utils.tensorboard import SummaryWriter
 
 from thaw import runs
 from thaw.ranks import WHOLE, Portion
-from thaw.training import event_files
 from thaw.training.experiment import Experiment
+from thaw.training.loggers.adapter import Adapter
 from thaw.training.scoring_generated import in_words, score_experiment
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,9 @@ def final_scores(
     seed: int,
     epoch: int,
     portion: Portion = WHOLE,
+    adapters: Sequence[Adapter] = (),
 ) -> None:
-    """Score ``metrics.final_num_samples`` images; into run.json, TensorBoard, log and screen.
+    """Score ``metrics.final_num_samples`` images; into run.json, loggers, log and screen.
 
     Nothing is done where that number is 0, or where this epoch's scores are in run.json already.
     Each process generates its portion of the images, and the first one writes.
@@ -38,7 +39,10 @@ def final_scores(
     log.info("final scores: %s", in_words(scores))
     final = {f"final/{key}": value for key, value in scores.items()} | {"epoch": epoch}
     runs.update_record(run_dir, {"final_scores": final})
-    with SummaryWriter(str(run_dir), filename_suffix=event_files.FINAL) as writer:
-        for key, value in final.items():
-            if isinstance(value, int | float) and key != "epoch":
-                writer.add_scalar(key, value, epoch)
+    numbers = {
+        key: value
+        for key, value in final.items()
+        if isinstance(value, int | float) and key != "epoch"
+    }
+    for adapter in adapters:
+        adapter.log_scores(numbers, epoch)

@@ -83,7 +83,9 @@ class DiffusionModule(Model, pl.LightningModule):
         if share:
             loss = self.objective(self.evaluated, x_0, draws, labels, mine)
         # Lightning's sync_dist would weight the parts by a batch size rounded to an integer.
-        self.log("val/loss", self._of_whole_batch(loss, share), batch_size=len(x_0))
+        # LossLog tells the loggers.
+        whole = self._of_whole_batch(loss, share)
+        self.log("val/loss", whole, batch_size=len(x_0), logger=False)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.restorer.network.parameters())

@@ -1,7 +1,7 @@
 """Test images degraded all the way and restored: what it looks like, and how close it comes."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from thaw.progress import progress
 from thaw.ranks import WHOLE, Portion
 from thaw.reporting.numbers import scores_in_words
 from thaw.training.experiment import Experiment, labels_of
+from thaw.training.loggers.adapter import Adapter
 from thaw.training.scoring_generated import affordable
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ def final_restoration(
     seed: int,
     epoch: int,
     portion: Portion = WHOLE,
+    adapters: Sequence[Adapter] = (),
 ) -> None:
     """Restore the first ``metrics.num_restored`` test images: scores, and eight of them as figure.
 
@@ -133,7 +135,7 @@ def final_restoration(
         own = None if labels is None else labels[:NUM_SHOWN]
         (stages,) = restoration.batches(images[:NUM_SHOWN], NUM_SHOWN, seed, labels=own)
         shown = {name: restorer.pixel_range.to_uint8(stage).cpu() for name, stage in stages.items()}
-        save_stages(shown, run_dir / runs.RESTORATION)
+        save_stages(shown, run_dir / runs.RESTORATION, adapters, epoch)
     result: dict[str, Any] = {"epoch": epoch, "sampler": restoration.describe()}
     if not restorer.degradation.leaves_nothing:
         result |= score_restored(
@@ -161,8 +163,13 @@ def in_lines(scores: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
-    """Images by stage, uint8 ``[N, C, H, W]``, as ``path`` (.npz), the first eight as PNG too."""
+def save_stages(
+    shown: Mapping[str, Tensor], path: Path, adapters: Sequence[Adapter] = (), epoch: int = 0
+) -> None:
+    """Images by stage, uint8 ``[N, C, H, W]``, as ``path`` (.npz), the first eight as PNG too.
+
+    The loggers of ``adapters`` get that figure, as of an epoch.
+    """
     first = {name: images[:NUM_SHOWN] for name, images in shown.items()}
     figure = path.with_suffix(".png")
     # Imported where a figure is drawn: matplotlib is no part of loading and sampling.
@@ -170,7 +177,10 @@ def save_stages(shown: Mapping[str, Tensor], path: Path) -> None:
     from thaw.reporting.style import harmless, save_figure
 
     with harmless(figure.name):
-        save_figure(restoration_figure([("", first)]), figure)
+        drawn = restoration_figure([("", first)])
+        save_figure(drawn, figure)
+        for adapter in adapters:
+            adapter.log_figure(path.stem, drawn, epoch)
     arrays = {name: images.numpy() for name, images in shown.items()}
     with storage.writing(path):
         np.savez_compressed(path, allow_pickle=False, **arrays)

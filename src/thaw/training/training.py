@@ -18,6 +18,7 @@ from thaw.provenance import processor, versions
 from thaw.ranks import Portion
 from thaw.training import opening
 from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
+from thaw.training.callbacks.configuration import LogConfiguration
 from thaw.training.callbacks.ending import AfterLast, early_end
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
@@ -25,7 +26,6 @@ from thaw.training.callbacks.losses import LossLog
 from thaw.training.callbacks.restorations import Restorations
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
-from thaw.training.callbacks.tensorboard import TensorBoardPages
 from thaw.training.checkpoint_files import read_checkpoint
 from thaw.training.checkpoint_io import CheckpointFiles
 from thaw.training.compatibility import check_fits
@@ -40,6 +40,8 @@ from thaw.training.experiment import (
 from thaw.training.final_scores import final_scores
 from thaw.training.initial import Initial
 from thaw.training.loaders import Loaders
+from thaw.training.loggers.adapter import Adapter
+from thaw.training.loggers.opening import adapters, check_installed, open_loggers
 from thaw.training.memory import check_memory
 from thaw.training.module import DiffusionModule
 from thaw.training.nodes import create, members
@@ -62,7 +64,7 @@ class Training:
         training.fit()
         training.score()
 
-    ``choices``, the choice in each configuration group, are for TensorBoard and run.json. A mistake
+    ``choices``, the choice in each configuration group, are for loggers and run.json. A mistake
     in the configuration is a ValueError before any data is read or anything written.
     """
 
@@ -76,6 +78,7 @@ class Training:
         self.provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
         self.experiment = build(cfg, self.provenance)
         check_optimizer(self.experiment.module)
+        check_installed(cfg)
         self.module = DiffusionModule.of(self.experiment.module)
         self.loaders = Loaders(self.experiment.data)
         check_classes(self.experiment.module.restorer, self.experiment.data)
@@ -85,6 +88,7 @@ class Training:
         self.scores = self._make_scores()
         self.trainer = self._make_trainer()
         self.checkpoint: Path | None = None
+        self.adapters: list[Adapter] = []
 
     @property
     def device(self) -> torch.device:
@@ -161,8 +165,9 @@ class Training:
     def fit(self) -> None:
         """Train; NothingTrainedError where it fails before the end of the very first step."""
         module, loaders, trainer = self.module, self.loaders, self.trainer
-        start = time.perf_counter()
         try:
+            trainer.loggers = open_loggers(self.cfg, self.run_dir, self._steps_before())
+            start = time.perf_counter()
             with logging_redirect_tqdm(), storage.writing(self.run_dir):
                 trainer.fit(
                     module, datamodule=loaders, ckpt_path=self.checkpoint, weights_only=True
@@ -190,16 +195,30 @@ class Training:
         trainer = self.trainer
         portion = Portion(trainer.global_rank, trainer.world_size)
         last = (self.cfg.seed, trainer.current_epoch, portion)
-        final_scores(self.experiment, self.cfg.metrics, self.run_dir, *last)
-        final_restoration(self.experiment, self.cfg.metrics, self.run_dir, *last)
+        self.adapters = adapters(trainer, is_over=True)
+        final_scores(self.experiment, self.cfg.metrics, self.run_dir, *last, self.adapters)
+        final_restoration(self.experiment, self.cfg.metrics, self.run_dir, *last, self.adapters)
+        self.close()
+
+    def close(self, failed: bool = False) -> None:
+        """Have the loggers send what they hold, and say how the run ended; once."""
+        for adapter in self.adapters or adapters(self.trainer):
+            adapter.close(failed)
+        self.adapters, self.trainer.loggers = [], []
 
     def _has_trained(self) -> bool:
         if self.checkpoint is None:
             progress = self.trainer.fit_loop.epoch_loop.batch_progress.total
             return self.trainer.global_step > 0 or progress.completed > 0
         # The batches of the checkpoint count as completed.
-        steps_before: int = read_checkpoint(self.checkpoint).get("global_step", 0)
-        return self.trainer.global_step > steps_before
+        return self.trainer.global_step > (self._steps_before() or 0)
+
+    def _steps_before(self) -> int | None:
+        """The step of the checkpoint that training goes on from; None where it starts."""
+        if self.checkpoint is None:
+            return None
+        step: int = read_checkpoint(self.checkpoint).get("global_step", 0)
+        return step
 
     def _make_scores(self) -> list[EpochScores]:
         metrics, experiment = self.cfg.metrics, self.experiment
@@ -221,8 +240,8 @@ class Training:
         """Lightning's trainer, its callbacks in an order that matters.
 
         Signals end the run at once when an epoch's steps are over; broken numbers end it before
-        they are logged; losses and scores are logged before whatever reads them (TensorBoard, the
-        chosen callbacks, early stopping); RunFiles writes what all of these have logged, and the
+        they are logged; losses and scores are logged before whatever reads them (the chosen
+        callbacks, early stopping); RunFiles writes what all of these have logged, and the
         checkpoint comes last. Lightning keeps this order, but calls those that are a ``Checkpoint``
         (AfterLast and what follows it here) after all others.
         """
@@ -237,15 +256,14 @@ class Training:
         if not cfg.trainer.get("enable_progress_bar", True):
             chosen.pop("progress", None)
         checkpoints = Checkpoints(self.run_dir, cfg.checkpoint.every_n_steps)
-        pages = TensorBoardPages(self.provenance["config"], self.choices, self.encoder)
         trainer: pl.Trainer = create(
             cfg.trainer,
             callbacks=[
                 StepsAreOver(),
                 Guard(self.run_dir, experiment.data),
-                LossLog(),
+                LossLog(self.run_dir),
                 *self.scores,
-                pages,
+                LogConfiguration(self.provenance["config"], self.choices, self.encoder),
                 *chosen.values(),
                 AfterLast(),
                 RunFiles(self.run_dir, self.scores),
@@ -253,7 +271,7 @@ class Training:
                 checkpoints,
             ],
             plugins=[CheckpointFiles()],
-            logger=[create(node) for node in members(cfg, "logger").values()] or False,
+            logger=False,  # some open an entry on a server: not before training
             default_root_dir=self.run_dir,
         )
         return trainer

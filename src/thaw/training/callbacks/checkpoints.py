@@ -13,8 +13,8 @@ from thaw.metrics.table import Score
 from thaw.privates.lightning import checkpoint_contents, count_by_epochs
 from thaw.training import event_files
 from thaw.training.callbacks.ending import ended_by
-from thaw.training.callbacks.tensorboard import writers
 from thaw.training.checkpoint_io import replace_by_copy
+from thaw.training.loggers.opening import adapters
 
 
 class Checkpoints(Checkpoint):
@@ -83,8 +83,8 @@ class Checkpoints(Checkpoint):
         All processes call this together, unless one ``is_alone``, as on a signal.
         """
         last = self.run_dir / runs.LAST_CHECKPOINT
-        for writer in writers(trainer):
-            writer.flush()
+        for adapter in adapters(trainer):
+            adapter.flush()
         if is_alone:
             contents = checkpoint_contents(trainer)
             trainer.strategy.save_checkpoint(contents, last)

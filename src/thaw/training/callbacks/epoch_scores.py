@@ -60,5 +60,10 @@ def log_of_epoch(module: pl.LightningModule, values: Mapping[str, float]) -> Non
     them.
     """
     module.log_dict(dict(values), logger=False)
-    for logger in module.trainer.loggers:
-        logger.log_metrics(dict(values), module.trainer.global_step - 1)
+    tell_loggers(module.trainer, values)
+
+
+def tell_loggers(trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+    """Numbers of the latest step; Lightning would add a curve of the epochs' own numbers."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(values), trainer.global_step - 1)

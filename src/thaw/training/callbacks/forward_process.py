@@ -19,7 +19,7 @@ from thaw.reporting.curves import schedule_figure
 from thaw.reporting.panels import forward_strip
 from thaw.reporting.style import harmless, own_style, save_figure
 from thaw.seeding import generator
-from thaw.training.callbacks.tensorboard import writers
+from thaw.training.loggers.opening import adapters
 from thaw.training.module import DiffusionModule
 
 
@@ -56,8 +56,8 @@ class ForwardProcess(pl.Callback):
         for name, draw in figures.items():
             with harmless(name), own_style():
                 figure = draw()
-                for writer in writers(trainer):
-                    writer.add_figure(name, figure, close=False)
+                for adapter in adapters(trainer):
+                    adapter.log_figure(name, figure)
                 save_figure(figure, self.run_dir / runs.FIGURES / f"{name}.png")
 
     def _strip(self, module: DiffusionModule) -> Figure:

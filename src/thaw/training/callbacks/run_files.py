@@ -14,7 +14,6 @@ from torch import Tensor
 
 from thaw import runs, storage
 from thaw.training.callbacks.epoch_scores import EpochScores
-from thaw.training.callbacks.tensorboard import writers
 
 log = logging.getLogger(__name__)
 FIRST = ("epoch", "step", "train/", "val/loss")
@@ -78,8 +77,9 @@ class RunFiles(Checkpoint):
         storage.write_atomically(self.path, _to_csv(self.rows))
         runs.update_record(self.run_dir, {"epochs": row["epoch"], "last_epoch": row})
         seconds = time.perf_counter() - self.epoch_start
-        for writer in writers(trainer):
-            writer.add_scalar("time/epoch_s", seconds, trainer.global_step)
+        for logger in trainer.loggers:
+            # After the losses and scores, in TensorBoard's order.
+            logger.log_metrics({"wall_time/epoch_s": seconds}, trainer.global_step)
         self._log_line(row, trainer.max_epochs, seconds)
 
     def _log_line(self, row: dict[str, Any], max_epochs: int | None, seconds: float) -> None:

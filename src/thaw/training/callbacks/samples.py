@@ -13,7 +13,7 @@ from thaw.diffusion.samplers.base import Sampler
 from thaw.reporting.images import grid, save_png
 from thaw.seeding import derive_seed
 from thaw.training.callbacks.ending import AfterEpochs
-from thaw.training.callbacks.tensorboard import writers
+from thaw.training.loggers.opening import adapters
 from thaw.training.module import DiffusionModule
 from thaw.training.scoring_generated import sampling
 
@@ -55,5 +55,5 @@ class SampleGrid(AfterEpochs):
             (x_0,) = generate(restorer, self.sampler, module.prior, *size, self.seed)
         image = grid(restorer.pixel_range.to_uint8(x_0))
         save_png(image, self.run_dir / runs.SAMPLES / f"epoch_{epoch:04d}.png")
-        for writer in writers(trainer):
-            writer.add_image("samples", image, epoch)
+        for adapter in adapters(trainer):
+            adapter.log_images("samples", image, epoch)

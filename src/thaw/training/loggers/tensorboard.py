@@ -1,32 +1,36 @@
-"""What TensorBoard shows beside scalars: hyperparameters, a scores dashboard, the config."""
+"""TensorBoard: scalars and pictures, hyperparameters, a scores dashboard, the configuration."""
 
 from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import Any
 
-import pytorch_lightning as pl
 import yaml
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from thaw.groups import HYPERPARAMETERS
 from thaw.metrics import table
 from thaw.privates.torch_tensorboard import add_summary
+from thaw.training import event_files
+from thaw.training.loggers.adapter import Adapter
 
 # Columns that HPARAMS shows before any others are ticked.
 SHOWN_FIRST = (
     "degradation",
     "model.activation",
-    "schedule.timesteps",
+    "T",
     "optimizer.lr",
     "seed",
 )
+# The tab has its groups in the order of the alphabet; these single dots come after the curves.
+FINAL = "val_final/"
 # Values of the configuration, with what stands where a run has none; one type for each column.
 VALUES: dict[str, float | str] = {
-    "schedule.timesteps": 0.0,
     "degradation.group_size": 0.0,
     "model.activation": "-",
     "model.hidden": "-",
@@ -44,7 +48,7 @@ def metrics() -> list[str]:
         *(f"val/{score.name}" for score in generated if score.is_main),
         "val/loss",
         "train/loss",
-        *(f"final/{score.name}" for score in generated),
+        *(f"{FINAL}{score.name}" for score in generated),
         f"val/{restored}_direct",
         f"val/{restored}_algorithm_2",
     ]
@@ -69,29 +73,47 @@ def layout() -> dict[str, dict[str, list[Any]]]:
     }
 
 
-class TensorBoardPages(pl.Callback):
-    """Writes the HPARAMS entry, the custom-scalars dashboard and the configuration at the start."""
+class TensorBoard(Adapter):
+    """Event files in the run directory; what comes after training has a file of its own.
 
-    def __init__(self, config: Mapping[str, Any], choices: Mapping[str, str], encoder: str) -> None:
-        self.config = config
-        self.choices = choices
-        self.encoder = encoder
-        self.end: Summary | None = None
+    That one belongs to no checkpoint, and stays where a longer training goes on.
+    """
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = hyperparameters(self.config, self.choices) | {"encoder": self.encoder}
-        experiment, start, self.end = hparams(values, dict.fromkeys(metrics(), 0.0))
+    @cached_property
+    def writer(self) -> SummaryWriter:
+        """Torch's writer."""
+        if self.is_over:
+            return SummaryWriter(self.logger.log_dir, filename_suffix=event_files.FINAL)
+        writer: SummaryWriter = self.logger.experiment
+        return writer
+
+    def log_config(self, config: Mapping[str, Any], columns: Mapping[str, float | str]) -> None:
+        self.logger.log_hyperparams(dict(config))  # hparams.yaml, which would be empty
+        experiment, start, _ = hparams(dict(columns), dict.fromkeys(metrics(), 0.0))
         _show_first(experiment, SHOWN_FIRST)
-        for writer in writers(trainer):
-            for summary in (experiment, start):
-                add_summary(writer, summary)
-            writer.add_custom_scalars(layout())
-            text = yaml.safe_dump(dict(self.config), sort_keys=False)
-            writer.add_text("config", "    " + text.replace("\n", "\n    "))
+        for summary in (experiment, start):
+            add_summary(self.writer, summary)
+        self.writer.add_custom_scalars(layout())
+        text = yaml.safe_dump(dict(config), sort_keys=False)
+        self.writer.add_text("config", "    " + text.replace("\n", "\n    "))
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for writer in writers(trainer):
-            add_summary(writer, self.end)
+    def log_images(self, name: str, grid: Tensor, epoch: int) -> None:
+        self.writer.add_image(name, grid, epoch)
+
+    def log_figure(self, name: str, figure: Figure, epoch: int = 0) -> None:
+        self.writer.add_figure(name, figure, epoch, close=False)
+
+    def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
+        for name, value in scores.items():
+            self.writer.add_scalar(name.replace("final/", FINAL), value, epoch)
+        self.writer.flush()
+
+    def log_end(self) -> None:
+        add_summary(self.writer, hparams({}, {})[2])
+
+    def close(self, failed: bool) -> None:
+        if self.is_over and "writer" in vars(self):
+            self.writer.close()
 
 
 def _show_first(experiment: Summary, columns: Container[str]) -> None:
@@ -104,27 +126,23 @@ def _show_first(experiment: Summary, columns: Container[str]) -> None:
 
 
 def hyperparameters(
-    config: Mapping[str, Any], choices: Mapping[str, str]
+    config: Mapping[str, Any], choices: Mapping[str, str], num_steps: int
 ) -> dict[str, float | str]:
-    """The HPARAMS columns, identical keys in every run and never None."""
+    """The columns of a table of runs, identical keys in every run and never None.
+
+    ``num_steps`` is the T of the degradation, whether or not it has a schedule.
+    """
     columns: dict[str, float | str] = {
         group: choices.get(group) or "-" for group in HYPERPARAMETERS
     }
     values = OmegaConf.create(dict(config))
     columns |= {path: _plain(OmegaConf.select(values, path), VALUES[path]) for path in VALUES}
     if "schedule" not in config["degradation"]:  # composed, but without effect
-        columns |= {"schedule": "-", "schedule.timesteps": 0.0}
-    return columns
+        columns["schedule"] = "-"
+    return columns | {"T": float(num_steps)}
 
 
 def _plain(value: Any, absent: float | str) -> float | str:
     if value is None:
         return absent
     return str(value) if isinstance(absent, str) else float(value)
-
-
-def writers(trainer: pl.Trainer) -> list[SummaryWriter]:
-    """The TensorBoard writers of a trainer, none on ranks other than zero."""
-    if not trainer.is_global_zero:
-        return []
-    return [log.experiment for log in trainer.loggers if isinstance(log, TensorBoardLogger)]
