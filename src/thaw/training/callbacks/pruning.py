@@ -46,5 +46,5 @@ class Pruning(Stopper):
             return
         is_to_end = self.judge is not None and self.judge.is_to_end()
         if trainer.strategy.reduce_boolean_decision(is_to_end, all=False):
-            self.reason = f"{runs.PRUNING} by {self.metric}"
+            self.reason = f"{runs.PRUNING} ({self.metric})"
             trainer.should_stop = True
