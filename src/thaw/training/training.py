@@ -79,6 +79,7 @@ class Training:
         self.run_dir = run_dir
         self.choices = dict(choices or {})
         self.pruning = pruning
+        self.ended_by: str | None = None
         self.provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
         self.experiment = build(cfg, self.provenance)
         check_optimizer(self.experiment.module)
@@ -183,7 +184,7 @@ class Training:
             raise NothingTrainedError(what + message) from error
         module.to(self.device).eval()  # Lightning has moved it to the CPU
         seconds = time.perf_counter() - start
-        end = early_end(trainer, self.cfg.trainer)
+        self.ended_by = end = early_end(trainer, self.cfg.trainer)
         ended = f", ended by {end}" if end else ""
         log.info("trained to epoch %d in %s%s", trainer.current_epoch, _duration(seconds), ended)
         runs.update_record(self.run_dir, {"training_s": round(seconds, 1), runs.ENDED_BY: end})
@@ -193,7 +194,7 @@ class Training:
 
         A run that a search has ended early is not worth their time.
         """
-        if self.pruning is not None and self.pruning.reason:
+        if runs.is_pruned({runs.ENDED_BY: self.ended_by}):
             return
         trainer = self.trainer
         portion = Portion(trainer.global_rank, trainer.world_size)
