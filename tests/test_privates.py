@@ -17,7 +17,6 @@ from thaw.privates import hydra as of_hydra
 from thaw.privates import lightning as of_lightning
 from thaw.privates import omegaconf as of_omegaconf
 
-
 NODE = OmegaConf.create({"a": {"b": {"c": 1}}})
 # What each name is for is in the module of its library in thaw.privates.
 NAMES: dict[str, Callable[[], Any]] = {

@@ -23,7 +23,7 @@ EXTRAS = {
     "hydra_joblib_launcher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "hydra_submitit_launcher": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "hydra_ray_launcher": ("hydra_plugins.hydra_ray_launcher", "ray"),
-    "optuna_sweeper": ("optuna.storages.journal", "optuna"),
+    "optuna_sweeper": ("optuna.storages.journal", "optuna"),  # which Optuna 2 lacks
 }
 
 
@@ -85,4 +85,5 @@ def check_plugins(hydra: DictConfig) -> None:
             try:
                 importlib.import_module(module)
             except ImportError:
-                raise InputError(f"{part} is not installed: {install_command(extra)}") from None
+                package = module.removeprefix("hydra_plugins.").partition(".")[0]
+                raise InputError(f"{package} is not installed: {install_command(extra)}") from None

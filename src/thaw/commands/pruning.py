@@ -5,6 +5,7 @@ Needs no Optuna unless this process runs a trial.
 
 import os
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -56,7 +57,8 @@ def of_trial(cfg: DictConfig, run_dir: Path) -> Pruning | None:
         return Pruning(cfg.sweep.metric)
     from thaw.commands import trials
 
-    trial = trials.of_this_run(HydraConfig.get(), run_dir)
+    hydra: Any = HydraConfig.get()  # by its type a HydraConf, which it is not
+    trial = trials.of_this_run(hydra, run_dir)
     for row in read_metrics(run_dir) if cfg.resume == "auto" else ():
         if score := row.get(cfg.sweep.metric):
             trial.tell(row["epoch"], float(score))

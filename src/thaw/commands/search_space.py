@@ -49,13 +49,12 @@ def distribution(override: Override) -> BaseDistribution:
         is_whole = isinstance(value.start, int) and isinstance(value.end, int)
         kind = IntDistribution if is_whole else FloatDistribution
         return kind(value.start, value.end, log="log" in value.tags)  # type: ignore[arg-type]
-    values = list(override.sweep_iterator(Transformer.encode))
+    values: list[Any] = list(override.sweep_iterator(Transformer.encode))
     if not values:
         raise ValueError("there is nothing to choose from")
     if isinstance(value, RangeSweep) and not value.shuffle:
-        numbers: Any = values
-        kind = IntDistribution if all(isinstance(k, int) for k in numbers) else FloatDistribution
-        return kind(min(numbers), max(numbers), step=abs(value.step))  # type: ignore[arg-type]
+        kind = IntDistribution if all(isinstance(k, int) for k in values) else FloatDistribution
+        return kind(min(values), max(values), step=abs(value.step))  # type: ignore[arg-type]
     return CategoricalDistribution(values)
 
 

@@ -1,4 +1,4 @@
-"""``hydra/sweeper=optuna``: a search that is kept in a study, which the same command goes on with."""
+"""``hydra/sweeper=optuna``: a search, kept in a study that the same command goes on with."""
 
 import hashlib
 import logging
@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np

@@ -139,7 +139,9 @@ def _row(run_dir: Path, record: dict[str, Any]) -> dict[str, Any]:
     errors = [f"{when}/{score.std}" for when in ("val", "final") for score in main if score.std]
     rest = [f"final/{score.name}" for score in table.GENERATED if score not in main]
     row |= {key: scores.get(key) for key in (*averaged(), *errors, *rest, "val/n", "final/n")}
-    row |= {key: record.get(key) for key in ("epochs", "encoder", "wall_time_s", runs.ENDED_BY, "error")}
+    row |= {
+        key: record.get(key) for key in ("epochs", "encoder", "wall_time_s", runs.ENDED_BY, "error")
+    }
     return row
 
 

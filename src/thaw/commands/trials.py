@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage, RDBStorage
@@ -82,7 +82,7 @@ def of_this_run(hydra: DictConfig, run_dir: Path) -> Trial:
     optuna.logging.set_verbosity(logging.WARNING)
     storage = opened(place_of(hydra))
     name = storage.get_study_name_from_id(study_id)
-    pruner = pruner_of(OmegaConf.select(hydra, "sweeper.pruner"))
+    pruner = pruner_of(hydra.sweeper.pruner)
     study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
     storage.set_trial_user_attr(trial_id, "run", str(run_dir))

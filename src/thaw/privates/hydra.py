@@ -33,7 +33,9 @@ def leave_out(schemas: Collection[tuple[str, str]]) -> None:
     theirs. Missing: a way to prefer a file to a plugin's schema.
     """
 
-    def store(self: ConfigStore, name: str, node: Any, group: str | None = None, **rest: Any) -> None:
+    def store(
+        self: ConfigStore, name: str, node: Any, group: str | None = None, **rest: Any
+    ) -> None:
         if (group, name.removesuffix(".yaml")) not in schemas:
             _store(self, name, node, group, **rest)
 
