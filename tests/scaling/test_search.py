@@ -25,7 +25,7 @@ Train = Callable[..., Any]
 def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
     train: Train, tmp_path: Path
 ) -> None:
-    pytest.importorskip("optuna", minversion="4.0", reason="needs thaw-diffusion[optuna]")
+    pytest.importorskip("optuna", minversion="4.9", reason="needs thaw-diffusion[optuna]")
     finished = train(
         "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3",
         "sweep.metric=val/fid", "optimizer.lr=choice(-1,0.01)", "sweep.name=search",
@@ -45,7 +45,7 @@ def test_optuna_finds_the_smallest_score_and_gets_over_a_failed_run(
 
 
 def test_a_search_prunes_what_is_worse_and_the_record_says_so(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("optuna", minversion="4.0", reason="needs thaw-diffusion[optuna]")
+    pytest.importorskip("optuna", minversion="4.9", reason="needs thaw-diffusion[optuna]")
     command = [
         "-m", *LEAST, "trainer.max_epochs=2", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5",
         "hydra.sweeper.pruner={_target_:optuna.pruners.MedianPruner,n_startup_trials:1}",
@@ -78,7 +78,7 @@ def lr_of(row: dict[str, Any]) -> str:
 
 @pytest.mark.slow
 def test_a_search_of_several_processes_is_stopped_and_goes_on(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("optuna", minversion="4.0", reason="needs thaw-diffusion[optuna]")
+    pytest.importorskip("optuna", minversion="4.9", reason="needs thaw-diffusion[optuna]")
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra joblib")
     fault = {
         "_target_": "fault_callbacks.EndOnce", "marker": tmp_path / "sent", "of_seed": 0, "step": 3,
@@ -105,7 +105,7 @@ def test_a_search_of_several_processes_is_stopped_and_goes_on(train: Train, tmp_
 
 @pytest.mark.slow
 def test_a_search_whose_trials_are_all_refused_says_why(train: Train, tmp_path: Path) -> None:
-    pytest.importorskip("optuna", minversion="4.0", reason="needs thaw-diffusion[optuna]")
+    pytest.importorskip("optuna", minversion="4.9", reason="needs thaw-diffusion[optuna]")
     ended = train(
         "-m", *arguments(SHORT), "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2",
         "sweep.metric=val/fid", "optimizer.lr=choice(-1,-2)", cwd=tmp_path,

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from thaw.commands.errors import InputError, ProcessEndedError
 from thaw.stopping import Stopped
 
-optuna = pytest.importorskip("optuna", minversion="4.0", reason="needs thaw-diffusion[optuna]")
+optuna = pytest.importorskip("optuna", minversion="4.9", reason="needs thaw-diffusion[optuna]")
 
 Launch = Callable[..., Sequence[Any]]
 SPACE = "optimizer.lr=interval(1e-4,1e-2)"
@@ -135,7 +135,7 @@ def test_a_trial_whose_search_is_stopped_has_failed_and_goes_on_first(tmp_path: 
 
 
 def test_so_has_one_whose_search_was_killed_but_none_that_another_is_at(tmp_path: Path) -> None:
-    from thaw.commands.studies import OWNER
+    from thaw.commands.unfinished import OWNER
 
     found = search(tmp_path)
     others = tmp_path / "others-search"
