@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import hydra._internal.hydra
@@ -17,11 +16,6 @@ from torch.utils.tensorboard import SummaryWriter
 from thaw.privates import hydra as of_hydra
 from thaw.privates import lightning as of_lightning
 from thaw.privates import omegaconf as of_omegaconf
-
-
-def methods_of(module: ModuleType) -> list[Any]:
-    return [getattr(module.OptunaSweeperImpl, name) for name in module.METHODS]
-
 
 NODE = OmegaConf.create({"a": {"b": {"c": 1}}})
 # What each name is for is in the module of its library in thaw.privates.
@@ -55,9 +49,6 @@ NAMES: dict[str, Callable[[], Any]] = {
     "Hydra: the function run_job": lambda: getattr(hydra.core.utils, of_hydra.RUNS_A_JOB),
     "Hydra's joblib launcher: _core.execute_job, process_joblib_cfg": (
         lambda: import_module("thaw.privates.hydra_joblib")
-    ),
-    "Hydra's Optuna sweeper: _impl.OptunaSweeperImpl and its methods": (
-        lambda: methods_of(import_module("thaw.privates.hydra_optuna"))
     ),
 }
 

@@ -32,6 +32,10 @@ REQUIREMENTS = "requirements.txt"
 GONE = "its process is gone"
 SIGNAL = "ended_by_signal"
 """Key in the record of a run one of whose processes a signal ended: the signal's number."""
+ENDED_BY = "ended_by"
+"""Key in the record of what ended training before its last epoch, None for nothing."""
+PRUNING = "pruning"
+"""How that begins for a run that a search has ended."""
 
 
 def shown(path: Path) -> Path:
@@ -57,6 +61,11 @@ def read_record(run_dir: Path) -> dict[str, Any]:
     if is_running and not is_held(run_dir):
         record |= {"status": "interrupted", "error": GONE}
     return record
+
+
+def is_pruned(record: Mapping[str, Any]) -> bool:
+    """Whether a search has ended the run of this record early."""
+    return str(record.get(ENDED_BY)).startswith(PRUNING)
 
 
 def is_held(run_dir: Path) -> bool:

@@ -178,6 +178,24 @@ def test_slurm_is_asked_for_a_job_that_is_signalled_and_queued_again(
     assert cfg.hydra.job.env_set.OMP_NUM_THREADS == "4"
 
 
+@pytest.mark.slow
+def test_ray_runs_jobs_as_its_tasks(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: needs the extra ray")
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs the extra ray")
+    # Not forked: Ray's processes start anew anyway. It keeps a token in the home directory.
+    finished = subprocess.run(
+        [
+            sys.executable, str(ROOT / "train.py"), "-m", *LEAST, "seed=1,2", "sweep.name=both",
+            "hydra/launcher=ray",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=400,
+        env=os.environ | {"HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    found = rows(tmp_path / "multirun" / "both" / "sweep.csv")
+    assert [(row["seed"], row["status"]) for row in found] == [(1, "completed"), (2, "completed")]
+
+
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", "submitit_slurm", "ray"])
 def test_each_launcher_takes_every_key_of_its_file(name: str) -> None:
     package = {"joblib": "joblib", "ray": "ray"}.get(name, "submitit")

@@ -17,6 +17,7 @@ from thaw.training import event_files
 from thaw.training.callbacks.checkpoints import Checkpoints, StepsAreOver, StopAfterStep
 from thaw.training.callbacks.ending import AfterEpochs, AfterLast, early_end
 from thaw.training.callbacks.losses import LossLog
+from thaw.training.callbacks.pruning import Pruning
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.module import DiffusionModule
 
@@ -53,6 +54,21 @@ def impatient(monitor: str, after_epoch: bool) -> EarlyStopping:
     return EarlyStopping(monitor, min_delta=1e9, patience=1, check_on_train_epoch_end=after_epoch)
 
 
+class Searches:
+    """Asks for the end after an epoch, counted from 1; it keeps what it is told."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.told: list[int] = []
+
+    def tell(self, epoch: int, score: float) -> None:
+        assert 0 < score < 10
+        self.told.append(epoch)
+
+    def is_to_end(self) -> bool:
+        return self.told[-1] >= self.last
+
+
 ENDS: dict[str, tuple[dict[str, Any], list[pl.Callback], int, str | None]] = {
     "all epochs": ({"max_epochs": 3}, [], 3, None),
     "steps, at an epoch's end": (
@@ -84,6 +100,14 @@ ENDS: dict[str, tuple[dict[str, Any], list[pl.Callback], int, str | None]] = {
         {"max_epochs": 4}, [impatient("val/loss", False)], 2,
         "EarlyStopping after epoch 2 of 4, step 10",
     ),
+    "a search": ({"max_epochs": 4}, [Pruning("val/loss", Searches(2))], 2,
+                 "pruning (val/loss) after epoch 2 of 4, step 10"),
+    "a search, after what is the last epoch anyway": (
+        {"max_epochs": 2}, [Pruning("val/loss", Searches(2))], 2, None,
+    ),
+    "a search, with a least number of epochs": (
+        {"max_epochs": 3, "min_epochs": 3}, [Pruning("val/loss", Searches(2))], 3, None,
+    ),
 }  # fmt: skip
 
 
@@ -104,6 +128,12 @@ def test_the_last_epoch_is_the_one_in_which_training_ends(
     )
     assert works.epochs == [last]
     assert early_end(trainer, settings) == end
+
+
+def test_a_search_is_told_of_the_epochs_that_have_a_new_score() -> None:
+    judge = Searches(9)
+    fit(make_module(), callbacks=[LossLog(), Logs(), Pruning("own", judge)], max_epochs=4)
+    assert judge.told == [1, 3]
 
 
 class Logs(pl.Callback):

@@ -18,7 +18,7 @@ from omegaconf import MISSING, OmegaConf
 from thaw.checks import Count, Positive, Seed
 from thaw.groups import CHOSEN, GROUPS, ROOTS
 from thaw.groups import CONF as CONF
-from thaw.privates.hydra import share_schemas
+from thaw.privates.hydra import leave_out, share_schemas
 
 # One image has no scores.
 NumScored = Literal[0] | Annotated[int, Ge(2)]
@@ -247,10 +247,12 @@ def register() -> None:
 def _prefer_own_launchers(store: ConfigStore) -> None:
     """Take the plugins' schemas for what conf/hydra/ has by the same name out of the store.
 
-    Hydra would check the files against them, which it calls deprecated, and refuse Optuna's.
+    Hydra would check the files against them, which it calls deprecated.
     """
+    paths = list(CONF.glob("hydra/*/*.yaml"))
+    leave_out({(f"hydra/{path.parent.name}", path.stem) for path in paths})
     Plugins.instance()  # finding the plugins stores their schemas
-    for path in CONF.glob("hydra/*/*.yaml"):
+    for path in paths:  # of those that had been found before
         store.repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
 
 

@@ -17,12 +17,13 @@ from thaw.commands.malloc import keep_freed_memory
 from thaw.provenance import install_command
 
 log = logging.getLogger(__name__)
-# The extra of thaw that installs each plugin of Hydra which conf/hydra/ has a file for.
+# What each plugin of Hydra needs that conf/hydra/ has a file for, and the extra that installs it.
+# thaw's own plugins are named after those that they use.
 EXTRAS = {
-    "hydra_joblib_launcher": "joblib",
-    "hydra_submitit_launcher": "slurm",
-    "hydra_ray_launcher": "ray",
-    "hydra_optuna_sweeper": "optuna",
+    "hydra_joblib_launcher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "hydra_submitit_launcher": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "hydra_ray_launcher": ("hydra_plugins.hydra_ray_launcher", "ray"),
+    "optuna_sweeper": ("optuna.storages.journal", "optuna"),  # which Optuna 2 lacks
 }
 
 
@@ -78,11 +79,12 @@ def _where(command: str, cfg: DictConfig) -> object:
 def check_plugins(hydra: DictConfig) -> None:
     """Refuse a launcher or a sweeper that is not installed."""
     for node in (hydra.launcher, hydra.sweeper):
-        # thaw's own plugins are named after those that they use.
-        needed = [part for part in node._target_.split(".") if part in EXTRAS]
-        try:
-            for package in needed:
-                importlib.import_module(f"hydra_plugins.{package}")
-        except ImportError:
-            extra = EXTRAS[package]
-            raise InputError(f"{package} is not installed: {install_command(extra)}") from None
+        for part in node._target_.split("."):
+            if part not in EXTRAS:
+                continue
+            module, extra = EXTRAS[part]
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                package = module.removeprefix("hydra_plugins.").partition(".")[0]
+                raise InputError(f"{package} is not installed: {install_command(extra)}") from None

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from thaw import runs, storage
 from thaw.commands.app import CONF
 from thaw.commands.errors import LOGGED, InputError, ProcessEndedError, as_input_errors, one_line
+from thaw.commands.pruning import is_trial
 from thaw.commands.stored import OF_THE_COMMAND
 from thaw.commands.sweeps import write_summaries
 from thaw.provenance import git_state, requirements, versions
@@ -78,7 +79,7 @@ def recorded(run_dir: Path, cfg: DictConfig) -> Iterator[Callable[[], None]]:
 
     try:
         start = previous.get("start") or begin.isoformat(timespec="seconds")
-        here = {"status": "running", "host": platform.node(), "start": start}
+        here = {"status": "running", "host": platform.node(), "start": start, runs.ENDED_BY: None}
         runs.update_record(run_dir, end | here)
         if not before:
             with as_input_errors():
@@ -162,13 +163,15 @@ def reason_to_skip(cfg: DictConfig, run_dir: Path, is_sweep: bool) -> str | None
     """Why the run in this directory is not run again by this very configuration, if so.
 
     One that is finished is not; in a sweep one that failed by itself is not, unless it is asked
-    for.
+    for. One that a search has ended early is finished for a search alone.
     """
     if cfg.resume != "auto":
         return None
     record = runs.read_record(run_dir)
     status = record.get("status")
     if status not in ("completed", "failed") or not _is_of(record.get("config"), cfg):
+        return None
+    if runs.is_pruned(record) and not is_trial():
         return None
     if status == "completed":
         return "finished already, not run again"

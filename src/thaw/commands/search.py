@@ -11,6 +11,10 @@ from thaw.metrics import table
 from thaw.training.nodes import members
 
 
+class Pruned(float):
+    """The score that a run had when its search ended it."""
+
+
 def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
     """Refuse, before training, a ``sweep.metric`` that the run would not have.
 
@@ -50,4 +54,4 @@ def result(cfg: DictConfig, run_dir: Path) -> float | None:
         raise InputError(str(record.get("error")))
     if metric not in numbers:
         raise InputError(f"sweep.metric={metric}: {run_dir} has only {', '.join(sorted(numbers))}")
-    return float(numbers[metric])
+    return (Pruned if runs.is_pruned(record) else float)(numbers[metric])

@@ -4,7 +4,9 @@ import importlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from thaw.checks import Count, Share, check_fields
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.jobs import check_plugins
 from thaw.privates.hydra import is_basic_sweeper, split
@@ -22,6 +25,19 @@ log = logging.getLogger(__name__)
 MAX_CHECKED = 100
 EXCLUDED = "hydra.job.config.override_dirname.exclude_keys"
 Jobs = Sequence[Sequence[str]]
+
+
+@dataclass
+class SearchKeys:
+    """Keys of conf/hydra/sweeper/optuna.yaml."""
+
+    direction: Literal["minimize", "maximize"]
+    n_trials: Count
+    n_jobs: Count
+    max_failure_rate: Share
+    storage: str | None
+    study_name: str | None
+    custom_search_space: str | None
 
 
 class SweepCheck(Callback):
@@ -46,12 +62,18 @@ class SweepCheck(Callback):
 
 
 def check_search(config: DictConfig) -> None:
-    """Refuse a search that is not told what to make smallest: it would train for nothing."""
-    is_search = "optuna" in config.hydra.sweeper._target_
-    if is_search and OmegaConf.select(config, "sweep.metric") is None:
+    """Refuse a search with a wrong key, or not told what to make smallest: a run for nothing."""
+    if "optuna" not in config.hydra.sweeper._target_:
+        return
+    if OmegaConf.select(config, "sweep.metric") is None:
         raise InputError(
             "a search needs a score to make smallest: sweep.metric=val/fid, or another"
         )
+    # Imported here, for it takes Lightning.
+    from thaw.commands.pruning import check_pruner
+
+    check_fields(SearchKeys, config.hydra.sweeper, "hydra.sweeper.")
+    check_pruner(config)
 
 
 def jobs_of(config: DictConfig) -> Jobs:

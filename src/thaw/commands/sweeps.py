@@ -139,7 +139,9 @@ def _row(run_dir: Path, record: dict[str, Any]) -> dict[str, Any]:
     errors = [f"{when}/{score.std}" for when in ("val", "final") for score in main if score.std]
     rest = [f"final/{score.name}" for score in table.GENERATED if score not in main]
     row |= {key: scores.get(key) for key in (*averaged(), *errors, *rest, "val/n", "final/n")}
-    row |= {key: record.get(key) for key in ("epochs", "encoder", "wall_time_s", "error")}
+    row |= {
+        key: record.get(key) for key in ("epochs", "encoder", "wall_time_s", runs.ENDED_BY, "error")
+    }
     return row
 
 
@@ -160,11 +162,12 @@ def screen_table(rows: list[dict[str, Any]]) -> str:
     lines += _means(titles, rows, shown)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(map(str.ljust, line, widths)) for line in lines]
-    errors = [textwrap.shorten(str(row["error"] or ""), 100, placeholder="...") for row in rows]
-    if any(errors):
+    reasons = [str(row["error"] or row[runs.ENDED_BY] or "") for row in rows]
+    reasons = [textwrap.shorten(reason, 100, placeholder="...") for reason in reasons]
+    if any(reasons):
         text = [
-            f"{line}  {error}"
-            for line, error in zip_longest(text, ["reason", *errors], fillvalue="")
+            f"{line}  {reason}"
+            for line, reason in zip_longest(text, ["reason", *reasons], fillvalue="")
         ]
     text = [line.rstrip() for line in text]
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import ranks, runs, storage
-from thaw.commands import app, report, search
+from thaw.commands import app, pruning, report, search
 from thaw.commands.app import CONF
 from thaw.commands.comparison import changes_since, check_same, warn_of_other_data
 from thaw.commands.errors import InputError, as_input_errors
@@ -70,8 +70,9 @@ def run(cfg: DictConfig, run_dir: Path, began: float, is_sweep: bool = False) ->
                 log.info("%s: %s", reason, run_dir)
                 with as_input_errors():
                     check_same(cfg, run_dir)
+                    pruning.of_trial(cfg, run_dir)  # a search is told of the epochs
     except InUseError as error:
-        if not is_sweep:
+        if not is_sweep or pruning.is_trial():
             raise
         log.info("left out: %s", error)
     return search.result(cfg, run_dir)
@@ -151,7 +152,7 @@ def _keep_plan(cfg: DictConfig, run_dir: Path) -> None:
 def _composed(cfg: DictConfig, run_dir: Path) -> Training:
     """The training of a configuration, with everything refused that can be before data is read."""
     check_read(cfg)
-    training = Training(cfg, run_dir, _choices(cfg))
+    training = Training(cfg, run_dir, _choices(cfg), pruning.of_trial(cfg, run_dir))
     search.check_metric(cfg, training.restored_stages)
     check_processes(training.trainer, training.experiment.data.batch_size)
     if cfg.minutes is not None and training.trainer.world_size > 1:

@@ -2,7 +2,8 @@
 
 import argparse
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
@@ -12,6 +13,7 @@ from hydra.core.override_parser.types import Override
 # The functions of Hydra that are looked for in tracebacks: the first composes the
 # configuration, the second makes a directory for a job and runs it.
 COMPOSES, RUNS_A_JOB = "load_configuration", "run_job"
+_store = ConfigStore.store
 
 
 def share_schemas() -> None:
@@ -22,6 +24,22 @@ def share_schemas() -> None:
     without a copy.
     """
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+
+
+def leave_out(schemas: Collection[tuple[str, str]]) -> None:
+    """Have the store of schemas take none of these groups and names.
+
+    A launcher's process looks for plugins anew after all of thaw's own preparations, and they store
+    theirs. Missing: a way to prefer a file to a plugin's schema.
+    """
+
+    def store(
+        self: ConfigStore, name: str, node: Any, group: str | None = None, **rest: Any
+    ) -> None:
+        if (group, name.removesuffix(".yaml")) not in schemas:
+            _store(self, name, node, group, **rest)
+
+    ConfigStore.store = store  # type: ignore[assignment,method-assign]
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from thaw.training.callbacks.ending import AfterLast, early_end
 from thaw.training.callbacks.epoch_scores import EpochScores
 from thaw.training.callbacks.guard import Guard
 from thaw.training.callbacks.losses import LossLog
+from thaw.training.callbacks.pruning import Pruning
 from thaw.training.callbacks.restorations import Restorations
 from thaw.training.callbacks.run_files import RunFiles
 from thaw.training.callbacks.scores import Scores
@@ -64,17 +65,24 @@ class Training:
         training.fit()
         training.score()
 
-    ``choices``, the choice in each configuration group, are for loggers and run.json. A mistake
-    in the configuration is a ValueError before any data is read or anything written.
+    ``choices``, the choice in each configuration group, are for loggers and run.json; a run of
+    a search has its ``pruning``. A mistake in the configuration is a ValueError before any data is
+    read or anything written.
     """
 
     def __init__(
-        self, cfg: DictConfig, run_dir: Path, choices: Mapping[str, str] | None = None
+        self,
+        cfg: DictConfig,
+        run_dir: Path,
+        choices: Mapping[str, str] | None = None,
+        pruning: Pruning | None = None,
     ) -> None:
         pl.seed_everything(cfg.seed, verbose=False)
         self.cfg = cfg
         self.run_dir = run_dir
         self.choices = dict(choices or {})
+        self.pruning = pruning
+        self.ended_by: str | None = None
         self.provenance: dict[str, Any] = {"config": resolved(cfg), "versions": versions()}
         self.experiment = build(cfg, self.provenance)
         check_optimizer(self.experiment.module)
@@ -185,13 +193,18 @@ class Training:
             raise NothingTrainedError(what + message) from error
         module.to(self.device).eval()  # Lightning has moved it to the CPU
         seconds = time.perf_counter() - start
-        end = early_end(trainer, self.cfg.trainer)
+        self.ended_by = end = early_end(trainer, self.cfg.trainer)
         ended = f", ended by {end}" if end else ""
         log.info("trained to epoch %d in %s%s", trainer.current_epoch, _duration(seconds), ended)
-        runs.update_record(self.run_dir, {"training_s": round(seconds, 1), "ended_by": end})
+        runs.update_record(self.run_dir, {"training_s": round(seconds, 1), runs.ENDED_BY: end})
 
     def score(self) -> None:
-        """The final scores of generated and of restored images, into run.json and the log."""
+        """The final scores of generated and of restored images, into run.json and the log.
+
+        A run that a search has ended early is not worth their time.
+        """
+        if runs.is_pruned({runs.ENDED_BY: self.ended_by}):
+            return
         trainer = self.trainer
         portion = Portion(trainer.global_rank, trainer.world_size)
         last = (self.cfg.seed, trainer.current_epoch, portion)
@@ -265,6 +278,7 @@ class Training:
                 *self.scores,
                 LogConfiguration(self.provenance["config"], self.choices, self.encoder),
                 *chosen.values(),
+                *([self.pruning] if self.pruning else []),
                 AfterLast(),
                 RunFiles(self.run_dir, self.scores),
                 StopAfterStep(checkpoints),

@@ -34,8 +34,16 @@ def ended_by(trainer: pl.Trainer) -> str | None:
     return "trainer.max_epochs" if are_all_done else None
 
 
+class Stopper(pl.Callback):
+    """A callback that may end training, and then says why: ``reason``."""
+
+    reason: str | None = None
+
+
 def _who_stopped(trainer: pl.Trainer) -> str:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Stopper) and callback.reason:
+            return callback.reason
         if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
             return type(callback).__name__
         if isinstance(callback, Timer):
