@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from plain_loop import Recipe, prepare, scores, step_seconds, train
+from plain_loop import EMA_DECAY, Recipe, prepare, scores, step_seconds, train
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,6 +53,7 @@ class Candidate:
     """What is tried; the defaults are where the search began."""
 
     kind: str = "cold"  # cold, hybrid or hot
+    axis: str = "column"  # or row; of cold and hybrid
     net: str = "patch"  # patch, cnn or unet
     width: int = 32
     depth: int = 1
@@ -68,6 +69,7 @@ class Candidate:
     residual: int = 0  # whether the network adds to x_t
     lr: float = 3e-3
     batch: int = 64
+    ema: float = EMA_DECAY  # 0 is no average of the weights
     loss: str = "mse"
     weighting: str = "none"  # none or min_snr
     prediction: str = "clean"
@@ -96,9 +98,9 @@ class Candidate:
 
     def degradation(self) -> Degradation:
         if self.kind == "cold":
-            return LineAverage(SHAPE, "column", "random")
+            return LineAverage(SHAPE, self.axis, "random")
         if self.kind == "hybrid":
-            return LineNoise(SHAPE, "column", "random")
+            return LineNoise(SHAPE, self.axis, "random")
         return Gaussian(cosine(1000))
 
     def ways(self) -> dict[str, tuple[Prior, Sampler]]:
@@ -111,7 +113,9 @@ class Candidate:
         return {f"Algorithm 1, {n}": (prior, Naive(n)) for n in (4, 7)}
 
     def recipe(self) -> Recipe:
-        return Recipe(self.make, self.lr, self.batch, shifted if self.shift else lambda x: x)
+        return Recipe(
+            self.make, self.lr, self.batch, self.ema, shifted if self.shift else lambda x: x
+        )
 
 
 def shifted(images: Tensor) -> Tensor:
@@ -125,6 +129,7 @@ CANDIDATES = [
     *("patch=1 width=16", "patch=4 width=64", "block=one", "block=next kernel=5"),
     *("activation=relu", "position=0", "attention=1", "from_zero=1", "residual=1"),
     *("lr=2e-3", "lr=5e-3", "batch=32", "batch=128", "loss=l1", "shift=1", "data=mnist"),
+    *("ema=0", "ema=0.999", "axis=row", "axis=row norm=group1", "axis=row seed=1"),
     *("net=cnn lr=2e-3", "net=unet lr=2e-3", "seed=1", "norm=group1 seed=1"),
     *("kind=hot largest=1 prediction=velocity", "kind=hot largest=1 prediction=clean"),
     *("kind=hot largest=1 prediction=noise", "kind=hot largest=1 prediction=velocity norm=group1"),

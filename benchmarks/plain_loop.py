@@ -34,6 +34,7 @@ class Recipe:
     make: Callable[[], tuple[Restorer, Objective]]
     lr: float = 3e-3
     batch_size: int = 64
+    ema_decay: float = EMA_DECAY
     augment: Callable[[Tensor], Tensor] = lambda images: images
 
 
@@ -86,7 +87,7 @@ def train(recipe: Recipe, images: Tensor, num_steps: int, seed: int = 0) -> tupl
         nn.utils.clip_grad_norm_(weights, CLIP)
         optimizer.step()
         schedule.step()
-        kept = min(EMA_DECAY, (1 + step) / (10 + step))
+        kept = min(recipe.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(averaged, weights, 1 - kept)
     return average.eval(), time.process_time() - start
