@@ -25,7 +25,7 @@ DEGRADATIONS := gaussian,column_noise,row_noise,column_random,column_shuffled,ro
 # The runs themselves start from real training images (empirical), as an upper reference.
 PRIORS := gaussian,gmm,kde
 
-.PHONY: help install quickstart study degradations test test-all lint check docs bench bundle clean
+.PHONY: help install quickstart study degradations test test-all lint check docs site bench bundle clean
 help:
 	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
 	@echo "make study        the whole study and its report; epochs=100 data=mnist device=auto seeds=0"
@@ -33,7 +33,8 @@ help:
 	@echo "make degradations every degradation at one budget, restored and generated, and the report"
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
-	@echo "make docs         rewrite docs/configuration.md from conf/"
+	@echo "make docs         rewrite docs/configuration.md and docs/gallery.md from conf/"
+	@echo "make site         the documentation as a site, build/site/index.html"
 	@echo "make bundle       build/bundle for a machine with a GPU and no network (docs/gpu.md)"
 	@echo "make bench        the benchmarks, half an hour: ratios measured within one run"
 
@@ -51,6 +52,10 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-site: $(VENV)/.installed
+	$(PIP_INSTALL) -e '.[site]'
 	@touch $@
 
 install: $(VENV)/.installed
@@ -91,6 +96,11 @@ check: lint test
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/generate_gallery.py
+
+# Without Material's advice to move on.
+site: $(VENV)/.installed-site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/training_step.py

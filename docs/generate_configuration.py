@@ -64,7 +64,23 @@ In the tables `null` means none, or not set; `${seed}` is the value of another k
 
 A run is kept in `outputs/DATE/TIME_OVERRIDES/`, or where `hydra.run.dir=DIR` says. A sweep is kept
 in `multirun/DATE/TIME/`, in `multirun/NAME/` with `sweep.name=NAME`, or where `hydra.sweep.dir=DIR`
-says; each of its runs has a folder there. The other commands make no such folders.
+says; each of its runs has a folder there, called by its number and the overrides that vary in the
+sweep. With a name of the sweep it is called by all overrides; where these are long, by those that
+vary and a digest of all. The other commands make no such folders.
+"""
+COMPLETION = """\
+## Completion
+
+In bash, Tab completes groups, choices and keys of `python train.py` and the other commands of a
+checkout, after this in the environment that has thaw:
+
+```bash
+source .venv/bin/activate
+eval "$(python train.py -sc install=bash)"
+```
+
+It is Hydra's, composes the configuration at each Tab (a second), and needs the command to begin
+with `python`: `.venv/bin/python` and `thaw` are not completed.
 """
 COMPATIBILITY = """\
 ## Compatibility
@@ -279,7 +295,11 @@ def page(conf: Path = CONF) -> str:
         files = [read(conf, f"{group}/{name}", group, allowed) for name in names]
         parts += group_section(group, files, commands["train"].brings.get(group))
     rows = [(f"`{each.choice}`", ", ".join(each.degradations), each.reason) for each in limits()]
-    parts += [COMPATIBILITY, table(("choice", "only with `degradation=`", "reason"), rows)]
+    parts += [
+        COMPLETION,
+        COMPATIBILITY,
+        table(("choice", "only with `degradation=`", "reason"), rows),
+    ]
     text = "\n".join(part for part in parts if part)
     return "\n".join(map(wrapped, text.split("\n")))
 

@@ -1,11 +1,12 @@
 """What the tests of the commands share."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ LEAST = [
     "trainer.max_epochs=1",
     "callbacks.samples.at_epochs=[]",
 ]
+
+
+def by_seed(overrides: Iterable[str], seed: int) -> str:
+    """The directory of a named sweep's job, where the seed alone varies in the sweep."""
+    text = "__".join(sorted([*overrides, f"seed={seed}"]))
+    return f"seed={seed}~{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
 def record(run_dir: Path) -> dict[str, Any]:

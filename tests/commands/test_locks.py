@@ -6,16 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from commands_support import LEAST, record
+from commands_support import LEAST, by_seed, record
 
-from thaw.commands.config import run_name
 from thaw.commands.recording import locked
 
 Run = Callable[..., Any]
-
-
-def directory(seed: int) -> str:
-    return run_name("__".join(sorted([*LEAST, f"seed={seed}"])))
 
 
 def rows(table: Path) -> dict[str, str]:
@@ -39,14 +34,14 @@ def test_a_run_in_a_directory_in_use_is_refused_and_touches_nothing(
 
 def test_a_sweep_leaves_out_a_job_that_is_run_elsewhere(tmp_path: Path, fork_command: Run) -> None:
     sweep = tmp_path / "multirun" / "both"
-    elsewhere = sweep / directory(1)
+    elsewhere = sweep / by_seed(LEAST, 1)
     elsewhere.mkdir(parents=True)
     with locked(elsewhere):
         finished = fork_command("train", "-m", *LEAST, "seed=1,2", "sweep.name=both", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count(f"left out: {elsewhere} is in use") == 1
     assert not (elsewhere / "run.json").exists()
-    assert record(sweep / directory(2))["status"] == "completed"
+    assert record(sweep / by_seed(LEAST, 2))["status"] == "completed"
     assert rows(sweep / "sweep.csv") == {"2": "completed"}
 
 
@@ -69,7 +64,7 @@ def test_two_identical_sweeps_at_once_train_each_job_once(
     assert rows(sweep / "sweep.csv") == {"1": "completed", "2": "completed"}
     assert sum(each.stdout.count("trained to epoch 1") for each in finished) == 2
     for seed in (1, 2):
-        run_dir = sweep / directory(seed)
+        run_dir = sweep / by_seed(LEAST, seed)
         assert (run_dir / "train.log").read_text().count("epoch 1/1") == 1
         assert len((run_dir / "metrics.csv").read_text().splitlines()) == 2
         assert len(list(run_dir.glob("events.*"))) == 1

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands_support import LEAST, record
+from commands_support import LEAST, by_seed, record
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
@@ -21,11 +21,6 @@ SETTINGS = dict(setting.split("=", 1) for setting in LEAST) | {
     "trainer.max_epochs": "2",
 }
 JOB = [f"{key}={value}" for key, value in SETTINGS.items()]
-
-
-def directory(seed: int) -> str:
-    """The name of a job's directory: its overrides, in an order of their own."""
-    return run_name("__".join(sorted([*JOB, f"seed={seed}"])))
 
 
 def jobs(text: str) -> dict[str, dict[str, str]]:
@@ -45,7 +40,9 @@ def files(run_dir: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_named_sweep_is_taken_up_by_the_same_command(tmp_path: Path, fork_command) -> None:
     """A job fails half-way, stays so, goes on when that is asked for, and nothing is left to do."""
     sweep = tmp_path / "multirun" / "two"
-    failed, done = sweep / directory(1), sweep / directory(2)
+    # The first as an earlier version named it.
+    before = run_name("__".join(sorted([*JOB, "seed=1"])))
+    failed, done = sweep / before, sweep / by_seed(JOB, 2)
     # A file where the grid of samples after epoch 2 wants a folder.
     failed.mkdir(parents=True)
     (failed / "samples").touch()
@@ -88,6 +85,11 @@ def test_a_named_sweep_is_taken_up_by_the_same_command(tmp_path: Path, fork_comm
     assert "2 seeds" in body[2]
     assert not [line for line in body if "data=" in line or "trainer." in line]
 
+    # With one value the seed does not vary.
+    alone = train(*command[:-1], "seed=2")
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout.count("finished already, not run again") == 1
+
     # In another order the jobs have the same directories.
     table = (sweep / "sweep.csv").read_text()
     last = train("seed=2,1", *reversed(JOB), "sweep.name=two")
@@ -99,12 +101,25 @@ def test_a_named_sweep_is_taken_up_by_the_same_command(tmp_path: Path, fork_comm
         assert files(done)[name] == kept[name], name
     rows = jobs(table)
     for seed, row in rows.items():
-        run = record(sweep / directory(int(seed)))
-        assert row["job"] == directory(int(seed))
+        run_dir = {"1": failed, "2": done}[seed]
+        run = record(run_dir)
+        assert row["job"] == run_dir.name
         assert set(JOB) | {f"seed={seed}"} <= set(row["overrides"].split())
         assert float(row["train/loss"]) == run["last_epoch"]["train/loss"]
     mean = sum(float(row["train/loss"]) for row in rows.values()) / 2
     assert float(rows["1"]["train/loss/mean"]) == pytest.approx(mean)
+
+
+def test_the_folders_of_a_sweep_are_called_by_what_varies(tmp_path: Path, fork_command) -> None:
+    varied = "degradation=row_random,column_random"
+    finished = fork_command("train", "-m", *LEAST, varied, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    names = {path.parent.name for path in tmp_path.glob("multirun/*/*/*/run.json")}
+    assert names == {"0_degradation=row_random", "1_degradation=column_random"}
+    alone = fork_command("train", "-m", *LEAST, "degradation=fade", "sweep.name=x", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    (run_json,) = tmp_path.glob("multirun/x/*/run.json")
+    assert re.fullmatch(r"degradation=fade~[0-9a-f]{12}", run_json.parent.name)
 
 
 def config(**changes: object) -> DictConfig:

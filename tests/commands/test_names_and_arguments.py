@@ -1,11 +1,13 @@
 """Directory names, claimed directories and the arguments handed to Hydra."""
 
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from thaw.commands.arguments import prepare_arguments
 from thaw.commands.config import (
@@ -42,15 +44,47 @@ def test_a_long_name_loses_groups_and_a_longer_one_keeps_the_seed() -> None:
     assert first != second
 
 
-def test_in_a_sweep_what_varies_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+OWN = OmegaConf.create({"dir": "${thaw.sweep_dir:multirun,1,null}"})
+GIVEN = OmegaConf.create({"dir": "outputs/mine"})
+
+
+def test_in_a_sweep_the_names_hold_what_varies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARYING, "")
-    assert job_name(3, LONG.format("gelu", 12), None, None).startswith("3_data=mnist_5k__")
-    remember_varying(["data=mnist_5k", "model.activation=gelu,selu", "seed=range(1,3)", "x=1"])
-    name = job_name(3, LONG.format("gelu", 12), None, None)
+    assert job_name(0, "degradation=blur__seed=1", None, None, _parent_=OWN) == "0_degradation=blur"
+    assert job_name(0, "seed=1", None, None, _parent_=OWN) == "0_default"
+    remember_varying(["model.activation", "seed", "x@y.z"])
+    long = LONG.format("gelu", 12)
+    assert job_name(3, long, None, None, _parent_=OWN) == "3_model.activation=gelu__seed=12"
+    assert job_name(3, f"+x@y.z=1__{long}", None, None, _parent_=OWN).startswith("3_+x-y.z=1__")
+    assert job_name(3, long, "mine", None, _parent_=OWN) == "3_mine"
+    # Another command may write into a folder that is given.
+    name = job_name(3, long, None, None, _parent_=GIVEN)
     assert name.startswith("3_activation=gelu__seed=12__data=mnist_5k__")
-    assert job_name(3, "a=1__seed=2", None, None) == "3_seed=2__a=1"
-    # A named sweep's jobs are called by their overrides alone, whatever else is in the sweep.
-    assert job_name(3, "a=1__seed=2", None, "mine") == "a=1__seed=2"
+    assert name != job_name(3, long.replace("x=1", "x=2"), None, None, _parent_=GIVEN)
+
+
+def test_a_job_of_a_named_sweep_has_one_name_whatever_varies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = OmegaConf.create({"dir": str(tmp_path)})
+
+    def name(overrides: str, *varying: str) -> str:
+        remember_varying(varying)
+        return job_name(3, overrides, None, "mine", _parent_=sweep)
+
+    monkeypatch.setenv(VARYING, "")
+    assert name("a=1__seed=2", "seed") == "a=1__seed=2"  # a short one is as it is given
+    first, other = LONG.format("gelu", 12), LONG.format("gelu", 12).replace("x=1", "x=2", 1)
+    found = name(first, "seed")
+    assert re.fullmatch(r"seed=12~[0-9a-f]{12}", found)
+    assert name(other, "seed") != found
+    assert name(first, "model.activation").startswith("model.activation=gelu~")
+    (tmp_path / found).mkdir()
+    assert name(first, "model.activation") == found
+    assert name(other, "seed") != found
+    # As earlier versions called it.
+    (tmp_path / run_name(other)).mkdir()
+    assert name(other, "seed") == run_name(other)
 
 
 def test_a_directory_is_claimed_by_one_process_only(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, is_dataclass, make_dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from thaw.checks import Count, Positive, Seed
 from thaw.groups import CHOSEN, GROUPS, ROOTS
@@ -24,6 +24,8 @@ from thaw.privates.hydra import leave_out, share_schemas
 NumScored = Literal[0] | Annotated[int, Ge(2)]
 NotNegativeInt = Annotated[int, Ge(0)]
 MAX_NAME = 180
+# The overrides of a named sweep's job are its directory's name up to this length.
+MAX_WHOLE = 60
 # Between the overrides in a name, as in conf/train.yaml.
 ITEM_SEP = "__"
 VARYING = "THAW_VARYING"
@@ -274,20 +276,27 @@ def _safe(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "default"
 
 
-def remember_varying(overrides: Iterable[str]) -> None:
-    """Note which keys of a sweep's overrides have several values, for the names of its jobs.
+def remember_varying(keys: Iterable[str]) -> None:
+    """Note which keys have several values in a sweep, for the names of its jobs.
 
     In the environment, which the processes of every launcher have too.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    keys = [str(override.key_or_group) for override in parsed if override.is_sweep_override()]
     os.environ[VARYING] = ITEM_SEP.join(keys)
 
 
-def _varying_first(override_dirname: str) -> str:
+def _what_varies(override_dirname: str) -> tuple[list[str], list[str]]:
+    """The overrides of a job by keys that vary in its sweep, and the others."""
     keys = os.environ.get(VARYING, "").split(ITEM_SEP)
     parts = override_dirname.split(ITEM_SEP)
-    return ITEM_SEP.join(sorted(parts, key=lambda part: part.partition("=")[0] not in keys))
+    varying = [part for part in parts if part.partition("=")[0].lstrip("+~") in keys]
+    return varying, [part for part in parts if part not in varying]
+
+
+def _brief(override_dirname: str) -> str:
+    """What varies in a job's sweep; where nothing does, what kind of model it trains."""
+    varying, others = _what_varies(override_dirname)
+    kind = [part for part in others if part.startswith(("experiment=", "degradation="))]
+    return ITEM_SEP.join(varying or kind)
 
 
 def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
@@ -295,11 +304,41 @@ def sweep_directory(parent: str, time: str, sweep_name: str | None) -> str:
     return f"{parent}/{run_name(sweep_name)}" if sweep_name else claim_directory(f"{parent}/{time}")
 
 
-def job_name(number: int, override_dirname: str, name: str | None, sweep_name: str | None) -> str:
-    """A job's directory; in a named sweep its overrides alone, whatever its number."""
+def job_name(
+    number: int,
+    override_dirname: str,
+    name: str | None,
+    sweep_name: str | None,
+    *,
+    _parent_: DictConfig,
+) -> str:
+    """A job's directory: its number and what varies, in a folder that is this sweep's alone.
+
+    In ``hydra.sweep.dir=DIR``, which may be another sweep's too, its number and all its overrides;
+    with a name of the sweep what :func:`lasting_name` says. ``_parent_`` is the node hydra.sweep.
+    """
     if sweep_name:
-        return run_name(override_dirname)
-    return f"{number}_{run_name(_varying_first(override_dirname), name)}"
+        return lasting_name(Path(_parent_.dir), override_dirname)
+    if "${thaw.sweep_dir:" in str(OmegaConf.to_container(_parent_, resolve=False)):
+        parts = _brief(override_dirname)
+    else:
+        parts = ITEM_SEP.join(part for group in _what_varies(override_dirname) for part in group)
+    return f"{number}_{run_name(parts, name)}"
+
+
+def lasting_name(folder: Path, override_dirname: str) -> str:
+    """The directory of a job in the folder of a named sweep, found again by any command.
+
+    Its overrides; where they are long, what varies and a digest of all of them. What varies may
+    differ between commands, so a directory with the digest is the job's whatever else it is called.
+    So is one with all the overrides, as earlier versions made them.
+    """
+    whole = run_name(override_dirname)
+    if len(whole) <= MAX_WHOLE or (folder / whole).is_dir():
+        return whole
+    digest = hashlib.blake2b(override_dirname.encode(), digest_size=6).hexdigest()
+    there = sorted(path.name for path in folder.glob(f"*~{digest}"))
+    return there[0] if there else f"{run_name(_brief(override_dirname))}~{digest}"
 
 
 def release_directories() -> None:

@@ -11,10 +11,12 @@ from typing import Literal
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from thaw.checks import Count, Share, check_fields
+from thaw.commands.config import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.jobs import check_plugins
 from thaw.privates.hydra import is_basic_sweeper, split
@@ -76,28 +78,43 @@ def check_search(config: DictConfig) -> None:
     check_pruner(config)
 
 
-def jobs_of(config: DictConfig) -> Jobs:
-    """The overrides of each job; none of a search, which chooses them one by one."""
-    if not is_basic_sweeper(config.hydra.sweeper._target_):
-        return []
+def given_overrides(config: DictConfig) -> list[Override]:
+    """What the command line and ``hydra.sweeper.params`` say."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     given = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     assert isinstance(given, list)
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*params, *given])
-    return split(overrides)
+    return parser.parse_overrides([*params, *given])
+
+
+def jobs_of(config: DictConfig) -> Jobs:
+    """The overrides of each job; none of a search, which chooses them one by one."""
+    if not is_basic_sweeper(config.hydra.sweeper._target_):
+        return []
+    return split(given_overrides(config))
+
+
+def varying_keys(config: DictConfig, jobs: Jobs) -> set[str]:
+    """The keys that have several values in a sweep, or are searched."""
+    if not jobs:
+        given = [each for each in given_overrides(config) if each.is_sweep_override()]
+        keys = [each.get_key_element() for each in given]
+        keys += config.hydra.sweeper.get("search_space") or []
+    else:
+        parts = [part for job in differing(jobs) for part in job] if len(jobs) > 1 else []
+        keys = [part.partition("=")[0] for part in parts]
+    return {key.lstrip("+~") for key in keys}
 
 
 def name_what_varies(config: DictConfig, jobs: Jobs) -> None:
-    """Name the directories of a named sweep by keys too that they leave out unless they vary.
+    """Name the directories of a sweep by what varies, keys too that names leave out otherwise.
 
-    Done by an override of Hydra's own, which reaches the jobs in whatever process they run.
+    Those by an override of Hydra's own, which reaches the jobs in whatever process they run.
     """
-    varying = {
-        override.partition("=")[0].lstrip("+") for parts in differing(jobs) for override in parts
-    }
+    varying = varying_keys(config, jobs)
+    remember_varying(varying)
     left_out = OmegaConf.select(config, EXCLUDED) or []
-    if len(jobs) > 1 and varying & set(left_out) and OmegaConf.select(config, "sweep.name"):
+    if jobs and varying & set(left_out):
         kept = [key for key in left_out if key not in varying]
         with read_write(config.hydra.overrides), open_dict(config.hydra.overrides):
             config.hydra.overrides.hydra.append(f"{EXCLUDED}=[{','.join(kept)}]")
@@ -155,10 +172,11 @@ def composed(config: DictConfig, overrides: Sequence[str], number: int) -> Itera
         job.hydra.job.id = job.hydra.job.num = number
         job.hydra.mode = config.hydra.mode
         sweep = str(OmegaConf.to_container(job.hydra.sweep, resolve=False))
+        subdir = job.hydra.sweep.subdir
         # A sweep without a name takes a new folder, which is not to be made for this.
         if "${thaw.sweep_dir:" in sweep and not job.sweep.name:
             job.hydra.sweep.dir = ""
-        place = Path(job.hydra.sweep.dir, job.hydra.sweep.subdir)
+        place = Path(job.hydra.sweep.dir, subdir)
         job.hydra.runtime.output_dir = str(place.absolute())
     HydraConfig.instance().set_config(job)
     logging.disable(logging.WARNING)

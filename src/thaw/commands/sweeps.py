@@ -11,7 +11,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thaw import runs, storage
-from thaw.commands.config import remember_varying
 from thaw.commands.errors import InputError
 from thaw.metrics import table
 from thaw.provenance import tensorboard_command
@@ -28,7 +27,6 @@ class SweepSummary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _sweep_dirs.append(Path(config.hydra.sweep.dir))
-        remember_varying(config.hydra.overrides.task)
 
     def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
         # This may be a process of a launcher, which has seen no sweep start.
