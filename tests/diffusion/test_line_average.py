@@ -66,6 +66,12 @@ def test_the_orders_are_those_of_the_study() -> None:
     assert (line_order("inside_out", 5, 0) + 1).tolist() == [3, 4, 2, 5, 1]
 
 
+def test_the_last_line_is_averaged_first_and_restored_last() -> None:
+    x_0 = torch.arange(8.0).reshape(1, 1, 4, 2)
+    x_1 = LineAverage((1, 4, 2), "row", "last_to_first")(x_0, torch.tensor([1]))
+    assert x_1.flatten().tolist() == [0, 1, 2, 3, 4, 5, 6.5, 6.5]
+
+
 @given(st.integers(1, 60), st.sampled_from(get_args(Order)), st.integers(0, 2**40))
 @few
 def test_every_order_takes_each_line_once(num_lines: int, order: str, seed: int) -> None:
