@@ -19,8 +19,8 @@ def line_order(order: Order, num_lines: int, seed: int) -> Tensor:
     """The lines 0..num_lines - 1 in the order in which they are averaged, int64 ``[num_lines]``.
 
     ``outside_in`` is 1, n, 2, n - 1, ...; ``inside_out`` starts left of (or at) the middle and
-    alternates right and left: 14, 15, 13, 16, ... of 28; ``last_to_first`` is n, n - 1, ..., so that
-    lines are restored as one reads; ``random`` is one permutation by ``seed``.
+    alternates right and left: 14, 15, 13, 16, ... of 28; ``last_to_first`` is n, n - 1, ..., so
+    that lines are restored as one reads; ``random`` is one permutation by ``seed``.
 
     >>> line_order("outside_in", 6, seed=0).tolist()
     [0, 5, 1, 4, 2, 3]
