@@ -64,7 +64,7 @@ def test_every_link_leads_somewhere_and_nothing_is_taken_from_elsewhere(
 
 def test_the_home_page_is_the_readme(site: dict[Path, str]) -> None:
     home = page(site, "index.html")
-    assert 'src="results/best_ddpm.png"' in home
+    assert 'src="results/show/cold.gif"' in home
     assert 'href="weights.html"' in home
     assert "docs/weights.md" not in home
 

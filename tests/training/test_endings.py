@@ -130,9 +130,10 @@ def test_the_last_epoch_is_the_one_in_which_training_ends(
     assert early_end(trainer, settings) == end
 
 
-def test_a_search_is_told_of_the_epochs_that_have_a_new_score() -> None:
+def test_a_search_is_told_of_the_epochs_that_have_a_new_score(tmp_path: Path) -> None:
     judge = Searches(9)
-    fit(make_module(), callbacks=[LossLog(), Logs(), Pruning("own", judge)], max_epochs=4)
+    callbacks = [LossLog(tmp_path), Logs(), Pruning("own", judge)]
+    fit(make_module(), callbacks=callbacks, max_epochs=4)
     assert judge.told == [1, 3]
 
 
