@@ -72,7 +72,7 @@ class Phase:
         command = [sys.executable, "train.py", f"experiment={experiment}"]
         command += [f"hydra.run.dir={directory}", *([f"seed={seed}"] if seed else [])]
         command += [f"data={os.environ['DATA']}", "trainer.devices=1"]
-        command += [*shlex.split(os.environ.get("TINY", "")), *overrides]
+        command += [*shlex.split(os.environ.get("OVERRIDES", "")), *overrides]
         with console(directory).open("w") as log:
             return subprocess.Popen(command, stdout=log, stderr=log)
 

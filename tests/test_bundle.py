@@ -82,7 +82,13 @@ def start(
 ) -> subprocess.Popen[str]:
     """run.sh in a folder that holds out/ and work/, as where there is neither thaw nor an index."""
     out, work = str(folder / "out"), str(folder / "work")
-    given = {"OUT": out, "WORK": work, "PYTHON": str(python), "TINY": TINY, "PIP_NO_INDEX": "1"}
+    given = {
+        "OUT": out,
+        "WORK": work,
+        "PYTHON": str(python),
+        "OVERRIDES": TINY,
+        "PIP_NO_INDEX": "1",
+    }
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "THAW_DATA")}
     variables |= given | {"CUDA_VISIBLE_DEVICES": ""} | environment
     command = [bundle / "run.sh", *phases]
@@ -167,15 +173,21 @@ def test_all_phases_run_where_packages_are_missing(
 ) -> None:
     bundle = pack(tmp_path, wheels)
     small = {"SMOKE": "ema data", "SPEED": "variants", "VARIANTS": "channels_last=true"}
+    daemon = tmp_path / "bin/nvidia-cuda-mps-control"  # notes what it is asked
+    daemon.parent.mkdir()
+    daemon.write_text(f'#!/bin/sh\n[ $# = 0 ] && read line\necho "$* $line" >>{tmp_path}/asked\n')
+    daemon.chmod(0o755)
     process = start(
         bundle, bare_python, tmp_path, "smoke", "speed", "study", "best",
-        RUNS_STUDY=RUN, EPOCHS="2", RUNS_BEST="quickstart", SCORE_S="0", **small,
+        RUNS_STUDY=RUN, EPOCHS="2", RUNS_BEST="quickstart", SCORE_S="0",
+        PATH=f"{daemon.parent}:{os.environ['PATH']}", **small,
     )  # fmt: skip
     said, _ = process.communicate(timeout=3 * WAIT_S)
     out = tmp_path / "out"
     assert process.returncode == 0, said
     assert "0 failed" in said
     assert "skipped" in said  # the tests marked gpu
+    assert (tmp_path / "asked").read_text().split() == ["-d", "quit"] * 2  # study, then best
     results = json.loads((out / "results.json").read_text())
     smoke, speed = results["smoke"], results["speed"]["variants"]
     assert smoke["ema=standard"] == "ok on cpu"
