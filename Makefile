@@ -97,6 +97,7 @@ check: lint test
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate_configuration.py
 	$(BIN)/python docs/generate_gallery.py
+	$(BIN)/python docs/generate_notebooks.py
 
 # Without Material's advice to move on.
 site: $(VENV)/.installed-site
