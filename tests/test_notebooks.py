@@ -26,7 +26,7 @@ SHORT = {
     ),
     "your_own_degradation": (
         f"epochs, num_scored, overrides = 1, 10, {TINY}",
-        ["[]", "['x_t at t = 0 is not exactly x_0']", "trained to epoch 1", "Rings, T = 14"],
+        ["[]", "['x_t at t = 0 is not exactly x_0']", "trained to epoch 1", "model PatchUNet"],
     ),
     "hot_cold_and_between": (
         "num_scored, num_steps = 10, [1, 2]",

@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"git+{repository}"], check=True)
 
 # %% tags=["parameters"]
-num_scored = 250  # images of each score
+num_scored = 500  # images of each score
 num_steps = [1, 2, 4, 7, 14, 28]  # of the samplers that are compared
 
 # %%

@@ -86,8 +86,8 @@ class Rings(Degradation):
 # An empty list is good.
 
 # %%
-train_set, test_set = MNIST5k().load()
-images = test_set.images[:10]
+real = MNIST5k().load()[1].images  # test images
+images = real[:10]
 x_0 = images / 255
 rings = Rings((1, 28, 28))
 breaches(rings, x_0)
@@ -144,32 +144,31 @@ runs = {
 # The way there: clean above, $x_T$ below.
 
 # %%
-for run in runs.values():
+for name, run in runs.items():
     T = run.num_steps
-    rows = {f"t = {t}": run.degrade(images, t) for t in (0, T // 4, T // 2, 3 * T // 4, T)}
+    rows = {f"{name}, t = {t}": run.degrade(images, t) for t in (0, T // 4, T // 2, 3 * T // 4, T)}
     display(thaw.grid(rows))
 
 # %% [markdown]
 # What $x_T$ tells of an image is all that the model has to start from: how many numbers it holds,
-# and the share of the variance of the test images that it keeps, $1 - \operatorname{E}\lVert x_0 -
-# x_T \rVert^2 / \operatorname{Var} x_0$.
+# and the share of the variance of the test images that it keeps, $\operatorname{Var} x_T /
+# \operatorname{Var} x_0$.
+
 
 # %%
-real = test_set.images / 255
-variance = (real - real.mean(0)).square().mean()
-
-
-def kept(run: thaw.Run) -> float:
-    lost = (real - run.degrade(test_set.images) / 255).square().mean()
-    return (1 - lost / variance).item()
+def variance(images: Tensor) -> float:
+    return images.float().var(0).mean().item()
 
 
 pd.DataFrame(
     {
-        name: {"numbers in x_T": run.num_steps, "share of variance kept": round(kept(run), 3)}
+        name: {
+            "numbers in x_T": run.num_steps,
+            "share of variance": variance(run.degrade(real)) / variance(real),
+        }
         for name, run in runs.items()
     }
-).T
+).T.round(3)
 
 # %% [markdown]
 # Images restored from $x_T$: the same ten, by both.
@@ -178,8 +177,8 @@ pd.DataFrame(
 restored = {name: run.restore(images) for name, run in runs.items()}
 rows = {"original": images}
 for name, stages in restored.items():
-    rows |= {f"{name}: x_T": stages["degraded"], "direct": stages["direct"]}
-    rows |= {f"Algorithm 1 ({name})": stages["algorithm_1"]}
+    for stage in ("degraded", "direct", "algorithm_1"):
+        rows[f"{name}, {stage}"] = stages[stage]
 thaw.grid(rows)
 
 # %% [markdown]
@@ -189,24 +188,21 @@ thaw.grid(rows)
 # %%
 rows = {}
 for name, run in runs.items():
-    rows |= {f"{name}": run.sample(10), f"{name} ": run.sample(10, seed=1)}
+    rows |= {f"{name}, seed {seed}": run.sample(10, seed=seed) for seed in (0, 1)}
 thaw.grid(rows)
 
 # %%
 keys = ["fid", "fid_floor", "is_mean", "is_floor", "n", "sampler"]
-pd.DataFrame({name: run.scores(num_scored) for name, run in runs.items()}).T[keys]
+table = pd.DataFrame({name: run.scores(num_scored) for name, run in runs.items()}).T[keys]
+table.infer_objects().round(2)
 
 # %% [markdown]
 # ## Keep it
 #
-# Each run is a directory. Where the class is defined, it loads again:
-#
-# ```
-# run = thaw.load(DIRECTORY, trusted=["__main__"])
-# ```
-#
-# A class in a module of its own, with the same YAML file, serves the commands too:
-# docs/adding_a_degradation.md.
+# Each run is a directory, which loads again where the class is defined. A class in a module of its
+# own, with the same YAML file, serves the commands too: [adding a
+# degradation](../../docs/adding_a_degradation.md). Last, the way from an $x_T$ to an image.
 
 # %%
-thaw.load(runs["rings"].directory, trusted=["__main__"])
+run = thaw.load(runs["rings"].directory, trusted=["__main__"])
+thaw.grid({f"t = {state.t}": state.x_t for state in run.trajectory(10)})
