@@ -261,6 +261,6 @@ both = {
 pd.DataFrame(both).T.round(2)
 
 # %% [markdown]
-# Both of the DDPM's start from noise: what its columns differ by is chance. What the others lose from
-# `restored` to `generated`, as far as it is more than that, is what their prior lacks. What is
+# Both of the DDPM's start from noise: what its columns differ by is chance. What the others lose
+# from `restored` to `generated`, as far as it is more than that, is what their prior lacks. What is
 # between `restored` and the floor is the model's own.
