@@ -5,7 +5,8 @@
 # OUT, WORK: folders of results and of everything else. PYTHON: with torch.
 # LIMIT, LIMIT_SMOKE, LIMIT_SPEED, LIMIT_STUDY, LIMIT_BEST: seconds for all and for each phase.
 # RUNS_STUDY, RUNS_BEST, EPOCHS, EXACT=1, SIDE_BY_SIDE, SCORE_S, GRACE_S: see study.py.
-# SMOKE: groups of smoke. SPEED, VARIANTS: see speed.py. DATA, TINY: data set, overrides of every run.
+# SMOKE: groups of smoke. SPEED, VARIANTS: see speed.py. DATA: data set. OVERRIDES: of every run of
+# study and best. MPS=0: without NVIDIA's Multi-Process Service.
 set -uo pipefail
 began=$SECONDS
 bundle=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -67,6 +68,22 @@ print('torch', torch.__version__, torch.cuda.get_device_name() if gpu else 'on t
     { say "without torch and torchvision nothing runs"; exit 1; }
 }
 
+# Kernels of processes side by side run at the same time, where the machine has this daemon.
+start_mps() {
+  [ "${MPS:-1}" = 1 ] && command -v nvidia-cuda-mps-control >/dev/null || return 0
+  mkdir -p "$WORK/mps"
+  export CUDA_MPS_PIPE_DIRECTORY=$WORK/mps CUDA_MPS_LOG_DIRECTORY=$WORK/mps
+  if nvidia-cuda-mps-control -d 2>&1 | log; then
+    say "processes share the GPU by its Multi-Process Service"
+  else
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+  fi
+}
+stop_mps() {
+  [ -z "${CUDA_MPS_PIPE_DIRECTORY:-}" ] || echo quit | timeout 10 nvidia-cuda-mps-control >/dev/null
+  unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+}
+
 # $(limited SECONDS COMMAND...): a phase without a clock of its own.
 limited() {
   local limit=$1
@@ -88,8 +105,12 @@ phase() {
     [ "$limit" -gt 0 ] && limited "$limit" "$python" -m pytest -q -p no:cacheprovider -m gpu $gpu_tests
     ;;
   speed) run "$python" bundle/speed.py "$(within "$LIMIT_SPEED")" ;;
-  study) run "$python" bundle/study.py study "$(within "$LIMIT_STUDY")" ;;
-  best) run "$python" bundle/study.py best "$(within "$LIMIT_BEST")" ;;
+  study | best)
+    limit=LIMIT_${1^^}
+    start_mps
+    run "$python" bundle/study.py "$1" "$(within "${!limit}")"
+    stop_mps
+    ;;
   *) say "no such phase: $1 (smoke speed study best)" ;;
   esac
 }

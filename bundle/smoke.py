@@ -53,6 +53,7 @@ TINY: dict[str, Any] = {
 # What a choice takes beside itself.
 WITH = {
     "degradation=decolour": ["data=photographs"],
+    "experiment=best_photographs": ["data=photographs"],
     "data=image_folder": ["data.root=PICTURES", "data.cache=PICTURES"],
     "logger=default": ["logger.tensorboard.save_dir=PICTURES"],
     "logger=tensorboard": ["logger.tensorboard.save_dir=PICTURES"],
@@ -93,7 +94,7 @@ class Watch(pl.Callback):
             self.caught.__exit__(None, None, None)
             self.caught = None
             for each in self.found:
-                if "synchroniz" in str(each.message):
+                if "called a synchronizing" in str(each.message):
                     self.waits.add(f"{Path(each.filename).name}:{each.lineno}")
 
 

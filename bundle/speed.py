@@ -1,8 +1,8 @@
 """The benchmarks in order of worth, until the time is up.
 
 ``python speed.py SECONDS`` writes into $OUT/results.json what they print. SPEED: some of the
-benchmarks, in place of all. VARIANTS: rows of the table of settings, in place of all. TINY: what of
-it concerns the network.
+benchmarks, in place of all. VARIANTS: rows of the table of settings, in place of all. OVERRIDES:
+what of it concerns the network.
 """
 
 import os
@@ -16,12 +16,14 @@ from typing import Any
 from results import keep
 
 DATA = f"data={os.environ.get('DATA', 'mnist_5k')}"
-TINY = [each for each in shlex.split(os.environ.get("TINY", "")) if each.startswith("model")]
+NETWORK = [
+    each for each in shlex.split(os.environ.get("OVERRIDES", "")) if each.startswith("model")
+]
 VARIANTS = shlex.split(os.environ.get("VARIANTS", ""))
 COMMANDS = {
-    "variants": [DATA, *TINY, *(["--", *VARIANTS] if VARIANTS else [])],
-    "training_step": [DATA, *TINY],
-    "sampling": ["metrics.batch_size=500", *TINY],
+    "variants": [DATA, *NETWORK, *(["--", *VARIANTS] if VARIANTS else [])],
+    "training_step": [DATA, *NETWORK],
+    "sampling": ["metrics.batch_size=500", *NETWORK],
 }
 
 

@@ -4,10 +4,10 @@
 begin with best_. Run directories lie in $WORK/runs/PHASE; every minute and at the end they are
 packed into $OUT/PHASE.tgz.aa, .ab, ..., the parts of one tar, and summed up in $OUT/results.json.
 
-RUNS_STUDY, RUNS_BEST: other experiments. EPOCHS: of the study (100), cut to what three epochs of
-all, measured first, say the time allows, the same for all, unless EXACT=1. SIDE_BY_SIDE: number
-of processes, one for each core unless given. SCORE_S, GRACE_S: seconds kept for the final scores,
-and for stopping.
+RUNS_STUDY, RUNS_BEST: other experiments; best_cold_seed_1 is best_cold with seed=1. EPOCHS: of the
+study (100), cut to what three epochs of all, measured first, say the time allows, the same for all,
+unless EXACT=1. SIDE_BY_SIDE: number of processes, one for each core unless given. SCORE_S,
+GRACE_S: seconds kept for the final scores, and for stopping.
 """
 
 import csv
@@ -68,9 +68,11 @@ class Phase:
     def start(self, run: str, *overrides: str, folder: Path | None = None) -> subprocess.Popen[Any]:
         """train.py in a run's directory; its output goes beside it."""
         directory = (folder or self.folder) / run
-        command = [sys.executable, "train.py", f"experiment={run}", f"hydra.run.dir={directory}"]
+        experiment, _, seed = run.partition("_seed_")
+        command = [sys.executable, "train.py", f"experiment={experiment}"]
+        command += [f"hydra.run.dir={directory}", *([f"seed={seed}"] if seed else [])]
         command += [f"data={os.environ['DATA']}", "trainer.devices=1"]
-        command += [*shlex.split(os.environ.get("TINY", "")), *overrides]
+        command += [*shlex.split(os.environ.get("OVERRIDES", "")), *overrides]
         with console(directory).open("w") as log:
             return subprocess.Popen(command, stdout=log, stderr=log)
 

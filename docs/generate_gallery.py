@@ -24,7 +24,8 @@ TRAINING = """\
 
 ![Samples of a hybrid, a cold and a hot model after epochs 1, 4, 8 and 12](results/hot_and_cold.png)
 
-The same small network after 1, 4, 8 and 12 epochs of 4,500 digits: [more](../README.md).
+The same small network after 1, 4, 8 and 12 epochs of 4,500 digits:
+[their scores](results/degradations/README.md#cold-hybrid-hot).
 
 ## Forward processes
 

@@ -30,7 +30,7 @@ MODULES = (
 DIGITS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 MOST_BYTES, MOST_BYTES_A_FILE = 60 * 2**20, 16 * 2**20
 RUN = "ddpm_selu_100"
-TINY = """model.hidden=[2] model.kernel_size=3 trainer.limit_train_batches=2
+TINY = """model.hidden=[2] model.kernel_size=3 trainer.max_epochs=8 trainer.limit_train_batches=2
     trainer.limit_val_batches=1 metrics.num_samples=20 metrics.final_num_samples=20
     metrics.num_restored=20 metrics.num_restored_each_epoch=5 sampler.num_steps=5
     metrics.sampler.num_steps=5 callbacks.samples.num_samples=4 callbacks.forward_process=null"""
@@ -82,7 +82,13 @@ def start(
 ) -> subprocess.Popen[str]:
     """run.sh in a folder that holds out/ and work/, as where there is neither thaw nor an index."""
     out, work = str(folder / "out"), str(folder / "work")
-    given = {"OUT": out, "WORK": work, "PYTHON": str(python), "TINY": TINY, "PIP_NO_INDEX": "1"}
+    given = {
+        "OUT": out,
+        "WORK": work,
+        "PYTHON": str(python),
+        "OVERRIDES": TINY,
+        "PIP_NO_INDEX": "1",
+    }
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "THAW_DATA")}
     variables |= given | {"CUDA_VISIBLE_DEVICES": ""} | environment
     command = [bundle / "run.sh", *phases]
@@ -167,24 +173,31 @@ def test_all_phases_run_where_packages_are_missing(
 ) -> None:
     bundle = pack(tmp_path, wheels)
     small = {"SMOKE": "ema data", "SPEED": "variants", "VARIANTS": "channels_last=true"}
+    daemon = tmp_path / "bin/nvidia-cuda-mps-control"  # notes what it is asked
+    daemon.parent.mkdir()
+    daemon.write_text(f'#!/bin/sh\n[ $# = 0 ] && read line\necho "$* $line" >>{tmp_path}/asked\n')
+    daemon.chmod(0o755)
     process = start(
         bundle, bare_python, tmp_path, "smoke", "speed", "study", "best",
-        RUNS_STUDY=RUN, EPOCHS="2", RUNS_BEST="quickstart", SCORE_S="0", **small,
+        RUNS_STUDY=RUN, EPOCHS="2", RUNS_BEST="columns_random_seed_1", SCORE_S="0",
+        PATH=f"{daemon.parent}:{os.environ['PATH']}", **small,
     )  # fmt: skip
     said, _ = process.communicate(timeout=3 * WAIT_S)
     out = tmp_path / "out"
     assert process.returncode == 0, said
     assert "0 failed" in said
     assert "skipped" in said  # the tests marked gpu
+    assert (tmp_path / "asked").read_text().split() == ["-d", "quit"] * 2  # study, then best
     results = json.loads((out / "results.json").read_text())
     smoke, speed = results["smoke"], results["speed"]["variants"]
     assert smoke["ema=standard"] == "ok on cpu"
     assert smoke["data=mnist"].startswith("left out")
     assert speed["outcome"] == "done", speed
     assert [line for line in speed["output"] if "channels_last" in line and "s an epoch" in line]
-    for phase, run, num_epochs in (("study", RUN, 2), ("best", "quickstart", 8)):
+    for phase, run, num_epochs in (("study", RUN, 2), ("best", "columns_random_seed_1", 8)):
         run_dir = unpacked(out, phase, tmp_path / phase) / run
         assert record(run_dir)["status"] == "completed", said
+        assert record(run_dir)["seed"] == int(phase == "best")
         assert len(epochs(run_dir)) == num_epochs
         assert [path.name for path in run_dir.rglob("*.ckpt")] == ["last.ckpt"]
         assert not list(run_dir.rglob("events.out*"))

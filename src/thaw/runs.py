@@ -50,7 +50,7 @@ def results_of(run_dir: Path) -> Path:
 
 
 def read_record(run_dir: Path) -> dict[str, Any]:
-    """The contents of run.json, empty where there is none.
+    """The contents of run.json; empty if the run has no such file.
 
     A ``running`` run whose process on this machine is gone is ``interrupted``. ``ValueError`` where
     the file is not a JSON object.

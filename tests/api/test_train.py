@@ -79,7 +79,7 @@ def test_runs_of_one_process_have_directories_of_their_own_and_leave_it_as_it_wa
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # Both start in the same second.
-    monkeypatch.setattr("thaw.commands.config.run_name", lambda *_: "same")
+    monkeypatch.setattr("thaw.commands.directories.run_name", lambda *_: "same")
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     root, filters = logging.getLogger(), list(warnings.filters)
     before = (list(root.handlers), root.level, torch.get_num_threads(), HydraConfig.initialized())

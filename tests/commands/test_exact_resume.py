@@ -159,6 +159,8 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_from_there(
     assert record(run_dir)["status"] == "interrupted"
     checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == saved
+    before = record(run_dir)["training_s"]
     finished = train(fork_command, run_dir, family)
     assert finished.returncode == 0, finished.stderr
+    assert record(run_dir)["training_s"] > before > 0  # of both parts
     assert_same_run(run_dir, undisturbed)

@@ -10,7 +10,7 @@ from commands_support import LEAST, by_seed, record
 from omegaconf import DictConfig, OmegaConf
 
 from thaw import runs
-from thaw.commands.config import run_name, sweep_directory
+from thaw.commands.directories import run_name, sweep_directory
 from thaw.commands.recording import reason_to_skip
 from thaw.commands.sweeps import write_summary
 from thaw.training.experiment import resolved

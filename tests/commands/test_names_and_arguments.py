@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from thaw.commands.arguments import prepare_arguments
-from thaw.commands.config import (
+from thaw.commands.directories import (
     MAX_NAME,
     VARYING,
     claim_directory,

@@ -20,7 +20,7 @@ from thaw.api.composing import as_arguments, composed
 from thaw.api.errors import as_value_errors
 from thaw.api.loading import load
 from thaw.api.run import Run
-from thaw.commands import config
+from thaw.commands import directories
 from thaw.commands import train as command
 from thaw.commands.malloc import keep_freed_memory
 from thaw.stopping import Stopped, listening
@@ -67,7 +67,7 @@ def _job(arguments: list[str]) -> Iterator[tuple[DictConfig, Path]]:
     """What Hydra does for a job: the configuration, its own beside it, and the directory."""
     ranks.forget_left_over()
     keep_freed_memory()
-    config.release_directories()
+    directories.release_directories()
     whole = composed("train", arguments)
     run_dir = Path(str(whole.hydra.run.dir)).absolute()
     run_dir.mkdir(parents=True, exist_ok=True)

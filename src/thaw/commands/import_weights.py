@@ -66,7 +66,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> list[Path]:
-    """Refuse a file that is none of the starter's; the folder that would be written into."""
+    """Refuse a file that the starter did not write; return the folder to write into."""
     model, composed = _read(cfg)
     _loaded(_configured(cfg, model, composed)[0], model, {})
     return [Path(cfg.out)]

@@ -43,7 +43,7 @@ def check_metric(cfg: DictConfig, stages: Collection[str] = ()) -> None:
 
 
 def result(cfg: DictConfig, run_dir: Path) -> float | None:
-    """The run's ``sweep.metric``, of the last epoch or final; None where there is none."""
+    """The run's ``sweep.metric``, of the last epoch or final; None if none is chosen."""
     metric = cfg.sweep.metric
     if metric is None:
         return None

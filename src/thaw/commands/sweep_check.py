@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from thaw.checks import Count, Share, check_fields
-from thaw.commands.config import remember_varying
+from thaw.commands.directories import remember_varying
 from thaw.commands.errors import Escaped, InputError, one_line
 from thaw.commands.jobs import check_plugins
 from thaw.privates.hydra import is_basic_sweeper, split

@@ -77,9 +77,9 @@ class LossSecondMoment(UniformTimesteps):
         tiny = torch.finfo(torch.float32).tiny  # where all losses are 0, all t are alike
         relative = self.losses / self.losses.amax().clamp(min=tiny)  # whose squares are finite
         size = relative.square().mean(1).sqrt().clamp(min=tiny)
-        size[0] = 0
+        size[:1].zero_()  # size[0] = 0 would wait for the device
         uniform = torch.ones_like(size)
-        uniform[0] = 0
+        uniform[:1].zero_()
         uniform /= uniform.sum()
         mixed = torch.lerp(size / size.sum(), uniform, self.uniform_share)
         return torch.where((self.counts[1:] >= self.history).all(), mixed, uniform)

@@ -43,12 +43,12 @@ class Score:
 
     @property
     def std(self) -> str:
-        """The name of its standard deviation, empty where there is none."""
+        """The name of its standard deviation, empty if it has no such score."""
         return f"{self.short}_std" if self.short != self.name else ""
 
     @property
     def floor(self) -> str:
-        """The name of its floor, empty where there is none."""
+        """The name of its floor, empty if it has no floor."""
         return f"{self.short}_floor" if self.has_floor else ""
 
     @property

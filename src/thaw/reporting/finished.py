@@ -148,7 +148,7 @@ def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
     """The restored test images, uint8 ``[N, C, H, W]`` for each stage.
 
     Raises:
-        ValueError: there are none, or the file is damaged.
+        ValueError: the run has no restored images, or the file is damaged.
     """
     path = run.directory / runs.RESTORATION
     if not path.is_file():

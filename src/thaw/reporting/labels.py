@@ -29,7 +29,7 @@ def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> l
     Overrides of how a run is scored and shown are left out where the rest tells the runs apart; an
     experiment is called by its name alone. No two labels are the same.
     """
-    # Of a key that is given twice the last one counts.
+    # Where a key is given twice, the last value counts.
     last = [list({part.partition("=")[0]: part for part in parts}.values()) for parts in overrides]
     differences = differing(last)
     brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in differences]

@@ -57,7 +57,7 @@ def best(groups: Sequence[Group], count: int) -> list[Group]:
 def badness(group: Group) -> float:
     """The first score of the table, final or else of the last epoch; the smallest is the best.
 
-    Infinite where there is none.
+    Infinite for a group without a score.
     """
     score = table.GENERATED[0]
     found = (over_seeds(group, value(score.name)) for value in (_final, _last))

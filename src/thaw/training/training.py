@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,7 @@ class Training:
         module, loaders, trainer = self.module, self.loaders, self.trainer
         try:
             trainer.loggers = open_loggers(self.cfg, self.run_dir, self._steps_before())
-            start = time.perf_counter()
-            with logging_redirect_tqdm(), storage.writing(self.run_dir):
+            with self._timed(), logging_redirect_tqdm(), storage.writing(self.run_dir):
                 trainer.fit(
                     module, datamodule=loaders, ckpt_path=self.checkpoint, weights_only=True
                 )
@@ -194,11 +194,22 @@ class Training:
             message = " ".join(str(error).split()) or repr(error)
             raise NothingTrainedError(what + message) from error
         module.to(self.device).eval()  # Lightning has moved it to the CPU
-        seconds = time.perf_counter() - start
         self.ended_by = end = early_end(trainer, self.cfg.trainer)
         ended = f", ended by {end}" if end else ""
-        log.info("trained to epoch %d in %s%s", trainer.current_epoch, _duration(seconds), ended)
-        runs.update_record(self.run_dir, {"training_s": round(seconds, 1), runs.ENDED_BY: end})
+        log.info(
+            "trained to epoch %d in %s%s", trainer.current_epoch, _duration(self.seconds), ended
+        )
+        runs.update_record(self.run_dir, {runs.ENDED_BY: end})
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Add the seconds of training to those of the run's earlier parts, in run.json."""
+        before, start = runs.read_record(self.run_dir).get("training_s", 0), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds = before + time.perf_counter() - start
+            runs.update_record(self.run_dir, {"training_s": round(self.seconds, 1)})
 
     def score(self) -> None:
         """The final scores of generated and of restored images, into run.json and the log.
