@@ -1,12 +1,14 @@
 """The notebooks: run from top to bottom, and the .ipynb files are those of their texts."""
 
 import importlib.util
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from commands_support import ROOT
+from filelock import FileLock
 from nbclient import NotebookClient
 
 FOLDER = ROOT / "examples" / "notebooks"
@@ -50,7 +52,13 @@ def executed(name: str, folder: Path, parameters: str | None = None) -> Any:
     notebook = generator().as_notebook(FOLDER / f"{name}.py")
     (cell,) = (each for each in notebook.cells if "parameters" in each.metadata.get("tags", []))
     cell.source = parameters or cell.source
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": folder}}).execute()
+    client = NotebookClient(notebook, timeout=900, resources={"metadata": {"path": folder}})
+    # Two kernels that start at once can choose the same ports (jupyter_client, issue 487).
+    with FileLock(Path(tempfile.gettempdir()) / "thaw_starts_a_kernel.lock"):
+        client.create_kernel_manager()
+        client.start_new_kernel()
+        client.start_new_kernel_client()
+    client.execute()
     return notebook
 
 
