@@ -94,9 +94,10 @@ lint: $(VENV)/.installed-test
 check: lint test
 	@cat $(foreach part,ruff mypy imports configuration tests,$(VENV)/.time-$(part))
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed-test
 	$(BIN)/python docs/generate_configuration.py
 	$(BIN)/python docs/generate_gallery.py
+	$(BIN)/python docs/generate_notebooks.py
 
 # Without Material's advice to move on.
 site: $(VENV)/.installed-site

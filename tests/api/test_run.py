@@ -107,6 +107,34 @@ def test_a_trajectory_leads_to_the_samples(cold: Path, hot: Path) -> None:
         assert torch.equal(states[-1].x_t, run.sample(3, num_steps=steps, seed=1))
 
 
+def test_a_start_of_one_s_own(cold: Path, hot: Path) -> None:
+    """What ``draw`` gives is where ``sample`` starts; only a sampler that draws goes elsewhere."""
+    run = thaw.load(cold)
+    start = run.draw(3, seed=1)
+    states = run.trajectory(3, seed=1)
+    assert torch.equal(run.pixel_range.to_uint8(start[0]), states[0].x_t)
+    for seed in (1, 2):
+        assert torch.equal(run.sample(start=start, seed=seed), states[-1].x_t)
+        again = run.trajectory(start=start, seed=seed)
+        assert all(torch.equal(a.x_t, b.x_t) for a, b in zip(again, states, strict=True))
+    run = thaw.load(hot)
+    start = run.draw(3, digit=7, seed=1)
+    how: dict[str, Any] = {"start": start, "digit": 7, "num_steps": 5}
+    assert torch.equal(
+        run.sample(sampler="ddim", **how),
+        run.sample(3, digit=7, sampler="ddim", num_steps=5, seed=1),
+    )
+    first, second = (run.sample(3, sampler="ancestral", seed=s, **how) for s in (1, 2))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, run.sample(sampler="ancestral", seed=1, **how))
+    with pytest.raises(ValueError, match="num_images=4, but start has 3"):
+        run.sample(4, start=start)
+    with pytest.raises(
+        ValueError, match=r"x_T floats \[N, 1, 28, 28\].* got uint8 \[3, 1, 28, 28\]"
+    ):
+        run.sample(start=(run.pixel_range.to_uint8(start[0]), start[1]))
+
+
 def test_a_restoration_by_labels_takes_them_as_a_tensor(hot: Path) -> None:
     run = thaw.load(hot)
     images, labels = run.data.test_images[:4], run.data.test_labels[:4]
@@ -140,6 +168,13 @@ def test_it_shows_its_samples_and_scores_with_n_and_floor(cold: Path, hot: Path)
     assert f"FID {final['final/fid']:.2f} (floor {final['final/fid_floor']:.2f})" in repr(run)
     assert "N 20" in repr(run)
     assert thaw.grid(run.sample(4)).size == (2 * 87 + 3, 2 * 87 + 3)
+    rows = thaw.grid({"short": run.sample(2), "a longer name": run.sample(3)})
+    assert rows.height == 2 * 90
+    assert rows.width > 3 * 87 + 3
+    # Names in black on white, pictures on grey.
+    assert rows.getpixel((0, 0)) == (255, 255, 255)
+    assert rows.crop((0, 0, rows.width - 3 * 87 - 3, 90)).getextrema()[0][0] < 50
+    assert rows.getpixel((rows.width - 3 * 87 - 3, 0)) == (128, 128, 128)
     assert "no scores" in repr(thaw.load(hot))
     assert "<table>" not in thaw.load(hot)._repr_html_()
 

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from functools import cache
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from theory_support import RANGE
 from torch import Generator, Tensor, nn
 
+from thaw.diffusion.contract import breaches
 from thaw.diffusion.degradations.base import Degradation
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean
@@ -105,10 +106,6 @@ def spread_steps(case: Case) -> list[int]:
     return sorted({1, 2, case.last // 2, case.last - 1, case.last} & set(range(1, case.last + 1)))
 
 
-def largest(difference: Tensor) -> float:
-    return difference.abs().max().item()
-
-
 @every_name
 def test_what_leaves_nothing_says_so(name: str) -> None:
     """Of images that differ in brightness, all in the same noise."""
@@ -130,17 +127,10 @@ def test_a_schedule_is_there_where_the_configuration_has_one(name: str) -> None:
 
 
 @every_name
-def test_mixed_steps_equal_one_by_one_and_nothing_given_is_touched(name: str) -> None:
-    for case in cases(name):
-        x_0, noise = case.x_0.clone(), case.noise.clone()
-        x_t = case.at(case.t)
-        assert torch.equal(case.x_0, x_0)
-        assert torch.equal(case.noise, noise)
-        assert x_t.shape == x_0.shape
-        for k in range(len(x_0)):
-            one = slice(k, k + 1)
-            alone = case.degradation(x_0[one], case.t[one], noise[one])
-            torch.testing.assert_close(alone, x_t[one], rtol=0, atol=1e-12)
+def test_it_keeps_the_contract(name: str) -> None:
+    for degradation, x_0, *_ in cases(name):
+        assert breaches(degradation, x_0) == []
+        assert breaches(degradation, x_0.float()) == []
 
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -168,27 +158,6 @@ def test_dtype_and_device_stay_and_the_values_too(name: str, device: str, autoca
 
 
 @every_name
-def test_noise_belongs_to_each_image_and_is_the_generators(name: str) -> None:
-    for degradation, x_0, *_ in cases(name):
-        before = torch.random.get_rng_state()
-        once, again, other = (
-            degradation.draw_noise(x_0, Generator().manual_seed(seed)) for seed in (3, 3, 4)
-        )
-        assert torch.equal(torch.random.get_rng_state(), before)
-        assert len(once) == len(x_0)
-        assert torch.equal(once, again)
-        assert not once.numel() or not torch.equal(once, other)
-
-
-@every_name
-def test_it_degrades(name: str) -> None:
-    for case in cases(name):
-        for t in (max(1, case.last // 2), case.last):
-            change = (case.at(t) - case.x_0).flatten(1).abs().amax(1)
-            assert (change > 1e-3).all()
-
-
-@every_name
 def test_what_it_has_learnt_and_drawn_travels_in_its_state(name: str) -> None:
     """One of another seed, not fitted, given the state of this one, does as this one does."""
     case = cases(name)[0]
@@ -200,15 +169,6 @@ def test_what_it_has_learnt_and_drawn_travels_in_its_state(name: str) -> None:
     assert torch.equal(noise, case.degradation.draw_noise(case.x_0, Generator().manual_seed(5)))
     for t in spread_steps(case):
         assert torch.equal(Case(other, *case[1:]).at(t), case.at(t))
-
-
-@every_name
-def test_it_is_a_projection_exactly_where_it_says_so(name: str) -> None:
-    """D_s D_r = D_max(s, r), idempotent at s = r; where not promised, some pair breaks it."""
-    for case in cases(name):
-        pairs = list(product(spread_steps(case), repeat=2))
-        errors = [largest(case.at(s, case.at(r)) - case.at(max(s, r))) for s, r in pairs]
-        assert (max(errors) < 1e-6) == case.degradation.is_projection
 
 
 @every_name

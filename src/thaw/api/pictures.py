@@ -3,10 +3,11 @@
 import base64
 import html
 import io
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from thaw.metrics import table
@@ -15,20 +16,44 @@ from thaw.reporting.images import grid as tiled
 from thaw.reporting.images import to_pil
 from thaw.reporting.numbers import number, plus_minus
 
+FONT_SIZE = 16
 
-def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+
+def grid(images: Tensor | Mapping[str, Tensor], columns: int | None = None) -> Image.Image:
     """Images side by side as one picture, which a notebook shows.
 
+        thaw.grid(run.sample(16))
+        thaw.grid(run.restore(images, t=14))
+
     Args:
-        images: uint8 ``[N, C, H, W]``, with 1 or 3 channels.
+        images: uint8 ``[N, C, H, W]``, with 1 or 3 channels; or several such by name, each a row
+            with its name beside it.
         columns: images in a row; None makes a square.
 
     Raises:
         ValueError: the images are of another type or shape.
     """
+    if isinstance(images, Mapping):
+        return _rows(images)
     if not isinstance(images, Tensor) or str(images.dtype) != "torch.uint8" or images.ndim != 4:
         raise ValueError(f"images must be uint8 [N, C, H, W], got {in_words(images)}")
     return to_pil(tiled(images, columns))
+
+
+def _rows(named: Mapping[str, Tensor]) -> Image.Image:
+    """Each row a picture of its own, under the last, to the right of the longest name."""
+    pictures = [grid(images, len(images)) for images in named.values()]
+    font = ImageFont.load_default(FONT_SIZE)
+    margin = math.ceil(max(font.getlength(name) for name in named)) + FONT_SIZE
+    width = margin + max(picture.width for picture in pictures)
+    whole = Image.new("RGB", (width, sum(picture.height for picture in pictures)), "white")
+    draw, top = ImageDraw.Draw(whole), 0
+    for name, picture in zip(named, pictures, strict=True):
+        middle = (margin - FONT_SIZE // 2, top + picture.height // 2)
+        draw.text(middle, name, "black", font, anchor="rm")
+        whole.paste(picture, (margin, top))
+        top += picture.height
+    return whole
 
 
 def in_words(images: object) -> str:

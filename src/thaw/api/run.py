@@ -1,12 +1,12 @@
 """A trained run, and all that can be done with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Interval
-from torch import Tensor
+from torch import Generator, Tensor
 
 from thaw import ranks
 from thaw.api.choices import make_sampler
@@ -21,7 +21,15 @@ from thaw.diffusion.restoration import Restoration, degraded
 from thaw.diffusion.samplers.base import Sampler, State
 from thaw.seeding import generator
 from thaw.training.experiment import Experiment, check_sampler
-from thaw.training.generating import as_bytes, generated_images, generated_states, labels_in_turn
+from thaw.training.generating import (
+    Start,
+    as_bytes,
+    drawn_start,
+    generated_images,
+    generated_states,
+    labels_in_turn,
+    states_from,
+)
 from thaw.training.scoring_generated import warn_of_misfit
 
 Digit = int | Sequence[int] | Tensor
@@ -41,8 +49,9 @@ class Run(Loaded):
     @checked
     def sample(
         self,
-        num_images: Count = NUM_SHOWN,
+        num_images: Count | None = None,
         *,
+        start: Start | None = None,
         digit: Digit | None = None,
         sampler: str | Sampler[Any] | None = None,
         num_steps: Count | None = None,
@@ -53,7 +62,8 @@ class Run(Loaded):
         """Generated images, uint8 ``[N, C, H, W]``: those of ``sample.py`` with the same arguments.
 
         Args:
-            num_images: N.
+            num_images: N; None is 16, or as many as ``start`` has.
+            start: the x_T to start from and its noise, as :meth:`draw` gives them; None draws them.
             digit: the class of every image of a class-conditional model, or a list of classes that
                 take turns; None draws them by their shares of the training images.
             sampler: a choice of the group ``sampler``, such as ``ddim``, or a
@@ -67,15 +77,20 @@ class Run(Loaded):
             ValueError: a value that is not allowed, or that does not fit the run.
         """
         experiment = self._with(sampler, num_steps, settings)
-        labels = self._labels(digit, num_images, seed)
+        size = self._size(num_images, start)
+        labels = self._labels(digit, size, seed)
+        if start is not None:
+            *_, last = self._states_from(experiment, start, seed, labels)
+            return last.x_t
         warn_of_misfit(experiment)
-        return generated_images(experiment, num_images, batch_size, seed, labels)
+        return generated_images(experiment, size, batch_size, seed, labels)
 
     @checked
     def trajectory(
         self,
-        num_images: Count = NUM_SHOWN,
+        num_images: Count | None = None,
         *,
+        start: Start | None = None,
         digit: Digit | None = None,
         sampler: str | Sampler[Any] | None = None,
         num_steps: Count | None = None,
@@ -89,9 +104,24 @@ class Run(Loaded):
         Arguments and errors as :meth:`sample`.
         """
         experiment = self._with(sampler, num_steps, settings)
+        size = self._size(num_images, start)
+        labels = self._labels(digit, size, seed)
+        if start is not None:
+            return list(self._states_from(experiment, start, seed, labels))
+        return generated_states(experiment, size, self._draws(seed), labels)
+
+    @checked
+    def draw(
+        self, num_images: Count = NUM_SHOWN, *, digit: Digit | None = None, seed: Seed = 0
+    ) -> Start:
+        """(x_T, noise) from the prior, where :meth:`sample` with the same seed starts in one batch.
+
+        Several samplers, or several seeds of one, may start from them: ``run.sample(start=...)``.
+        x_T ``[N, C, H, W]`` are floats in ``run.pixel_range`` (noise goes beyond) on
+        ``run.device``. Arguments and errors as :meth:`sample`.
+        """
         labels = self._labels(digit, num_images, seed)
-        draws = generator(seed, "generate", 0, device=self.device)
-        return generated_states(experiment, num_images, draws, labels)
+        return drawn_start(self._loaded.experiment, num_images, self._draws(seed), labels)
 
     @checked
     def degrade(
@@ -210,6 +240,30 @@ class Run(Loaded):
                 raise InputError(f"a Sampler has its own settings: give it {', '.join(settings)}")
             check_sampler(sampler, self.restorer)
         return replace(self._loaded.experiment, sampler=sampler)
+
+    def _size(self, num_images: int | None, start: Start | None) -> int:
+        """The number of images of a call, whose start fits the model if there is one."""
+        if start is None:
+            return num_images or NUM_SHOWN
+        x_T, noise = start
+        shape = self.image_shape
+        if not x_T.is_floating_point() or x_T.shape[1:] != shape or len(x_T) != len(noise):
+            sizes = ", ".join(map(str, shape))
+            raise ValueError(
+                f"start must be (x_T, noise) as run.draw() gives them: x_T floats [N, {sizes}], "
+                f"noise [N, ...], got {in_words(x_T)} and {in_words(noise)}"
+            )
+        if num_images not in (None, len(x_T)):
+            raise ValueError(f"num_images={num_images}, but start has {len(x_T)}: leave it out")
+        return len(x_T)
+
+    def _states_from(
+        self, experiment: Experiment, start: Start, seed: int, labels: Tensor | None
+    ) -> Iterator[State]:
+        return states_from(experiment, start, self._draws(seed), labels)
+
+    def _draws(self, seed: int) -> Generator:
+        return generator(seed, "generate", 0, device=self.device)
 
     def _labels(self, digit: Digit | None, num_images: int, seed: int) -> Tensor | None:
         """The class of each image, int64 ``[N]``: those given, else drawn; None without classes."""

@@ -91,6 +91,8 @@ def _as_before() -> Iterator[None]:
     num_threads = torch.get_num_threads()
     try:
         with warnings.catch_warnings():
+            # tqdm asks for widgets, for bars that are not shown.
+            warnings.filterwarnings("ignore", "IProgress not found")
             yield
     finally:
         torch.set_num_threads(num_threads)

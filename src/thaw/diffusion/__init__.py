@@ -1,5 +1,6 @@
 """The theory of diffusion in torch alone: schedules, degradations, samplers, priors and more."""
 
+from thaw.diffusion.contract import breaches as breaches
 from thaw.diffusion.degradations.animorph import Animorph as Animorph
 from thaw.diffusion.degradations.base import Degradation as Degradation
 from thaw.diffusion.degradations.blur import Blur as Blur

@@ -1,6 +1,6 @@
 """Images that an experiment generates, and how they come about, as bytes on the CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from thaw.diffusion.samplers.base import State
 from thaw.pixels import PixelRange
 from thaw.training.experiment import Experiment
 from thaw.training.scoring_generated import sampling
+
+Start = tuple[Tensor, Tensor]
 
 
 def generated_images(
@@ -38,6 +40,29 @@ def generated_states(
     what = f"the way to {num_samples:,} images"
     with evaluating(restorer), sampling(what, restorer, sampler, num_samples, num_samples):
         return [_shown(state, restorer.pixel_range) for state in trajectory(*parts)]
+
+
+def drawn_start(
+    experiment: Experiment, num_samples: int, draws: Generator, labels: Tensor | None
+) -> Start:
+    """(x_T, noise) of the prior, floats of the model's range on the generator's device."""
+    restorer, prior = experiment.restorer, experiment.module.prior
+    own = None if labels is None else labels.to(restorer.device)
+    with torch.no_grad():
+        return prior.draw(num_samples, restorer.degradation, draws, own)
+
+
+def states_from(
+    experiment: Experiment, start: Start, draws: Generator, labels: Tensor | None
+) -> Iterator[State]:
+    """Each state on the way from that (x_T, noise) to x_0, its images as bytes."""
+    restorer, sampler = experiment.restorer, experiment.sampler
+    own = None if labels is None else labels.to(restorer.device)
+    x_T, noise = (part.to(restorer.device) for part in start)
+    what, size = f"{len(x_T):,} images from their x_T", (len(x_T), len(x_T))
+    with evaluating(restorer), sampling(what, restorer, sampler, *size):
+        for state in sampler.trajectory(restorer, x_T, noise, draws, labels=own):
+            yield _shown(state, restorer.pixel_range)
 
 
 def labels_in_turn(

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from thaw import runs, storage
 from thaw.diffusion.restoration import Restoration
@@ -173,6 +172,9 @@ class Training:
 
     def fit(self) -> None:
         """Train; NothingTrainedError where it fails before the end of the very first step."""
+        # Imported here: in a notebook it warns of missing widgets, which thaw.train keeps quiet.
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
         module, loaders, trainer = self.module, self.loaders, self.trainer
         try:
             trainer.loggers = open_loggers(self.cfg, self.run_dir, self._steps_before())
