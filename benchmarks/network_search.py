@@ -1,9 +1,10 @@
 """A network for a CPU, searched at equal core-seconds: one change at a time to a U-Net on patches.
 
-``python benchmarks/network_search.py OUT SECONDS ['key=value ...' ...]`` trains each candidate of
-the list (:data:`CANDIDATES` if none is named) for as many steps as SECONDS of one core allow,
-scores images generated from nothing, and adds a line to OUT/search.jsonl; candidates that have one
-are left out. Keys are the fields of :class:`Candidate`. thaw's PatchUNet is what came of it.
+``python benchmarks/network_search.py OUT STEPS ['key=value ...' ...]`` trains each candidate of the
+list (:data:`CANDIDATES` if none is named) on one core for as long as STEPS steps of the first take,
+both measured in turns, so that other work on the machine changes nothing. It scores images
+generated from nothing, and adds a line to OUT/search.jsonl; candidates that have one are left out.
+Keys are the fields of :class:`Candidate`. thaw's PatchUNet is what came of it.
 """
 
 import json
@@ -138,7 +139,7 @@ CANDIDATES = [
 ]
 
 
-def main(out: str, seconds: str, *texts: str) -> None:
+def main(out: str, steps: str, *texts: str) -> None:
     """Try what is missing in OUT."""
     prepare()
     path = Path(out) / "search.jsonl"
@@ -146,22 +147,23 @@ def main(out: str, seconds: str, *texts: str) -> None:
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     suite = ScoreSuite(load_encoder("mnist"))
     for text in texts or CANDIDATES:
-        if not any((row["candidate"], row["seconds"]) == (text, float(seconds)) for row in done):
-            row = tried(Candidate.of(text), float(seconds), suite)
+        if not any((row["candidate"], row["as_long_as"]) == (text, int(steps)) for row in done):
+            row = tried(Candidate.of(text), int(steps), suite)
             with path.open("a") as file:
-                file.write(json.dumps({"candidate": text, "seconds": float(seconds)} | row) + "\n")
+                file.write(json.dumps({"candidate": text, "as_long_as": int(steps)} | row) + "\n")
             print(text, row, flush=True)
 
 
-def tried(candidate: Candidate, seconds: float, suite: ScoreSuite) -> dict[str, Any]:
+def tried(candidate: Candidate, steps_of_first: int, suite: ScoreSuite) -> dict[str, Any]:
     """Steps, core-seconds, parameters, and FID and IS of each way to generate."""
     if candidate.data == "mnist":
         images = sources.MNIST(os.environ["THAW_DATA"]).load()[0].images
     else:
         images = sources.MNIST5k().load()[0].images
-    x_0 = candidate.pixels.from_uint8(images[: candidate.batch])
-    (step,) = step_seconds([candidate.recipe()], x_0)
-    num_steps = max(1, round(seconds / step))
+    first = Candidate()
+    x_0 = candidate.pixels.from_uint8(images[: max(candidate.batch, first.batch)])
+    step, step_of_first = step_seconds([candidate.recipe(), first.recipe()], x_0)
+    num_steps = max(1, round(steps_of_first * step_of_first / step))
     restorer, spent = train(candidate.recipe(), images, num_steps, candidate.seed)
     result: dict[str, Any] = {
         "steps": num_steps,

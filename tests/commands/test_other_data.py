@@ -123,8 +123,9 @@ def test_a_finished_job_of_other_images_is_left_with_a_warning(
 
 
 def test_other_classes_are_refused_and_the_run_stays_completed(
-    study: tuple[Path, Path], in_folder: Run
+    study: tuple[Path, Path], in_folder: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("THAW_DATA", raising=False)  # it would stand for data.root
     folder, run_dir = study
     files = [path for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".log"]
     kept = {path: path.read_bytes() for path in files}
