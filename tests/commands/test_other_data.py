@@ -123,9 +123,8 @@ def test_a_finished_job_of_other_images_is_left_with_a_warning(
 
 
 def test_other_classes_are_refused_and_the_run_stays_completed(
-    study: tuple[Path, Path], in_folder: Run, monkeypatch: pytest.MonkeyPatch
+    study: tuple[Path, Path], in_folder: Run
 ) -> None:
-    monkeypatch.delenv("THAW_DATA", raising=False)  # it would stand for data.root
     folder, run_dir = study
     files = [path for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".log"]
     kept = {path: path.read_bytes() for path in files}
@@ -139,9 +138,8 @@ def test_other_classes_are_refused_and_the_run_stays_completed(
         assert "trained on other classes: 0 was cat, is dog, 1 was dog, is emu" in line
         assert "resume=never" in line
     assert {path: path.read_bytes() for path in kept} == kept
-    sampled = in_folder(
-        folder, "sample", f"run={run_dir}", "task=restore", "num_samples=1", "animation=null"
-    )
+    arguments = ("task=restore", "num_samples=1", "animation=null", f"data.root={train.parent}")
+    sampled = in_folder(folder, "sample", f"run={run_dir}", *arguments)
     assert sampled.returncode == 0, sampled.stderr
     (warning,) = (line for line in sampled.stdout.splitlines() if "other data" in line)
     assert "last.ckpt" in warning
