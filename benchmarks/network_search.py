@@ -2,7 +2,7 @@
 
 ``python benchmarks/network_search.py OUT STEPS ['key=value ...' ...]`` trains each candidate of the
 list (:data:`CANDIDATES` if none is named) on one core for as long as STEPS steps of the first take,
-both measured in turns, so that other work on the machine changes nothing. It scores images
+both measured in turns, so that other work on the machine changes little. It scores images
 generated from nothing, and adds a line to OUT/search.jsonl; candidates that have one are left out.
 Keys are the fields of :class:`Candidate`. thaw's PatchUNet is what came of it.
 """

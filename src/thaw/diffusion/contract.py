@@ -7,7 +7,8 @@ from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.base import Degradation, all_at
 
-# Of values of order one: what rounding does to float32, and less than any degradation.
+# For values of order one: rounding of float32 stays below the first, every degradation's change
+# is above the second.
 ROUNDING, CHANGE = 1e-5, 1e-3
 
 

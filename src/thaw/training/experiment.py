@@ -107,7 +107,7 @@ def compile_networks(
         torch.compile(torch.neg)(torch.zeros(1, device=device))
     except Exception as error:  # torch promises no type, and a missing compiler has three
         raise ValueError("compile=true, but torch.compile does not work here") from error
-    # Of all the sizes and modes of all runs of a sweep; torch gives up compiling after eight.
+    # A sweep compiles for many sizes and modes in one process; torch gives up after eight.
     privates.set_recompile_limit(MAX_COMPILED)
     mode = "reduce-overhead" if device.type == "cuda" and not accumulates else None
     for network in {experiment.module.restorer.network, experiment.restorer.network}:

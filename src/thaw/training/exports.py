@@ -116,7 +116,7 @@ def _write_diffusers(network: nn.Module, restorer: Restorer, shape: Shape, out: 
     if not isinstance(degradation, Gaussian):
         why = f"diffusers has no scheduler that undoes {type(degradation).__name__}"
         log.warning("%s: the UNet2DModel is written without one", why)
-        return f"{text}```\n\n{why[0].upper()}{why[1:]}, so there is none here.\n"
+        return f"{text}```\n\n{why[0].upper()}{why[1:]}, so this folder has no scheduler.\n"
     from diffusers import DDPMScheduler
 
     low, high = restorer.pixel_range

@@ -31,7 +31,7 @@ class DiffusionModule(Model, pl.LightningModule):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Of this epoch's batches; they stay on the device until a callback reads them.
+        # One a batch of this epoch; they stay on the device until a callback reads them.
         self.losses: list[Tensor] = []
 
     @classmethod

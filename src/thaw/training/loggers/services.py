@@ -10,7 +10,7 @@ from torch import Tensor
 from thaw.reporting.images import to_pil
 from thaw.training.loggers.adapter import Adapter
 
-# Of MLflow, for one call.
+# MLflow takes so many parameters in one call.
 MOST = 1000
 
 
