@@ -62,6 +62,15 @@ group: `degradation=column_random sampler=naive`. A new degradation is
         is_stateful=True,
     ),
     Group(
+        "degradation/to",
+        "thaw.diffusion.degradations.base.Degradation",
+        """\
+The end of the path of `degradation=bridge`: any other degradation, whose prior comes with it and
+whose own keys are set by `degradation.to.KEY=VALUE`.""",
+        is_stateful=True,
+        brought_by="degradation",
+    ),
+    Group(
         "schedule",
         "torch.Tensor",
         "How noisy an image is at step t, for a degradation that takes a schedule.",
