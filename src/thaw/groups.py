@@ -25,7 +25,7 @@ class Group(NamedTuple):
         of hyperparameters show and checkpoints are compared by.
     is_stateful: whether its class decides what a checkpoint holds.
     has_members: whether the group holds several nodes by name.
-    brought_by: the group whose choices choose from this one.
+    brought_by: the group whose choices choose from this one, or the only choice that does.
     """
 
     name: str
@@ -65,10 +65,10 @@ group: `degradation=column_random sampler=naive`. A new degradation is
         "degradation/to",
         "thaw.diffusion.degradations.base.Degradation",
         """\
-The end of the path of `degradation=bridge`: any other degradation, whose prior comes with it and
-whose own keys are set by `degradation.to.KEY=VALUE`.""",
+The end of the path of `degradation=bridge`: any other degradation, whose prior comes with it. Its
+keys are those of its own file: `degradation=bridge degradation/to=blur degradation.to.sigma=2`.""",
         is_stateful=True,
-        brought_by="degradation",
+        brought_by="degradation=bridge",
     ),
     Group(
         "schedule",

@@ -34,7 +34,9 @@ QUICK = {"data": "mnist_5k", "metrics": "none", "logger": "none", "schedule.time
 FOUNDATIONS = (
     {"degradation": "gaussian"},
     {"degradation": "column_random"},
+    {"degradation": "bridge"},
     {"data": "cifar10"},  # in colour
+    {"data": "cifar10", "degradation": "bridge"},
 )
 # The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
@@ -59,6 +61,8 @@ def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
     refusals = []
     for foundation in FOUNDATIONS:
         own = foundation | {group: name}
+        if group == "degradation/to" and own.get("degradation") != "bridge":
+            continue
         if group == "experiment" and "source" in composed(**own).data:
             own["data"] = "photographs"
         cfg = quick(**own)
