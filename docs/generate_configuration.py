@@ -140,7 +140,7 @@ def read(conf: Path, name: str, group: str, allowed: Mapping[str, Any]) -> File:
             ((chosen, choice),) = entry.items()
             names = choice if isinstance(choice, list) else [choice or "null"]
             file.brings[place_of(chosen, group)] = ", ".join(names)
-        elif entry != "_self_" and not entry.endswith("_schema"):
+        elif entry != "_self_" and not entry.endswith(("_schema", "@_here_")):  # of other groups
             parent = read(conf, entry[1:] if entry[0] == "/" else f"{group}/{entry}", group, {})
             file = file._replace(target=file.target or parent.target)
             file.keys.update(parent.keys)

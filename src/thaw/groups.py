@@ -25,7 +25,7 @@ class Group(NamedTuple):
         of hyperparameters show and checkpoints are compared by.
     is_stateful: whether its class decides what a checkpoint holds.
     has_members: whether the group holds several nodes by name.
-    brought_by: the group whose choices choose from this one.
+    brought_by: the group whose choices choose from this one, or the only choice that does.
     """
 
     name: str
@@ -60,6 +60,15 @@ image at t = T. A degradation brings companions that fit it, and each can still 
 group: `degradation=column_random sampler=naive`. A new degradation is
 [one class and one file](adding_a_degradation.md).""",
         is_stateful=True,
+    ),
+    Group(
+        "degradation/to",
+        "thaw.diffusion.degradations.base.Degradation",
+        """\
+The end of the path of `degradation=bridge`: any other degradation, whose prior comes with it. Its
+keys are those of its own file: `degradation=bridge degradation/to=blur degradation.to.sigma=2`.""",
+        is_stateful=True,
+        brought_by="degradation=bridge",
     ),
     Group(
         "schedule",

@@ -139,7 +139,11 @@ def foundations() -> list[tuple[str, ...]]:
         )
         for number, row in enumerate(rows)
     ]
-    return [*peaceful, *risky]
+    straight = [
+        ("data=cifar10", "metrics=none", "degradation=bridge", f"degradation/to={end}")
+        for end in CHOICES["degradation/to"]
+    ]
+    return [*peaceful, *risky, *straight]
 
 
 def keys_of(cfg: Any, path: str = "") -> Iterator[tuple[str, Any]]:

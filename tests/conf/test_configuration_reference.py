@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from thaw.commands import config
 from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.bridge import Bridge
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.groups import GROUPS, OF_HYDRA
 from thaw.training import choices
@@ -221,7 +222,9 @@ def test_the_check_refuses_an_old_page_and_writes_nothing(monkeypatch: pytest.Mo
 
 def test_what_goes_with_a_degradation_is_found_by_the_classes() -> None:
     everything = [f"sampler={name}" for name in choices.choices_of("sampler")]
-    assert choices.fitting("sampler", Gaussian) == everything
+    straight = ["sampler=indi", "sampler=indi_25"]
+    assert choices.fitting("sampler", Gaussian) == [e for e in everything if e not in straight]
+    assert set(straight) <= set(choices.fitting("sampler", Bridge))
     assert {"sampler=cold", "sampler=naive"} <= set(choices.fitting("sampler", Degradation))
     kinds = {
         name: choices.class_of("degradation", name) for name in choices.choices_of("degradation")

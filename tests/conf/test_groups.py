@@ -34,7 +34,9 @@ QUICK = {"data": "mnist_5k", "metrics": "none", "logger": "none", "schedule.time
 FOUNDATIONS = (
     {"degradation": "gaussian"},
     {"degradation": "column_random"},
+    {"degradation": "bridge"},
     {"data": "cifar10"},  # in colour
+    {"data": "cifar10", "degradation": "bridge"},
 )
 # The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
@@ -59,6 +61,8 @@ def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
     refusals = []
     for foundation in FOUNDATIONS:
         own = foundation | {group: name}
+        if group == "degradation/to" and own.get("degradation") != "bridge":
+            continue
         if group == "experiment" and "source" in composed(**own).data:
             own["data"] = "photographs"
         cfg = quick(**own)
@@ -255,3 +259,44 @@ def test_channels_last_is_another_order_in_memory_of_the_same_numbers() -> None:
         losses.append(module.objective(module.restorer, x_0, Generator().manual_seed(0)))
         losses[-1].backward()
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_bridge_brings_the_prior_of_its_end_and_parts_of_its_own() -> None:
+    """Each can still be chosen; what only the whole experiment knows reaches the end too."""
+    ends = {"gaussian": "Normal", "pixelate": "Empirical", "row_noise": "Empirical"}
+    for end, prior in ends.items():
+        cfg = quick(degradation="bridge", **{"degradation/to": end, "sampler.num_steps": "3"})
+        experiment = build(cfg, provenance={})
+        parts = (experiment.module.prior, experiment.sampler, experiment.module.objective)
+        assert [type(part).__name__ for part in parts] == [prior, "InDI", "MSE"]
+        assert type(experiment.restorer.prediction).__name__ == "Clean"
+        run_one_step(experiment)
+        sample_two(experiment)
+    changes = {"degradation/to": "column_random", "degradation.to.group_size": "4"}
+    chosen = {"prior": "gmm", "prior.components": "1", "sampler": "cold"}
+    cfg = quick(degradation="bridge", **changes, **chosen, **{"degradation.to.condition": "mask"})
+    experiment = build(cfg, provenance={})
+    assert type(experiment.sampler).__name__ == "Cold"
+    run_one_step(experiment)
+    sample_two(experiment)
+
+
+def test_what_does_not_fit_a_bridge_is_refused_by_its_key() -> None:
+    refused = {
+        "degradation.to: Decolour needs images of 2 channels": {"degradation/to": "decolour"},
+        "degradation.to.num_steps must be at most 5": {"degradation.to.num_steps": "9"},
+        "degradation.to.num_steps must be a whole number": {"degradation.to.num_steps": "0"},
+        "Normal needs a degradation of the kind Gaussian, got Pixelate": {"prior": "normal"},
+        "InDI needs a degradation of the kind Bridge, got Pixelate": {
+            "degradation": "pixelate",
+            "sampler": "indi",
+        },
+        "at the end of Bridge there is only noise": {
+            "degradation/to": "gaussian",
+            "schedule.rescale": "true",
+            "prior": "gmm",
+        },
+    }
+    for message, choices in refused.items():
+        with pytest.raises(ValueError, match=message):
+            build(quick(**{"degradation": "bridge"} | choices), provenance={})

@@ -1,4 +1,4 @@
-"""What holds for every file of conf/degradation/, and for both algorithms with it."""
+"""What holds for every file of conf/degradation/, for a bridge to it, and for both algorithms."""
 
 from copy import deepcopy
 from functools import cache
@@ -23,14 +23,18 @@ from thaw.diffusion.schedules import NOTHING_LEFT
 from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-NAMES = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
+# Bridges are called by where they lead: ``to/pixelate``; a + stands for noise at their end.
+ENDS = sorted(path.stem for path in CONF.glob("degradation/to/*.yaml"))
+NAMES = sorted(path.stem for path in CONF.glob("degradation/*.yaml") if path.stem != "bridge")
+BRIDGES = [f"to/{name}" for name in ENDS]
+NOISY = ["to/pixelate+", "to/column_shuffled+", "to/inpaint_random+", "to/snow+", "to/row_noise+"]
 LINES = [n for n in NAMES if n.startswith(("column_", "row_")) and not n.endswith("_noise")]
 # Each degradation is tried with those of these that it takes.
 SHAPES = ((1, 28, 28), (3, 16, 20))
 # A long trajectory is walked in no more steps than this.
 MOST_STEPS = 12
 
-every_name = pytest.mark.parametrize("name", NAMES)
+every_name = pytest.mark.parametrize("name", [*NAMES, *BRIDGES, *NOISY])
 every_average = pytest.mark.parametrize("name", LINES)
 
 
@@ -55,6 +59,12 @@ class Case(NamedTuple):
 
 def own_values(name: str) -> DictConfig:
     """conf/degradation/NAME.yaml on what it is built on; composing by Hydra takes long."""
+    if name.startswith("to/"):
+        end = {"to": own_values(name.removeprefix("to/").removesuffix("+"))}
+        noise = {"noise": 0.1 if name.endswith("+") else 0.0}
+        bridge = OmegaConf.merge(own_values("bridge"), end, noise)
+        assert isinstance(bridge, DictConfig)
+        return bridge
     cfg = OmegaConf.load(CONF / "degradation" / f"{name}.yaml")
     names = [entry for entry in cfg.pop("defaults", []) if isinstance(entry, str)]
     parents = [each for each in names if each != "_self_" and not each.startswith("/")]
@@ -104,6 +114,14 @@ def cases(name: str, **changes: object) -> list[Case]:
 def spread_steps(case: Case) -> list[int]:
     """Up to five from 1 to T, both of them among these."""
     return sorted({1, 2, case.last // 2, case.last - 1, case.last} & set(range(1, case.last + 1)))
+
+
+def test_a_bridge_leads_to_every_other_degradation() -> None:
+    """Each file of conf/degradation/to/ is the one of the same name, and no more."""
+    assert ENDS == NAMES
+    for name in ENDS:
+        text = (CONF / "degradation" / "to" / f"{name}.yaml").read_text(encoding="utf-8")
+        assert text.endswith(f"defaults:\n  - /degradation/{name}@_here_\n")
 
 
 @every_name
@@ -161,8 +179,10 @@ def test_dtype_and_device_stay_and_the_values_too(name: str, device: str, autoca
 def test_what_it_has_learnt_and_drawn_travels_in_its_state(name: str) -> None:
     """One of another seed, not fitted, given the state of this one, does as this one does."""
     case = cases(name)[0]
-    changes = {"seed": 99} if "seed" in configured(name) else {}
-    node = configured(name, **changes)
+    node = configured(name)
+    for own in (node, node.get("to", {})):
+        if "seed" in own:
+            own["seed"] = 99
     other = create(node, image_shape=tuple(case.x_0.shape[1:]), pixel_range=RANGE)
     other.load_state_dict(case.degradation.state_dict())
     noise = other.draw_noise(case.x_0, Generator().manual_seed(5))

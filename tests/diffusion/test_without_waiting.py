@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from thaw.commands import config
 from thaw.diffusion.samplers.base import Sampler
+from thaw.diffusion.samplers.bridge import InDI
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
@@ -31,8 +32,9 @@ from thaw.training.experiment import Experiment, build
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEGRADATIONS = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
 # Others are of the same classes, with other values.
-SHORT = {"animorph", "blur", "column_noise", "column_random", "column_shuffled", "decolour", "fade",
-         "gaussian", "inpaint", "inpaint_random", "pixelate", "snow", "zoom"}  # fmt: skip
+SHORT = {"animorph", "blur", "bridge", "column_noise", "column_random", "column_shuffled",
+         "decolour", "fade", "gaussian", "inpaint", "inpaint_random", "pixelate", "snow",
+         "zoom"}  # fmt: skip
 NOISING = ["gaussian", "column_noise", "row_noise"]
 SMALL = ["data=mnist_5k", "logger=none", "schedule.timesteps=30"]
 GPU = "cuda"
@@ -41,6 +43,7 @@ SAMPLERS: list[tuple[str, Sampler]] = [
     *((name, sampler(3)) for name in DEGRADATIONS for sampler in (Cold, Naive)),
     *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral)),
     *(("gaussian", sampler(3)) for sampler in (DPMSolver, Heun)),
+    ("bridge", InDI(3)),
 ]
 
 

@@ -107,8 +107,9 @@ def _nearest(path: str, known: Sequence[str]) -> list[str]:
 def _no_choice(group: str, command: str) -> str:
     groups = config.groups(command)
     if group in groups:
-        parent = next(row.brought_by for row in GROUPS if row.name == group)
-        return f"{group} goes with a choice of {parent}: give {parent}=CHOICE too"
+        brought_by = next(row.brought_by for row in GROUPS if row.name == group)
+        parent, _, only = brought_by.partition("=")
+        return f"{group} goes with a choice of {parent}: give {parent}={only or 'CHOICE'} too"
     takes = f"takes choices of {', '.join(groups)} alone" if groups else "takes no choices"
     kept = "; a run keeps its own" if command in ("evaluate", "export", "sample") else ""
     return f"unknown choice of {group}: {command}.py {takes}{kept}"

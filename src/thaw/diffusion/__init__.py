@@ -4,6 +4,7 @@ from thaw.diffusion.contract import breaches as breaches
 from thaw.diffusion.degradations.animorph import Animorph as Animorph
 from thaw.diffusion.degradations.base import Degradation as Degradation
 from thaw.diffusion.degradations.blur import Blur as Blur
+from thaw.diffusion.degradations.bridge import Bridge as Bridge
 from thaw.diffusion.degradations.fade import Decolour as Decolour
 from thaw.diffusion.degradations.fade import Fade as Fade
 from thaw.diffusion.degradations.gaussian import Gaussian as Gaussian
@@ -34,6 +35,7 @@ from thaw.diffusion.restoration import Restoration as Restoration
 from thaw.diffusion.restorer import Restorer as Restorer
 from thaw.diffusion.samplers.base import Sampler as Sampler
 from thaw.diffusion.samplers.base import State as State
+from thaw.diffusion.samplers.bridge import InDI as InDI
 from thaw.diffusion.samplers.cold import Cold as Cold
 from thaw.diffusion.samplers.cold import Naive as Naive
 from thaw.diffusion.samplers.gaussian import DDIM as DDIM

@@ -10,8 +10,8 @@ from thaw.diffusion.degradations.base import all_at
 from thaw.diffusion.guidance import guided, labels_in_words
 from thaw.diffusion.inference import evaluating
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.samplers.base import Path, Sampler, check_step
-from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.base import SAMPLED, Path, Sampler, check_step
+from thaw.diffusion.samplers.cold import ALGORITHM_1, ALGORITHM_2, Cold, Naive
 from thaw.ranks import WHOLE, Batch, Portion
 from thaw.seeding import generator
 
@@ -21,7 +21,11 @@ STAGES = (
     "original",
     "degraded",
     "direct",
-    *(f"{each.stage}{suffix}" for each in (Naive, Cold, Sampler) for suffix in ("", REFINED)),
+    *(
+        f"{each}{suffix}"
+        for each in (ALGORITHM_1, ALGORITHM_2, SAMPLED)
+        for suffix in ("", REFINED)
+    ),
 )
 
 
@@ -29,8 +33,8 @@ def stage_title(name: str) -> str:
     """A stage of a restoration in words: ``Algorithm 1, refined``."""
     words = {
         "direct": "direct prediction",
-        "algorithm_1": "Algorithm 1",
-        "algorithm_2": "Algorithm 2",
+        ALGORITHM_1: "Algorithm 1",
+        ALGORITHM_2: "Algorithm 2",
     }
     plain_name = name.removesuffix(REFINED)
     refined = ", refined" if name.endswith(REFINED) else ""
@@ -80,7 +84,7 @@ class Restoration:
         self.sampler.refine = False  # here that is a stage of its own
         self.refine = refine or sampler.refine
         own = self.sampler
-        self.ways: dict[str, Sampler] = {Sampler.stage: own}
+        self.ways: dict[str, Sampler] = {SAMPLED: own}
         if restorer.degradation.noise_is_known:
             shared: Any = {"clip": own.clip, "grid": own.grid, "guidance": own.guidance}
             both = (algorithm(own.num_steps, **shared) for algorithm in (Naive, Cold))

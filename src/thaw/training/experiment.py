@@ -67,13 +67,9 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         suite.check(data.source.name, data.image_shape)
     own: Sampler = create(cfg.metrics.sampler) if cfg.metrics.get("sampler") else sampler
     score_sampler = own.at_most(degradation.num_steps)
-    parts = {
-        "prediction": prediction,
-        "objective/weighting": objective.weighting,
-        "prior": prior,
-    }
-    for group, part in parts.items():
-        _check_fit(group, part, degradation)
+    _check_fit("prediction", prediction, degradation)
+    _check_fit("objective/weighting", objective.weighting, degradation)
+    _check_fit("prior", prior, degradation.end)
     with errors_at("prediction"):
         restorer = Restorer(network, degradation, prediction, data.pixel_range)
     with errors_at("prior"):

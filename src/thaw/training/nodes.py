@@ -93,7 +93,19 @@ def create(node: DictConfig, **context: Any) -> Any:
             is_needed = parameter.default is parameter.empty and parameter.kind not in VARIADIC
             if is_needed and name not in node and name not in wanted and "_args_" not in node:
                 raise ValueError(f"{key}.{name} is missing")
-        return instantiate(node, _partial_=True, _convert_="all")(**wanted)
+        parts = {name: create(node[name], **context) for name in _asking(node, context)}
+        without = dict.fromkeys(parts)
+        made = instantiate(node, **without, _partial_=True, _convert_="all")
+        return made(**wanted | parts)
+
+
+def _asking(node: DictConfig, context: Mapping[str, Any]) -> list[str]:
+    """The parts of a node that ask for something of the context themselves."""
+    return [
+        str(name)
+        for name, part in node.items()
+        if _is_node(part) and (parameters_of(part._target_).keys() & context) - part.keys()
+    ]
 
 
 def parameters_of(target: str) -> Mapping[str, inspect.Parameter]:

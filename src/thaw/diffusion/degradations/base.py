@@ -38,6 +38,11 @@ class Degradation(nn.Module, ABC):
     condition: Condition | None = None
     """The network's input beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
 
+    @property
+    def end(self) -> "Degradation":
+        """The degradation that makes its x_T: itself, or the one that a bridge leads to."""
+        return self
+
     def fit(self, images: Tensor) -> None:
         """Fill buffers from training images, uint8 ``[N, C, H, W]``, once, before training."""
 

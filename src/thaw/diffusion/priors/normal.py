@@ -27,9 +27,10 @@ class Normal(Prior[Gaussian]):
         self.image_shape = tuple(image_shape)
 
     def misfit(self, degradation: Gaussian) -> str | None:
-        if degradation.ends_in_noise:
+        end = degradation.end
+        if end.ends_in_noise or end.schedule is None:
             return None
-        kept = float(f"{100 * degradation.schedule[-1]:.2g}")
+        kept = float(f"{100 * end.schedule[-1]:.2g}")
         return f"x_T keeps {kept:g} % of the image's variance"
 
     def draw_exactly(

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from typing import Annotated, ClassVar, Generic, NamedTuple, Self
+from typing import Annotated, Generic, NamedTuple, Self
 
 from annotated_types import Interval
 from torch import Generator, Tensor
@@ -16,6 +16,8 @@ from thaw.diffusion.guidance import guided
 from thaw.diffusion.needs import D, Part, check_needs
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.grids import Grid, Trailing
+
+SAMPLED = "sampled"
 
 
 class State(NamedTuple):
@@ -65,15 +67,17 @@ class Sampler(Part[D], ABC):
         refine: whether a last pass R(x, 1) follows the last step.
     """
 
-    stage: ClassVar[str] = "sampled"
-    """Name of the images that it restores, among those of the other samplers."""
-
     num_steps: Count | None = None
     _: KW_ONLY
     clip: bool = True
     grid: Grid = field(default_factory=Trailing)
     guidance: NotNegative = 1.0
     refine: bool = False
+
+    @property
+    def stage(self) -> str:
+        """Name of the images that it restores, among those of the other samplers."""
+        return SAMPLED
 
     def check(self, degradation: Degradation) -> None:
         if self.num_steps is not None and self.num_steps > degradation.num_steps:

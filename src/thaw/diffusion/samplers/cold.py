@@ -1,28 +1,82 @@
-"""The two samplers of Cold Diffusion, for any degradation."""
+"""The two samplers of Cold Diffusion, for any degradation, and what lies between them."""
+
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from thaw.checks import Share, checked
 from thaw.diffusion.degradations.base import Degradation, all_at
-from thaw.diffusion.samplers.base import Estimate, Path, Sampler
+from thaw.diffusion.samplers.base import SAMPLED, Estimate, Path, Sampler
+
+ALGORITHM_1, ALGORITHM_2 = "algorithm_1", "algorithm_2"
 
 
-class Naive(Sampler[Degradation]):
-    """x_s = D(x_0_hat, s) (Bansal et al. 2022, Algorithm 1)."""
-
-    stage = "algorithm_1"
-
-    def step(self, now: Estimate, s: int, path: Path[Degradation]) -> Tensor:
-        x_s: Tensor = path.degradation(now.x_0_hat, all_at(s, now.x_t), path.noise)
-        return x_s
-
-
+@checked
+@dataclass(eq=False)
 class Cold(Sampler[Degradation]):
-    """x_s = x_t - D(x_0_hat, t) + D(x_0_hat, s) (Bansal et al. 2022, Algorithm 2)."""
+    """x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)), lambda the correction.
 
-    stage = "algorithm_2"
+    With lambda = 1 this is Algorithm 2 of Bansal et al. 2022, with lambda = 0 Algorithm 1: lambda
+    is the share that stays of what x_t shows beside x_0_hat, degraded to t.
+
+    With Gaussian noise, x_t = a_t x_0_hat + b_t eps_hat, a step from t to s with noise z is
+
+        x_s = a_s x_0_hat + lambda b_t eps_hat + (b_s - lambda b_t) z.
+
+    If z is the inferred noise eps_hat, this is DDIM with eta = 0 for every lambda. For any other z
+    it is so for lambda = b_s / b_t alone, where z cancels. If z is drawn anew in each step, lambda
+    is what eta is in DDIM: the mean given x_t is DDIM's (Song et al. 2021, equation 12) for
+
+        lambda b_t = sqrt(b_s^2 - sigma^2),  sigma = eta b_s / b_t sqrt(1 - a_t^2 / a_s^2),
+
+    from b_s / b_t at eta = 0 over a_t b_s^2 / (a_s b_t^2) at eta = 1, ancestral sampling, to 0 at
+    sigma = b_s, where all noise is new. The deviation is b_s - lambda b_t here and sigma in DDIM,
+    which are equal at both ends; between them the noise of x_s is less than b_s here.
+
+    Args:
+        correction: lambda of a step that leaves T.
+        correction_end: lambda at t = 0: that of a step that leaves t is linear in t between the
+            two. None is the same throughout.
+    """
+
+    correction: Share = 1.0
+    correction_end: Share | None = None
+
+    @property
+    def stage(self) -> str:
+        algorithms = {0.0: ALGORITHM_1, 1.0: ALGORITHM_2}
+        return SAMPLED if self._changes else algorithms.get(self.correction, SAMPLED)
+
+    @property
+    def _changes(self) -> bool:
+        return self.correction_end not in (None, self.correction)
+
+    def options(self) -> list[str]:
+        end = f" to {self.correction_end:g}" if self._changes else ""
+        return [] if self.stage == ALGORITHM_2 else [f"correction {self.correction:g}{end}"]
+
+    def correction_at(self, t: int, degradation: Degradation) -> float:
+        """lambda of a step that leaves t."""
+        if self.correction_end is None:
+            return self.correction
+        share = t / degradation.num_steps
+        return share * self.correction + (1 - share) * self.correction_end
 
     def step(self, now: Estimate, s: int, path: Path[Degradation]) -> Tensor:
         t, x_t, x_0_hat = now
-        degraded_t: Tensor = path.degradation(x_0_hat, all_at(t, x_t), path.noise)
-        degraded_s: Tensor = path.degradation(x_0_hat, all_at(s, x_t), path.noise)
-        return x_t - degraded_t + degraded_s
+        x_s: Tensor = path.degradation(x_0_hat, all_at(s, x_t), path.noise)
+        if correction := self.correction_at(t, path.degradation):
+            x_s = x_s + correction * (x_t - path.degradation(x_0_hat, all_at(t, x_t), path.noise))
+        return x_s
+
+
+@checked
+@dataclass(eq=False)
+class Naive(Cold):
+    """x_s = D(x_0_hat, s) (Bansal et al. 2022, Algorithm 1)."""
+
+    correction: float = field(default=0.0, init=False)
+    correction_end: None = field(default=None, init=False)
+
+    def options(self) -> list[str]:
+        return []
