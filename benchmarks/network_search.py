@@ -1,22 +1,35 @@
 """A network for a CPU, searched at equal core-seconds: one change at a time to a U-Net on patches.
 
-``python benchmarks/network_search.py OUT STEPS ['key=value ...' ...]`` trains each candidate of the
-list (:data:`CANDIDATES` if none is named) on one core for as long as STEPS steps of the first take,
-both measured in turns, so that other work on the machine changes little. It scores images
-generated from nothing, and adds a line to OUT/search.jsonl; candidates that have one are left out.
+``python benchmarks/network_search.py OUT STEPS SEEDS ['key=value ...' ...]`` trains each candidate
+of the list (:data:`CANDIDATES` if none is named) for as many steps as STEPS steps of the first
+allow on one core of a CPU; what a step costs there, in turns with the first, is kept in
+OUT/costs.json. SEEDS is the number of seeds. Each adds a line to OUT/search.jsonl, with scores of
+images generated from nothing, and those that have one are left out; OUT/search.md is the table.
 Keys are the fields of :class:`Candidate`. thaw's PatchUNet is what came of it.
 """
 
 import json
 import os
+import statistics
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from plain_loop import EMA_DECAY, Recipe, prepare, scores, step_seconds, train
+from plain_loop import (
+    DEVICE,
+    EMA_DECAY,
+    Recipe,
+    mean_and_spread,
+    prepare,
+    scores,
+    side_by_side,
+    step_seconds,
+    train,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -86,6 +99,11 @@ class Candidate:
         return cls(**{key: kinds[key](value) for key, value in given.items()})
 
     @property
+    def cost(self) -> "Candidate":
+        """The candidate that costs the same, of those that do the one to measure."""
+        return replace(self, seed=0, data="mnist_5k", lr=Candidate.lr, largest=0.5, shift=0)
+
+    @property
     def pixels(self) -> PixelRange:
         return PixelRange(-self.largest, self.largest)
 
@@ -130,8 +148,8 @@ CANDIDATES = [
     *("patch=1 width=16", "patch=4 width=64", "block=one", "block=next kernel=5"),
     *("activation=relu", "position=0", "attention=1", "from_zero=1", "residual=1"),
     *("lr=2e-3", "lr=5e-3", "batch=32", "batch=128", "loss=l1", "shift=1", "data=mnist"),
-    *("ema=0", "ema=0.999", "axis=row", "axis=row norm=group1", "axis=row seed=1"),
-    *("net=cnn lr=2e-3", "net=unet lr=2e-3", "seed=1", "norm=group1 seed=1"),
+    *("ema=0", "ema=0.999", "axis=row", "axis=row norm=group1"),
+    *("net=cnn lr=2e-3", "net=unet lr=2e-3"),
     *("kind=hot largest=1 prediction=velocity", "kind=hot largest=1 prediction=clean"),
     *("kind=hot largest=1 prediction=noise", "kind=hot largest=1 prediction=velocity norm=group1"),
     "kind=hot largest=1 prediction=velocity weighting=min_snr",
@@ -139,42 +157,102 @@ CANDIDATES = [
 ]
 
 
-def main(out: str, steps: str, *texts: str) -> None:
+class Job(NamedTuple):
+    """A candidate with its seed, the number of its steps, and what they are equal to."""
+
+    candidate: str
+    seed: int
+    steps: int
+    as_long_as: int
+
+
+def main(out: str, as_long_as: str, seeds: str, *texts: str) -> None:
     """Try what is missing in OUT."""
     prepare()
-    path = Path(out) / "search.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    suite = ScoreSuite(load_encoder("mnist"))
-    for text in texts or CANDIDATES:
-        if not any((row["candidate"], row["as_long_as"]) == (text, int(steps)) for row in done):
-            row = tried(Candidate.of(text), int(steps), suite)
-            with path.open("a") as file:
-                file.write(json.dumps({"candidate": text, "as_long_as": int(steps)} | row) + "\n")
-            print(text, row, flush=True)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "search.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    done = [(row["candidate"], row["seed"], row["as_long_as"]) for row in rows]
+    costs = step_costs(texts or CANDIDATES, folder / "costs.json")
+    jobs = [
+        Job(text, seed, round(int(as_long_as) / costs[text]), int(as_long_as))
+        for seed in range(int(seeds))
+        for text in costs
+        if (text, seed, int(as_long_as)) not in done
+    ]
+    for job, found in side_by_side(tried, jobs):
+        rows.append(job._asdict() | found)
+        with path.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        print(rows[-1], flush=True)
+    (folder / "search.md").write_text(table(rows, costs))
 
 
-def tried(candidate: Candidate, steps_of_first: int, suite: ScoreSuite) -> dict[str, Any]:
-    """Steps, core-seconds, parameters, and FID and IS of each way to generate."""
-    if candidate.data == "mnist":
-        images = sources.MNIST(os.environ["THAW_DATA"]).load()[0].images
-    else:
-        images = sources.MNIST5k().load()[0].images
-    first = Candidate()
-    x_0 = candidate.pixels.from_uint8(images[: max(candidate.batch, first.batch)])
-    step, step_of_first = step_seconds([candidate.recipe(), first.recipe()], x_0)
-    num_steps = max(1, round(steps_of_first * step_of_first / step))
-    restorer, spent = train(candidate.recipe(), images, num_steps, candidate.seed)
-    result: dict[str, Any] = {
-        "steps": num_steps,
-        "core_s": round(spent, 1),
-        "parameters": sum(p.numel() for p in restorer.network.parameters()),
-    }
+def step_costs(texts: Sequence[str], path: Path) -> dict[str, float]:
+    """What a step of each costs on a CPU in steps of the first, measured unless the file has it."""
+    costs: dict[str, float] = json.loads(path.read_text()) if path.exists() else {"": 1.0}
+    first, images = Candidate(), sources.MNIST5k().load()[0].images
+    known = {Candidate.of(text).cost: cost for text, cost in costs.items()}
+    for text in texts:
+        candidate = Candidate.of(text)
+        if candidate.cost not in known:
+            x_0 = candidate.pixels.from_uint8(images[: max(candidate.batch, first.batch)])
+            step, step_of_first = step_seconds([candidate.recipe(), first.recipe()], x_0)
+            known[candidate.cost] = round(step / step_of_first, 4)
+        costs[text] = known[candidate.cost]
+        path.write_text(json.dumps(costs, indent=1) + "\n")
+    return {text: costs[text] for text in texts}
+
+
+def tried(job: Job) -> dict[str, Any]:
+    """Parameters, and FID, IS and class KL of each way to generate."""
+    candidate = replace(Candidate.of(job.candidate), seed=job.seed)
+    images = training_images(candidate.data)
+    restorer = train(candidate.recipe(), images, job.steps, job.seed)
+    parameters = sum(p.numel() for p in restorer.network.parameters())
+    result: dict[str, Any] = {"parameters": parameters, "device": DEVICE.type}
     for name, (prior, sampler) in candidate.ways().items():
         prior.fit(images, restorer.degradation)
-        found = scores(restorer, sampler, prior, suite, NUM_SAMPLES)
-        result[name] = {key: round(found[key], 2) for key in ("fid", "is_mean", "class_kl")}
+        found = scores(restorer, sampler, prior, score_suite(), NUM_SAMPLES)
+        result[name] = {key: round(found[key], 3) for key in ("fid", "is_mean", "class_kl")}
     return result
+
+
+@cache
+def training_images(name: str) -> Tensor:
+    """Uint8 ``[N, 1, 28, 28]`` of ``mnist_5k``, or of ``mnist`` at $THAW_DATA."""
+    whole = name == "mnist"
+    source = sources.MNIST(os.environ["THAW_DATA"]) if whole else sources.MNIST5k()
+    return source.load()[0].images
+
+
+@cache
+def score_suite() -> ScoreSuite:
+    """The scores, on the device."""
+    return ScoreSuite(load_encoder("mnist")).to(DEVICE)
+
+
+def table(rows: list[dict[str, Any]], costs: dict[str, float]) -> str:
+    """Markdown: the mean FID over the seeds, with their standard deviation, best first."""
+    lines = [
+        "| change | steps of | cost of a step | parameters | generated by | seeds | FID |",
+        "| --- | ---: | ---: | ---: | --- | ---: | ---: |",
+    ]
+    found: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        for way in (key for key, value in row.items() if isinstance(value, dict)):
+            found.setdefault((row["as_long_as"], way, row["candidate"]), []).append(row)
+
+    def of(key: tuple[int, str, str]) -> list[float]:
+        return [row[key[1]]["fid"] for row in found[key]]
+
+    for key in sorted(found, key=lambda key: (key[0], key[1], statistics.fmean(of(key)))):
+        as_long_as, way, text = key
+        cells = [f"`{text}`" if text else "-", f"{as_long_as:,}", f"{costs[text]:.2f}"]
+        cells += [f"{found[key][0]['parameters']:,}", way, str(len(found[key]))]
+        lines.append(f"| {' | '.join([*cells, mean_and_spread(of(key))])} |")
+    return "\n".join(lines) + "\n"
 
 
 def norm(kind: str, channels: int) -> nn.Module:
@@ -243,12 +321,13 @@ class Patches(nn.Module):
         self.position = nn.Parameter(torch.zeros(w, side, side), requires_grad=bool(o.position))
         self.first = nn.Conv2d(p * p, w, 3, padding=1)
         self.down = nn.ModuleList(Block(o, w, embedding) for _ in range(o.depth))
-        self.shrink = nn.Conv2d(w, 2 * w, 2, stride=2)
+        by = 1 if side % 2 else 2
+        self.shrink = nn.Conv2d(w, 2 * w, by, stride=by)
         middle: list[nn.Module] = [Block(o, 2 * w, embedding) for _ in range(o.middle)]
         if o.attention:
             middle.insert(o.middle // 2, Attention(o, 2 * w))
         self.middle = nn.ModuleList(middle)
-        self.grow = nn.ConvTranspose2d(2 * w, w, 2, stride=2)
+        self.grow = nn.ConvTranspose2d(2 * w, w, by, stride=by)
         self.join = nn.Conv2d(2 * w, w, 1)
         self.up = nn.ModuleList(Block(o, w, embedding) for _ in range(o.depth))
         last = nn.Conv2d(w, p * p, 3, padding=1)

@@ -1,27 +1,36 @@
 """FID against core-seconds of training: thaw's networks, and a U-Net of diffusers' of like size.
 
-``python benchmarks/quality_per_second.py OUT [core-seconds ...]`` trains each contender anew for
-each budget, one after another in turns on one thread, with the same data, objective (a DDPM on the
-cosine schedule that predicts the velocity), optimiser, average of the weights and sampler; rates
-differ, and the peer has two. What is in OUT already is not trained again; the table and the figure
-are of all that is there.
+``python benchmarks/quality_per_second.py OUT SEEDS [core-seconds ...]`` trains each contender anew
+for each budget and seed, with the same data, objective (a DDPM on the cosine schedule that predicts
+the velocity), optimiser, average of the weights and sampler; rates differ, and the peer has two.
+What a step costs on one core of a CPU is measured in turns and kept in OUT/costs.json. What is in
+OUT already is not trained again; the table and the figure are of all that is there.
 """
 
 import json
-import os
+import statistics
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffusers import UNet2DModel
 from matplotlib.figure import Figure
-from plain_loop import Recipe, prepare, scores, step_seconds, train
+from network_search import score_suite, training_images
+from plain_loop import (
+    DEVICE,
+    Recipe,
+    mean_and_spread,
+    prepare,
+    scores,
+    side_by_side,
+    step_seconds,
+    train,
+)
 from torch import Tensor, nn
 
 from thaw import storage
-from thaw.data import sources
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.objectives import MSE, Objective
 from thaw.diffusion.predictions import Velocity
@@ -29,8 +38,6 @@ from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.schedules import cosine
-from thaw.metrics.encoders import load_encoder
-from thaw.metrics.suite import ScoreSuite
 from thaw.networks.cnn import CNN
 from thaw.networks.patch_unet import PatchUNet
 from thaw.networks.unet import UNet
@@ -91,71 +98,100 @@ CONTENDERS = (
 )
 
 
-def main(out: str, *budgets: str) -> None:
+class Job(NamedTuple):
+    """A contender by its number, its core-seconds and seed, and what a step costs."""
+
+    contender: int
+    budget: int
+    seed: int
+    step_s: float
+
+    @property
+    def file(self) -> str:
+        name = CONTENDERS[self.contender].name.replace(" ", "_")
+        return f"{name}_{self.budget}_seed_{self.seed}.json"
+
+
+def main(out: str, seeds: str, *budgets: str) -> None:
     """Train and score what is missing, then write table and figure into OUT."""
     prepare()
     folder = Path(out)
-    images = sources.MNIST(os.environ["THAW_DATA"]).load()[0].images
-    seconds = step_seconds(
-        [contender.recipe() for contender in CONTENDERS], RANGE.from_uint8(images[:64])
-    )
-    suite = ScoreSuite(load_encoder("mnist"))
-    for budget in map(int, budgets or BUDGETS):
-        for contender, step in zip(CONTENDERS, seconds, strict=True):
-            path = folder / f"{contender.name.replace(' ', '_')}_{budget}.json"
-            if path.exists():
-                continue
-            restorer, spent = train(contender.recipe(), images, max(1, round(budget / step)))
-            found = scores(restorer, DDIM(EVALUATIONS), Normal(SHAPE), suite, NUM_SAMPLES)
-            row = {
-                "name": contender.name,
-                "budget": budget,
-                "core_s": round(spent, 1),
-                "step_ms": round(1000 * step, 1),
-                "steps": round(budget / step),
-                "num_parameters": sum(p.numel() for p in restorer.network.parameters()),
-                **{key: found[key] for key in ("fid", "fid_floor", "is_mean", "n")},
-            }
-            storage.write_atomically(path, json.dumps(row, indent=1) + "\n")
-            print(row, flush=True)
-    rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    folder.mkdir(parents=True, exist_ok=True)
+    costs = folder / "costs.json"
+    if not costs.exists():
+        x_0 = RANGE.from_uint8(training_images("mnist")[:64])
+        found = step_seconds([contender.recipe() for contender in CONTENDERS], x_0)
+        storage.write_atomically(costs, json.dumps(found) + "\n")
+    steps = json.loads(costs.read_text())
+    jobs = [
+        Job(number, budget, seed, steps[number])
+        for budget in map(int, budgets or BUDGETS)
+        for seed in range(int(seeds))
+        for number in range(len(CONTENDERS))
+    ]
+    missing = [job for job in jobs if not (folder / job.file).exists()]
+    for job, row in side_by_side(tried, missing):
+        storage.write_atomically(folder / job.file, json.dumps(row, indent=1) + "\n")
+        print(row, flush=True)
+    rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*_seed_*.json"))]
     storage.write_atomically(folder / "quality_per_second.md", table(rows))
     save_figure(figure(rows), folder / "quality_per_second.png")
     print(table(rows))
 
 
-def of_each(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The rows of each contender, by core-seconds."""
+def tried(job: Job) -> dict[str, Any]:
+    """What a contender comes to."""
+    contender, num_steps = CONTENDERS[job.contender], max(1, round(job.budget / job.step_s))
+    restorer = train(contender.recipe(), training_images("mnist"), num_steps, job.seed)
+    found = scores(restorer, DDIM(EVALUATIONS), Normal(SHAPE), score_suite(), NUM_SAMPLES)
+    return {
+        "name": contender.name,
+        "budget": job.budget,
+        "seed": job.seed,
+        "device": DEVICE.type,
+        "step_ms": round(1000 * job.step_s, 1),
+        "steps": num_steps,
+        "num_parameters": sum(p.numel() for p in restorer.network.parameters()),
+        **{key: found[key] for key in ("fid", "fid_floor", "is_mean", "n")},
+    }
+
+
+def of_each(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[int, list[float]]]]:
+    """Of each contender one row, and its FID by core-seconds, seed by seed."""
     for contender in CONTENDERS:
         own = [row for row in rows if row["name"] == contender.name]
+        budgets = sorted({row["budget"] for row in own})
         if own:
-            yield contender.name, sorted(own, key=lambda row: row["budget"])
+            yield own[0], {b: [row["fid"] for row in own if row["budget"] == b] for b in budgets}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row a contender, a column a budget."""
+    """Markdown: a row a contender, a column a budget: mean and standard deviation over seeds."""
     budgets = sorted({row["budget"] for row in rows})
     lines = [
         "| network | parameters | ms a step | " + " | ".join(f"{b} s" for b in budgets) + " |",
         "| --- | ---: | ---: |" + " ---: |" * len(budgets),
     ]
-    for name, own in of_each(rows):
-        fids = {row["budget"]: f"{row['fid']:.1f}" for row in own}
-        cells = [name, f"{own[0]['num_parameters']:,}", f"{own[0]['step_ms']:.0f}"]
-        cells += [fids.get(budget, "") for budget in budgets]
+    for own, fids in of_each(rows):
+        cells = [own["name"], f"{own['num_parameters']:,}", f"{own['step_ms']:.0f}"]
+        cells += [mean_and_spread(fids.get(budget, [])) for budget in budgets]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 @own_style()
 def figure(rows: list[dict[str, Any]]) -> Figure:
-    """A line a contender, both axes logarithmic."""
+    """A line a contender, the mean over seeds between the best and worst; both axes logarithmic."""
     drawn = Figure(figsize=(6.4, 4.0), layout="compressed")
     axes = drawn.subplots()
     lines = list(of_each(rows))
-    for (name, own), style in zip(lines, line_styles(len(lines)), strict=True):
-        points = [(row["core_s"], row["fid"]) for row in own]
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
+    for (own, fids), style in zip(lines, line_styles(len(lines)), strict=True):
+        means = [statistics.fmean(each) for each in fids.values()]
+        axes.plot(list(fids), means, marker="o", markersize=4, label=own["name"], **style)
+        lowest, highest = ([f(each) for each in fids.values()] for f in (min, max))
+        axes.fill_between(
+            list(fids), lowest, highest, alpha=0.15, linewidth=0, color=style["color"]
+        )
     axes.axhline(GOAL, color="grey", linewidth=0.5)
     axes.set_xscale("log")
     budgets = sorted({row["budget"] for row in rows})

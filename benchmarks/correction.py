@@ -1,0 +1,144 @@
+"""Scores against the share of the correction in Cold Diffusion's sampler, for every degradation.
+
+``python benchmarks/correction.py OUT EPOCHS SEEDS [degradation ...]`` trains a model of each
+degradation (:data:`DEGRADATIONS` if none is named) for each seed, then generates and restores by
+x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)) with each lambda and number of steps, the latter
+from validation images. SIDE_BY_SIDE is the number of processes. OUT has the run directories, and a
+file of scores for each, which is not made again.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plain_loop import side_by_side
+from torch import Tensor
+
+import thaw
+from thaw import storage
+from thaw.api.run import Run
+from thaw.diffusion.inference import evaluating
+from thaw.diffusion.restoration import degraded
+from thaw.diffusion.samplers.cold import Cold
+from thaw.metrics.restored import RestorationScores
+from thaw.ranks import WHOLE
+
+DEGRADATIONS = (
+    *("row_last_to_first", "column_random", "row_random", "column_noise", "gaussian", "blur"),
+    *("pixelate", "inpaint", "inpaint_random", "snow", "zoom", "fade", "animorph"),
+    *("column_outside_in", "column_inside_out", "column_last_to_first", "column_shuffled"),
+    *("row_outside_in", "row_inside_out", "row_shuffled", "row_noise"),
+    *("blur_linear", "blur_exponential"),
+)
+# lambda in the step that leaves T, and at t = 0.
+CORRECTIONS = (
+    (0.0, 0.0),
+    (0.25, 0.25),
+    (0.5, 0.5),
+    (0.75, 0.75),
+    (1.0, 1.0),
+    (1.0, 0.0),
+    (0.0, 1.0),
+)
+STEPS = (2, 4, 7, 14, 28)
+NUM_GENERATED, NUM_RESTORED, BATCH_SIZE = 1000, 500, 500
+RECIPE = {
+    "model": "patch_unet",
+    "prediction": "clean",
+    "objective": "mse",
+    "lr_scheduler": "one_cycle",
+    "optimizer.lr": 3e-3,
+    "ema": "standard",
+    "prior": "gmm",
+    "prior.components": 100,
+    "data.batch_size": 64,
+    "trainer.gradient_clip_val": 1.0,
+    "trainer.devices": 1,
+    "logger": "none",
+    "metrics.num_samples": 0,
+    "metrics.num_restored_each_epoch": 0,
+    "metrics.final_num_samples": 0,
+    "metrics.num_restored": 0,
+}
+OWN_PRIOR = {key: value for key, value in RECIPE.items() if not key.startswith("prior")}
+# Where no density describes x_T, it is that of real images.
+RECIPES = {
+    "gaussian": OWN_PRIOR | {"schedule": "cosine"},
+    **dict.fromkeys(("inpaint_random", "snow", "animorph"), OWN_PRIOR | {"prior": "empirical"}),
+}
+
+
+class Job(NamedTuple):
+    """A model to train and score in a folder."""
+
+    out: str
+    degradation: str
+    seed: int
+    epochs: int
+    data: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.degradation}_seed_{self.seed}"
+
+
+def main(out: str, epochs: str, seeds: str, *degradations: str) -> None:
+    """Make what is missing in OUT."""
+    data = "mnist" if "THAW_DATA" in os.environ else "mnist_5k"
+    jobs = [
+        Job(out, degradation, seed, int(epochs), data)
+        for seed in range(int(seeds))
+        for degradation in degradations or DEGRADATIONS
+    ]
+    missing = [job for job in jobs if not (Path(out) / f"{job.name}.json").exists()]
+    for job, rows in side_by_side(tried, missing):
+        storage.write_atomically(Path(out) / f"{job.name}.json", json.dumps(rows) + "\n")
+        print(job.name, len(rows), flush=True)
+
+
+def tried(job: Job) -> list[dict[str, Any]]:
+    """Scores with each lambda and number of steps."""
+    run = trained(job)
+    images = run.data.val_images[:NUM_RESTORED]
+    rows = []
+    for num_steps in sorted({min(each, run.num_steps) for each in STEPS}):
+        for first, last in CORRECTIONS:
+            sampler = Cold(num_steps, correction=first, correction_end=last)
+            generated = run.scores(NUM_GENERATED, sampler=sampler, batch_size=BATCH_SIZE)
+            names = ("fid", "fid_floor", "is_mean", "recall", "class_kl", "n", "images")
+            own = {name: generated[name] for name in names}
+            own |= {"correction": first, "correction_end": last, "num_steps": num_steps}
+            rows.append(job._asdict() | own | restored_scores(run, sampler, images))
+    return rows
+
+
+def trained(job: Job) -> Run:
+    """The run of a job, from its directory if it has been there."""
+    directory = Path(job.out, "runs", job.name)
+    if (directory / "run.json").exists():
+        return thaw.load(directory)
+    recipe = RECIPES.get(job.degradation, RECIPE) | {
+        "degradation": job.degradation,
+        "data": job.data,
+        "seed": job.seed,
+        "trainer.max_epochs": job.epochs,
+        "hydra.run.dir": directory,
+    }
+    return thaw.train(*(f"{key}={value}" for key, value in recipe.items()))
+
+
+def restored_scores(run: Run, sampler: Cold, images: Tensor) -> dict[str, float]:
+    """PSNR and SSIM of validation images, uint8, degraded to x_T and restored."""
+    scores = RestorationScores(run.pixel_range).to(run.device)
+    for batch in WHOLE.batches(len(images), BATCH_SIZE):
+        x_0, x_T, noise, draws = degraded(run.restorer, images, run.num_steps, batch, seed=0)
+        with evaluating(run.restorer):
+            scores.update(sampler.sample(run.restorer, x_T, noise, draws), x_0)
+    found = scores.compute()
+    return {name: found[name] for name in ("psnr", "ssim")}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
