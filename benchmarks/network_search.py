@@ -213,8 +213,8 @@ def tried(job: Job) -> dict[str, Any]:
     parameters = sum(p.numel() for p in restorer.network.parameters())
     result: dict[str, Any] = {"parameters": parameters, "device": DEVICE.type}
     for name, (prior, sampler) in candidate.ways().items():
-        prior.fit(images, restorer.degradation)
-        found = scores(restorer, sampler, prior, score_suite(), NUM_SAMPLES)
+        prior.fit(images, candidate.degradation())
+        found = scores(restorer, sampler, prior.to(DEVICE), score_suite(), NUM_SAMPLES)
         result[name] = {key: round(found[key], 3) for key in ("fid", "is_mean", "class_kl")}
     return result
 
