@@ -35,6 +35,7 @@ FOUNDATIONS = (
     {"degradation": "gaussian"},
     {"degradation": "column_random"},
     {"data": "cifar10"},  # in colour
+    {"data": "paired_folder"},
 )
 # The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
@@ -75,7 +76,7 @@ def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
 
 def blank_images(experiment: Experiment, num_images: int = 2) -> Tensor:
     """uint8, black but for a square, which averaging and noise both change."""
-    images = torch.zeros(num_images, *experiment.data.image_shape, dtype=torch.uint8)
+    images = torch.zeros(num_images, *experiment.data.stored_shape, dtype=torch.uint8)
     images[..., 8:16, 10:14] = 255
     return images
 

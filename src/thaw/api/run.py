@@ -23,7 +23,6 @@ from thaw.seeding import generator
 from thaw.training.experiment import Experiment, check_sampler
 from thaw.training.generating import (
     Start,
-    as_bytes,
     drawn_start,
     generated_images,
     generated_states,

@@ -28,8 +28,8 @@ def check_keys(cfg: DictConfig) -> None:
     others = (cfg.images, cfg.partners, cfg.t)
     if any(each is not None for each in others) or cfg.degraded or cfg.refine:
         raise InputError(
-            "images=, partners=, t=, degraded= and refine= belong to task=restore (a last pass over what is "
-            "generated is sampler.refine=true)"
+            "images=, partners=, t=, degraded= and refine= belong to task=restore (a last pass "
+            "over what is generated is sampler.refine=true)"
         )
 
 

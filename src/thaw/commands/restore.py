@@ -36,7 +36,8 @@ SPLITS = {"test": "test images", "val": "validation images", "train": "training 
 class Given:
     """Images to restore, as a data set keeps them, what they are, and the ``files`` they are from.
 
-    Where they are ``is_degraded`` there are no originals. ``labels`` are their classes, int64 ``[N]``, and ``which_labels`` says which those are.
+    Where they are ``is_degraded`` there are no originals. ``labels`` are their classes, int64
+    ``[N]``, and ``which_labels`` says which those are.
     """
 
     images: Tensor

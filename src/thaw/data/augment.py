@@ -11,7 +11,7 @@ Transform = Callable[[Tensor], Tensor]
 
 
 def augmented(images: Tensor, transform: Transform, seed: int) -> Tensor:
-    """Images as stored, ``[B, C, H, W]``: each image through ``transform``, which draws what ``seed`` decides.
+    """Images as stored, ``[B, C, H, W]``: each through ``transform``, as ``seed`` decides.
 
     The transforms of ``torchvision.transforms.v2`` draw from the global generators, which are as
     before afterwards. They draw once a call, so each image has a call of its own: one for the batch

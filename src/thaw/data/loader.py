@@ -38,8 +38,8 @@ class BatchLoader:
     """All images in order, in batches ``(x_0, labels)``; the last batch holds what is left.
 
     ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range`` (with partners ``[B, 2C, H, W]``),
-    ``labels`` int64 ``[B]``, both on ``device``, to which a batch is copied where the images are elsewhere (None: never). Where
-    several processes train together each has all of a batch.
+    ``labels`` int64 ``[B]``, both on ``device``, to which a batch is copied where the images are
+    elsewhere (None: never). Where several processes train together each has all of a batch.
     """
 
     def __init__(

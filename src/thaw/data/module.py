@@ -35,9 +35,9 @@ class ImageDataModule:
     which a source may have to look into its folder.
     After ``setup()``: ``train_images``, ``val_images``, ``test_images`` (uint8 ``[N, C, H, W]``, on
     the CPU; where a source has partners or a range of values see
-    :class:`~thaw.data.sources.ImageSet`), ``train_labels``, ``val_labels``, ``test_labels`` (int64 ``[N]``), and ``checksum``:
-    the SHA-256, in hex, of the source's training images and labels and its test images and labels,
-    before any hold-out.
+    :class:`~thaw.data.sources.ImageSet`), ``train_labels``, ``val_labels``, ``test_labels`` (int64
+    ``[N]``), and ``checksum``: the SHA-256, in hex, of the source's training images and labels and
+    its test images and labels, before any hold-out.
 
     With ``val_size`` 0 the validation images are the test images. With N they are N training images
     and the test images stay untouched; a constant seed, ``HOLD_OUT_SEED``, chooses them, so that

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
@@ -36,7 +36,9 @@ def cached_pixels(
     cache: Path,
     value_range: Bounds | None = None,
 ) -> Tensor:
-    """``[N, C, H, W]``, as :func:`read_image` or :func:`read_values` has them: the images at ``paths`` in that order, mapped from a file.
+    """``[N, C, H, W]``: the images at ``paths`` in that order, mapped from a file.
+
+    They are uint8, of :func:`read_image`; with a ``value_range`` float32, of :func:`read_values`.
 
     The file is written to ``cache`` the first time, and again where an image's path inside
     ``root``, size or time of change is another; the operating system reads of it what is used and
@@ -55,7 +57,7 @@ def cached_pixels(
     return mapped(path, shape, dtype)
 
 
-def mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any] = np.dtype(np.uint8)) -> Tensor:
+def mapped(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> Tensor:
     """A tensor of ``shape``, not to be written to, whose memory is the file.
 
     torch.from_file maps a file to be written to, which Linux refuses beyond the memory there is.

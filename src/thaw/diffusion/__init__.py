@@ -11,6 +11,7 @@ from thaw.diffusion.degradations.gaussian import Noising as Noising
 from thaw.diffusion.degradations.inpaint import Inpaint as Inpaint
 from thaw.diffusion.degradations.line_average import LineAverage as LineAverage
 from thaw.diffusion.degradations.line_noise import LineNoise as LineNoise
+from thaw.diffusion.degradations.paired import Paired as Paired
 from thaw.diffusion.degradations.pixelate import Pixelate as Pixelate
 from thaw.diffusion.degradations.snow import Snow as Snow
 from thaw.diffusion.degradations.zoom import Zoom as Zoom

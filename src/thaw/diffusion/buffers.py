@@ -9,7 +9,7 @@ from torch import Tensor, nn
 def take_stored_shapes(
     module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *_: Any
 ) -> None:
-    """A pre-hook of ``load_state_dict``: the module's own buffers get shapes and types of the stored."""
+    """A pre-hook of ``load_state_dict``: own buffers get the shapes and types of the stored."""
     for name, buffer in module.named_buffers(recurse=False):
         stored = state_dict.get(prefix + name)
         if stored is not None:
