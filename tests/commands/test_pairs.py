@@ -27,7 +27,8 @@ NUM_TRAIN, NUM_TEST = 160, 20
 def commands(folder: Path) -> list[list[str]]:
     """Each command of the example in a folder, split as a shell does, without ``python``."""
     (block,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-    return [shlex.split(line)[1:] for line in block.replace("$PWD", str(folder)).splitlines()]
+    block = block.replace("\\\n", " ").replace("$PWD", str(folder))
+    return [shlex.split(line)[1:] for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,10 @@ def generated_scores(
 ) -> dict[str, Any]:
     """Scores of images generated from the prior, and what was measured how."""
     if run.experiment.suite is None:
-        raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
+        raise InputError(
+            f"{run.run_dir} was configured without an encoder, as metrics=none and metrics=restored "
+            "are, and generated images are scored by one"
+        )
     with as_input_errors():
         suite_with_reference(run)
     warn_of_misfit(run.experiment)
