@@ -89,8 +89,7 @@ def generated_scores(
     """Scores of images generated from the prior, and what was measured how."""
     if run.experiment.suite is None:
         raise InputError(
-            f"{run.run_dir} was configured without an encoder, as metrics=none and metrics=restored "
-            "are, and generated images are scored by one"
+            f"{run.run_dir} has no encoder to score generated images by (metrics=none or restored)"
         )
     with as_input_errors():
         suite_with_reference(run)
