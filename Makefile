@@ -20,7 +20,7 @@ study ?= study
 overrides ?=
 EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,columns_inside_out,columns_by_4_random,rows_random,rows_by_4_random
 
-# One of each kind; decolour needs colours, and the orders of averaging are the study's.
+# One of each kind; decolour needs colours, paired pairs, and the orders of averaging are the study's.
 DEGRADATIONS := gaussian,column_noise,row_noise,column_random,column_shuffled,row_random,blur,blur_linear,blur_exponential,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph
 # The runs themselves start from real training images (empirical), as an upper reference.
 PRIORS := gaussian,gmm,kde

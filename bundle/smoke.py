@@ -50,9 +50,14 @@ TINY: dict[str, Any] = {
     "callbacks.samples.num_samples": 4,
     "callbacks.forward_process": None,
 }
+# Each picture as its own partner.
+PAIRS = ["data=paired_folder", "data.root=PICTURES", "data.cache=PICTURES", "data.clean=.",
+         "data.degraded=."]  # fmt: skip
 # What a choice takes beside itself.
 WITH = {
     "degradation=decolour": ["data=photographs"],
+    "degradation=paired": PAIRS,
+    "data=paired_folder": PAIRS,
     "experiment=best_photographs": ["data=photographs"],
     "data=image_folder": ["data.root=PICTURES", "data.cache=PICTURES"],
     "logger=default": ["logger.tensorboard.save_dir=PICTURES"],

@@ -19,22 +19,24 @@ class PixelRange(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, pixel_range: Bounds) -> "PixelRange":
-        """The range of two numbers, low < high."""
-        check("pixel_range", pixel_range, Bounds)
+    def of(cls, pixel_range: Bounds, name: str = "pixel_range") -> "PixelRange":
+        """The range of two numbers, low < high, called ``name`` in errors."""
+        check(name, pixel_range, Bounds)
         low, high = map(float, pixel_range)
         if not low < high:
-            raise ValueError(
-                f"pixel_range must be [low, high] with low < high, got [{low}, {high}]"
-            )
+            raise ValueError(f"{name} must be [low, high] with low < high, got [{low}, {high}]")
         return cls(low, high)
 
     def from_uint8(self, images: Tensor) -> Tensor:
-        """float32 in [low, high] from uint8 of any shape."""
-        x = images.float().mul_((self.high - self.low) / 255).add_(self.low)
+        """float32 in [low, high] from uint8, or from what :meth:`to_levels` gives, of any shape."""
+        x = images.to(torch.float32, copy=True).mul_((self.high - self.low) / 255).add_(self.low)
         return x.clamp_(self.low, self.high)
 
     def to_uint8(self, x: Tensor) -> Tensor:
         """uint8 from floats of any shape, clamped to [low, high] and rounded to nearest."""
+        return self.to_levels(x).round_().to(torch.uint8)
+
+    def to_levels(self, x: Tensor) -> Tensor:
+        """float32 in [0, 255] from floats of any shape, clamped to [low, high] and not rounded."""
         scaled = (x.float() - self.low) * (255 / (self.high - self.low))
-        return scaled.clamp_(0, 255).round_().to(torch.uint8)
+        return scaled.clamp_(0, 255)

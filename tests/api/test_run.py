@@ -244,7 +244,7 @@ def test_what_cannot_be_loaded_is_one_line(
 
 
 def test_scores_need_an_encoder(hot: Path) -> None:
-    with pytest.raises(ValueError, match="metrics=none: it has no encoder"):
+    with pytest.raises(ValueError, match="has no encoder to score generated images by"):
         thaw.load(hot).scores(4)
 
 

@@ -126,6 +126,8 @@ def foundations() -> list[tuple[str, ...]]:
             group: CHOICES[group][number % len(CHOICES[group])]
             for group in ("degradation", *PEACEFUL)
         }
+        if chosen["degradation"] == "paired":
+            chosen["data"] = "paired_folder"
         metrics = "mnist" if chosen["data"].startswith("mnist") else "none"
         peaceful.append(tuple(f"{group}={name}" for group, name in chosen.items()))
         peaceful[-1] += (f"metrics={metrics}",)

@@ -23,6 +23,7 @@ from space_support import (
 )
 
 from thaw.data.cifar import CIFAR10
+from thaw.data.paired_folder import PairedFolder
 from thaw.data.photographs import Photographs
 from thaw.data.sources import IdxSource, ImageSet, MNIST5k
 
@@ -59,7 +60,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for proxy in ("http_proxy", "https_proxy"):
             patch.setenv(proxy, "http://127.0.0.1:9")
         patch.chdir(folder / "here")
-        for source in (IdxSource, CIFAR10, MNIST5k, Photographs):
+        for source in (IdxSource, CIFAR10, MNIST5k, PairedFolder, Photographs):
             patch.setattr(source, "load", load)
         logging.disable(logging.CRITICAL)
         yield folder / "run"
@@ -78,9 +79,12 @@ def paint(folder: Path) -> None:
 def load(source: Any) -> tuple[ImageSet, ImageSet]:
     """24 training and 8 test images of noise, whatever the source."""
     draw = torch.Generator().manual_seed(0)
+    channels, *sides = source.image_shape
+    shape = (2 * channels if source.has_partners else channels, *sides)
+    dtype = torch.uint8 if source.value_range is None else torch.float32
     train, test = (
         ImageSet(
-            torch.randint(0, 256, (size, *source.image_shape), generator=draw, dtype=torch.uint8),
+            torch.randint(0, 256, (size, *shape), generator=draw, dtype=torch.uint8).to(dtype),
             torch.arange(size) % source.num_classes,
         )
         for size in (24, 8)
@@ -213,6 +217,7 @@ MISFITS = [
     ("degradation=column_noise objective/weighting=min_snr", "objective/weighting=uniform"),
     ("degradation=pixelate sampler/grid=leading", "sampler/grid=trailing"),
     ("degradation=decolour data=mnist_5k", "images in colour"),
+    ("degradation=paired data=mnist_5k", "use data=paired_folder"),
     ("data=photographs metrics=mnist", "metrics=none"),
     ("schedule.zero_terminal_snr=true prediction=noise", "predict the velocity"),
     ("degradation=column_random degradation.group_size=5", "1, 2, 4, 7, 14, 28"),

@@ -37,6 +37,7 @@ FOUNDATIONS = (
     {"degradation": "bridge"},
     {"data": "cifar10"},  # in colour
     {"data": "cifar10", "degradation": "bridge"},
+    {"data": "paired_folder"},
 )
 # The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}
@@ -79,7 +80,7 @@ def built(group: str, name: str) -> tuple[DictConfig, Experiment]:
 
 def blank_images(experiment: Experiment, num_images: int = 2) -> Tensor:
     """uint8, black but for a square, which averaging and noise both change."""
-    images = torch.zeros(num_images, *experiment.data.image_shape, dtype=torch.uint8)
+    images = torch.zeros(num_images, *experiment.data.stored_shape, dtype=torch.uint8)
     images[..., 8:16, 10:14] = 255
     return images
 
@@ -287,7 +288,7 @@ def test_what_does_not_fit_a_bridge_is_refused_by_its_key() -> None:
         "degradation.to.num_steps must be at most 5": {"degradation.to.num_steps": "9"},
         "degradation.to.num_steps must be a whole number": {"degradation.to.num_steps": "0"},
         "Normal needs a degradation of the kind Gaussian, got Pixelate": {"prior": "normal"},
-        "InDI needs a degradation of the kind Bridge, got Pixelate": {
+        "InDI needs a degradation of the kind StraightPath, got Pixelate": {
             "degradation": "pixelate",
             "sampler": "indi",
         },

@@ -14,7 +14,9 @@ from thaw.data.module import ImageDataModule
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
-SHAPES = {"cifar10": (3, 32, 32), "image_folder": (3, 32, 32), "photographs": (3, 28, 28)}
+SHAPES = {"cifar10": (3, 32, 32), "image_folder": (3, 32, 32), "paired_folder": (1, 32, 32),
+          "photographs": (3, 28, 28)}  # fmt: skip
+CLASSES = {"paired_folder": 1, "photographs": 2}
 
 
 @cache
@@ -42,7 +44,7 @@ def test_it_builds_a_data_module_of_its_own_name(name: str) -> None:
     assert (data.batch_size, data.val_size, data.seed, data.augment) == (128, 0, 5, None)
     assert tuple(data.pixel_range) == (-0.5, 0.5)
     if name != "image_folder":  # its classes are folders
-        assert data.num_classes == (2 if name == "photographs" else 10)
+        assert data.num_classes == CLASSES.get(name, 10)
 
 
 def test_metrics_chosen_by_name_come_before_those_of_the_data() -> None:

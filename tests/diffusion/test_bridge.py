@@ -18,9 +18,9 @@ from thaw.diffusion.degradations.pixelate import Pixelate
 from thaw.diffusion.degradations.snow import Snow
 from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restoration import Restoration
-from thaw.diffusion.samplers.bridge import InDI
 from thaw.diffusion.samplers.cold import Cold
 from thaw.diffusion.samplers.grids import Quadratic
+from thaw.diffusion.samplers.straight import InDI
 from thaw.diffusion.schedules import linear
 
 SHAPE = (1, 12, 12)
@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="^to must be a Degradation, got 'blur'"):
         Bridge(SHAPE, "blur")  # type: ignore[arg-type]
     x_T = random_images(1, *SHAPE)
-    with pytest.raises(ValueError, match="InDI needs a degradation of the kind Bridge, got Fade"):
+    with pytest.raises(ValueError, match="InDI needs a degradation of the kind StraightPath, got Fade"):
         InDI().sample(restorer_of(wrong, Fade()), x_T, x_T)
 
 

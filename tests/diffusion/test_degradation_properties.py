@@ -39,12 +39,16 @@ every_average = pytest.mark.parametrize("name", LINES)
 
 
 class Case(NamedTuple):
-    """A degradation with four images in [-0.5, 0.5], float64, their noise and steps 0..T."""
+    """A degradation with four images in [-0.5, 0.5], float64, their noise and steps 0..T.
+
+    ``stored`` are the images as a data set has them, with partners where those are taken.
+    """
 
     degradation: Degradation
     x_0: Tensor
     noise: Tensor
     t: Tensor
+    stored: Tensor
 
     def at(self, t: int | Tensor, x: Tensor | None = None) -> Tensor:
         """D(x, t), x being x_0 if None, at a step of each image's own or one for all."""
@@ -101,12 +105,13 @@ def cases(name: str, **changes: object) -> list[Case]:
         degradation = built(name, shape, **changes)
         if degradation is not None:
             draws = Generator().manual_seed(0)
-            x_0 = torch.rand(4, *shape, generator=draws, dtype=torch.float64) - 0.5
-            noise = degradation.draw_noise(x_0, draws)
+            size = (shape[0] * (2 if degradation.takes_partners else 1), *shape[1:])
+            stored = torch.rand(4, *size, generator=draws, dtype=torch.float64) - 0.5
+            x_0, noise = degradation.draw(stored, draws)
             last = degradation.num_steps
             between = torch.randint(1, last + 1, (2,), generator=draws)
             t = torch.cat([torch.tensor([0, last]), between])
-            found.append(Case(degradation, x_0, noise, t))
+            found.append(Case(degradation, x_0, noise, t, stored))
     assert found, f"{name} takes none of {SHAPES}"
     return found
 
@@ -117,8 +122,8 @@ def spread_steps(case: Case) -> list[int]:
 
 
 def test_a_bridge_leads_to_every_other_degradation() -> None:
-    """Each file of conf/degradation/to/ is the one of the same name, and no more."""
-    assert ENDS == NAMES
+    """Each file of conf/degradation/to/ is the one of the same name; pairs have such a path."""
+    assert ENDS == [name for name in NAMES if name != "paired"]
     for name in ENDS:
         text = (CONF / "degradation" / "to" / f"{name}.yaml").read_text(encoding="utf-8")
         assert text.endswith(f"defaults:\n  - /degradation/{name}@_here_\n")
@@ -126,8 +131,11 @@ def test_a_bridge_leads_to_every_other_degradation() -> None:
 
 @every_name
 def test_what_leaves_nothing_says_so(name: str) -> None:
-    """Of images that differ in brightness, all in the same noise."""
-    for degradation, x_0, noise, _ in cases(name):
+    """Of images that differ in brightness, all in the same noise, which a partner is not."""
+    for degradation, x_0, noise, *_ in cases(name):
+        if degradation.takes_partners:
+            assert not degradation.leaves_nothing
+            continue
         x_0 = torch.stack([x_0[0] - 0.3, x_0[0] + 0.3])
         noise = noise[:1].expand(2, *noise.shape[1:])
         x_T = degradation(x_0, torch.full((2,), degradation.num_steps), noise)
@@ -146,9 +154,9 @@ def test_a_schedule_is_there_where_the_configuration_has_one(name: str) -> None:
 
 @every_name
 def test_it_keeps_the_contract(name: str) -> None:
-    for degradation, x_0, *_ in cases(name):
-        assert breaches(degradation, x_0) == []
-        assert breaches(degradation, x_0.float()) == []
+    for case in cases(name):
+        assert breaches(case.degradation, case.stored) == []
+        assert breaches(case.degradation, case.stored.float()) == []
 
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -163,9 +171,9 @@ def test_dtype_and_device_stay_and_the_values_too(name: str, device: str, autoca
     case = cases(name)[-1]
     degradation, t = deepcopy(case.degradation).to(device), case.t.to(device)
     for dtype, rounding in ROUNDING.items():
-        x_0 = case.x_0.to(device, dtype)
+        stored = case.stored.to(device, dtype)
         with torch.autocast(device, enabled=autocast):
-            noise = degradation.draw_noise(x_0, Generator(device).manual_seed(0))
+            x_0, noise = degradation.draw(stored, Generator(device).manual_seed(0))
             x_t = degradation(x_0, t, noise)
         assert (x_t.dtype, x_t.device) == (x_0.dtype, x_0.device)
         assert noise.device == x_0.device
@@ -185,8 +193,10 @@ def test_what_it_has_learnt_and_drawn_travels_in_its_state(name: str) -> None:
             own["seed"] = 99
     other = create(node, image_shape=tuple(case.x_0.shape[1:]), pixel_range=RANGE)
     other.load_state_dict(case.degradation.state_dict())
-    noise = other.draw_noise(case.x_0, Generator().manual_seed(5))
-    assert torch.equal(noise, case.degradation.draw_noise(case.x_0, Generator().manual_seed(5)))
+    draws = (
+        each.draw(case.stored, Generator().manual_seed(5)) for each in (other, case.degradation)
+    )
+    assert all(map(torch.equal, *draws))
     for t in spread_steps(case):
         assert torch.equal(Case(other, *case[1:]).at(t), case.at(t))
 

@@ -13,10 +13,10 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.degradations.line_noise import LineNoise
 from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.bridge import InDI
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+from thaw.diffusion.samplers.straight import InDI
 from thaw.diffusion.schedules import cosine, linear
 from thaw.pixels import PixelRange
 
@@ -142,7 +142,7 @@ def test_bad_settings_and_more_steps_than_there_are_are_refused(sampler: type[Sa
     ("sampler", "kind", "degradation"),
     [
         (DDIM, "Noising", COLUMNS),
-        (InDI, "Bridge", COLUMNS),
+        (InDI, "StraightPath", COLUMNS),
         (Ancestral, "Noising", COLUMNS),
         (Heun, "Gaussian", LineNoise((1, 4, 6), "column", "random")),
         (DPMSolver, "Gaussian", LineNoise((1, 4, 6), "column", "random")),

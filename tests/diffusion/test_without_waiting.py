@@ -23,18 +23,19 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from thaw.commands import config
 from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.bridge import InDI
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
+from thaw.diffusion.samplers.straight import InDI
 from thaw.training.experiment import Experiment, build
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEGRADATIONS = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
 # Others are of the same classes, with other values.
 SHORT = {"animorph", "blur", "bridge", "column_noise", "column_random", "column_shuffled",
-         "decolour", "fade", "gaussian", "inpaint", "inpaint_random", "pixelate", "snow",
+         "decolour", "fade", "gaussian", "inpaint", "inpaint_random", "paired", "pixelate", "snow",
          "zoom"}  # fmt: skip
+DATA = {"decolour": ["data=photographs"], "paired": ["data=paired_folder"]}
 NOISING = ["gaussian", "column_noise", "row_noise"]
 SMALL = ["data=mnist_5k", "logger=none", "schedule.timesteps=30"]
 GPU = "cuda"
@@ -99,7 +100,7 @@ def built(*overrides: str) -> Experiment:
 
 
 def with_degradation(name: str) -> Experiment:
-    return built(f"degradation={name}", *(["data=photographs"] if name == "decolour" else []))
+    return built(f"degradation={name}", *DATA.get(name, []))
 
 
 def on_gpu(module: Module) -> Module:
@@ -114,7 +115,7 @@ def on_gpu(module: Module) -> Module:
 
 
 def batch(experiment: Experiment) -> Tensor:
-    return torch.empty(3, *experiment.data.image_shape, device=GPU)
+    return torch.empty(3, *experiment.data.stored_shape, device=GPU)
 
 
 def assert_trains(experiment: Experiment) -> None:
@@ -157,8 +158,7 @@ def test_a_sampler_does_not_wait(name: str, sampler: Sampler) -> None:
     experiment = with_degradation(name)
     with FakeGPU(), torch.inference_mode():
         restorer = on_gpu(experiment.restorer).eval()
-        x_T = batch(experiment)
-        noise = restorer.degradation.draw_noise(x_T)
+        x_T, noise = restorer.degradation.draw(batch(experiment))
         assert sampler.sample(restorer, x_T, noise).device.type == GPU
 
 
@@ -178,7 +178,7 @@ def no_waiting() -> Iterator[None]:
 def test_a_gpu_takes_a_step_of_training_without_waiting(name: str) -> None:
     experiment = with_degradation(name)
     module = deepcopy(experiment.module).to(GPU)
-    x_0 = torch.rand(3, *experiment.data.image_shape, device=GPU) - 0.5
+    x_0 = torch.rand(3, *experiment.data.stored_shape, device=GPU) - 0.5
     draws = Generator(GPU).manual_seed(0)
     for _ in range(2):
         module.objective(module.restorer, x_0, draws, None).backward()  # the libraries' own start
@@ -193,8 +193,8 @@ def test_a_gpu_takes_a_step_of_training_without_waiting(name: str) -> None:
 def test_a_gpu_takes_the_steps_of_a_sampler_without_waiting(name: str, sampler: Sampler) -> None:
     experiment = with_degradation(name)
     restorer = deepcopy(experiment.restorer).to(GPU).eval()
-    x_T = torch.rand(3, *experiment.data.image_shape, device=GPU) - 0.5
-    noise = restorer.degradation.draw_noise(x_T)
+    stored = torch.rand(3, *experiment.data.stored_shape, device=GPU) - 0.5
+    x_T, noise = restorer.degradation.draw(stored)
     with torch.inference_mode():
         sampler.sample(restorer, x_T, noise)
         with no_waiting():

@@ -55,6 +55,7 @@ def test_a_network_that_reads_values_while_it_is_built_is_not_weighed() -> None:
 
 def test_too_large_a_batch_is_refused(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "largest_memory", lambda: 2**30)
-    memory.check_memory(restorer, SimpleNamespace(batch_size=1000, image_shape=SHAPE))
+    shapes = {"image_shape": SHAPE, "stored_shape": SHAPE}
+    memory.check_memory(restorer, SimpleNamespace(batch_size=1000, **shapes))
     with pytest.raises(ValueError, match=r"^data.batch_size=1000000 images of \[1, 8, 8\] .* GiB"):
-        memory.check_memory(restorer, SimpleNamespace(batch_size=10**6, image_shape=SHAPE))
+        memory.check_memory(restorer, SimpleNamespace(batch_size=10**6, **shapes))

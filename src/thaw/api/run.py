@@ -23,7 +23,6 @@ from thaw.seeding import generator
 from thaw.training.experiment import Experiment, check_sampler
 from thaw.training.generating import (
     Start,
-    as_bytes,
     drawn_start,
     generated_images,
     generated_states,
@@ -39,7 +38,9 @@ class Run(Loaded):
     """A trained model with its degradation, sampler, prior and data; :func:`thaw.load` makes one.
 
     Images are uint8 tensors ``[N, C, H, W]`` on the CPU, 0 to 255, everywhere: as data sets, files
-    and ``samples.npz`` hold them. Those given must have the run's size and number of channels
+    and ``samples.npz`` hold them. Of a run on pairs ``degrade`` and ``restore`` take ``[N, 2C, H,
+    W]``, clean and then degraded, and of data with a ``value_range`` float32, 0 to 255 for its
+    ends, which they return too. Those given must have the run's size and number of channels
     (``run.image_shape``). The parts from ``thaw.diffusion`` (``run.restorer``, ``run.degradation``,
     ``run.sampler``, ``run.prior``) work on floats in ``run.pixel_range`` on ``run.device``.
 
@@ -135,7 +136,7 @@ class Run(Loaded):
         """x_t of clean images, uint8 ``[N, C, H, W]``, clamped to what can be shown.
 
         Args:
-            images: uint8 ``[N, C, H, W]`` of the run's size.
+            images: uint8 ``[N, C, H, W]`` of the run's size, or as ``run.data`` has them.
             t: the step, 0 (clean) to T; None is T.
             seed: seed for the noise.
             batch_size: images degraded at once, on which the noise depends too.
@@ -143,12 +144,12 @@ class Run(Loaded):
         Raises:
             ValueError: images of another type or size, or no such step.
         """
-        given = self._checked(images)
+        given = self._checked(images, self._loaded.experiment.data.stored_shape)
         step = self.num_steps if t is None else t
         check("t", step, Annotated[int, Interval(ge=0, le=self.num_steps)])
         batches = ranks.WHOLE.batches(len(given), batch_size)
         found = (degraded(self.restorer, given, step, batch, seed)[1] for batch in batches)
-        return torch.cat([as_bytes(x_t, self.pixel_range) for x_t in found])
+        return torch.cat([self._as_given(x_t) for x_t in found])
 
     @checked
     def restore(
@@ -168,7 +169,7 @@ class Run(Loaded):
         """Images degraded to step t and brought back, as by ``sample.py task=restore``.
 
         Args:
-            images: uint8 ``[N, C, H, W]`` of the run's size, clean.
+            images: uint8 ``[N, C, H, W]`` of the run's size, clean, or as ``run.data`` has them.
             t: the step, 1 to T; None is T.
             is_degraded: whether the images are at step t already, which only a degradation without
                 noise allows.
@@ -188,7 +189,8 @@ class Run(Loaded):
         Raises:
             ValueError: images of another type or size, no such step, or labels are missing.
         """
-        given = self._checked(images)
+        data = self._loaded.experiment.data
+        given = self._checked(images, data.image_shape if is_degraded else data.stored_shape)
         chosen = self._with(sampler, num_steps, settings).sampler
         restoration = Restoration(self.restorer, chosen, t, refine)
         if is_degraded:
@@ -196,8 +198,7 @@ class Run(Loaded):
         labels = None if digit is None else self._labels(digit, len(given), seed)
         batches = restoration.batches(given, batch_size, seed, is_degraded, labels=labels)
         parts = [
-            {name: as_bytes(stage, self.pixel_range) for name, stage in stages.items()}
-            for stages in batches
+            {name: self._as_given(stage) for name, stage in stages.items()} for stages in batches
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -272,9 +273,14 @@ class Run(Loaded):
         classes = digit.tolist() if isinstance(digit, Tensor) else digit
         return labels_in_turn(self.restorer, classes, num_images, self.directory)
 
-    def _checked(self, images: Tensor) -> Tensor:
-        shape = self.image_shape
-        if images.dtype != torch.uint8 or images.shape[1:] != shape or not len(images):
-            sizes = ", ".join(map(str, shape))
-            raise ValueError(f"images must be uint8 [N, {sizes}], got {in_words(images)}")
+    def _checked(self, images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        dtype = self._loaded.experiment.data.stored_type
+        if images.dtype != dtype or images.shape[1:] != shape or not len(images):
+            kind, sizes = str(dtype).removeprefix("torch."), ", ".join(map(str, shape))
+            raise ValueError(f"images must be {kind} [N, {sizes}], got {in_words(images)}")
         return images
+
+    def _as_given(self, x: Tensor) -> Tensor:
+        """Images as the run's data set keeps them, without partners, on the CPU."""
+        is_of_bytes = self._loaded.experiment.data.stored_type == torch.uint8
+        return (self.pixel_range.to_uint8 if is_of_bytes else self.pixel_range.to_levels)(x).cpu()

@@ -23,6 +23,8 @@ from thaw.privates.hydra import argument_parser, options_of
 TEXT_IN_GROUPS = (
     "data.root",
     "data.folder",
+    "data.clean",
+    "data.degraded",
     "data.cache",
     "degradation.partners.root",
     "metrics.encoder",

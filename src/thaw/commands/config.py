@@ -144,6 +144,7 @@ class SampleConfig(RunsConfig):
     images: Any = None
     split: Annotated[str, Literal["test", "val", "train"]] = "test"
     t: Annotated[int | None, Count | None] = None
+    partners: str | None = None
     degraded: bool = False
     refine: bool = False
 

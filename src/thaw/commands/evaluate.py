@@ -88,7 +88,9 @@ def generated_scores(
 ) -> dict[str, Any]:
     """Scores of images generated from the prior, and what was measured how."""
     if run.experiment.suite is None:
-        raise InputError(f"{run.run_dir} was configured with metrics=none: it has no encoder")
+        raise InputError(
+            f"{run.run_dir} has no encoder to score generated images by (metrics=none or restored)"
+        )
     with as_input_errors():
         suite_with_reference(run)
     warn_of_misfit(run.experiment)

@@ -25,10 +25,11 @@ NUM_FRAMES = 60
 
 def check_keys(cfg: DictConfig) -> None:
     """Refuse the keys of the other task."""
-    if cfg.images is not None or cfg.t is not None or cfg.degraded or cfg.refine:
+    others = (cfg.images, cfg.partners, cfg.t)
+    if any(each is not None for each in others) or cfg.degraded or cfg.refine:
         raise InputError(
-            "images=, t=, degraded= and refine= belong to task=restore (a last pass over what is "
-            "generated is sampler.refine=true)"
+            "images=, partners=, t=, degraded= and refine= belong to task=restore (a last pass "
+            "over what is generated is sampler.refine=true)"
         )
 
 

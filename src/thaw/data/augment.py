@@ -11,7 +11,7 @@ Transform = Callable[[Tensor], Tensor]
 
 
 def augmented(images: Tensor, transform: Transform, seed: int) -> Tensor:
-    """uint8 ``[B, C, H, W]``: each image through ``transform``, which draws what ``seed`` decides.
+    """Images as stored, ``[B, C, H, W]``: each through ``transform``, as ``seed`` decides.
 
     The transforms of ``torchvision.transforms.v2`` draw from the global generators, which are as
     before afterwards. They draw once a call, so each image has a call of its own: one for the batch
@@ -24,18 +24,21 @@ def augmented(images: Tensor, transform: Transform, seed: int) -> Tensor:
         return torch.stack([transform(image) for image in images])
 
 
-def check_transform(transform: Transform, image_shape: tuple[int, int, int]) -> None:
-    """Refuse a transform that does not give a blank image uint8 ``image_shape`` back as one."""
-    blank = torch.zeros(1, *image_shape, dtype=torch.uint8)
+def check_transform(
+    transform: Transform, image_shape: tuple[int, int, int], dtype: torch.dtype = torch.uint8
+) -> None:
+    """Refuse a transform that does not give a blank image of that shape and type back as one."""
+    blank = torch.zeros(1, *image_shape, dtype=dtype)
+    kind = str(dtype).removeprefix("torch.")
     try:
         changed = augmented(blank, transform, seed=0)
     except (RuntimeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())
         raise ValueError(
-            f"augment must take images uint8 {list(image_shape)}, but fails: {why}"
+            f"augment must take images {kind} {list(image_shape)}, but fails: {why}"
         ) from error
-    if changed.shape != blank.shape or changed.dtype != torch.uint8:
+    if changed.shape != blank.shape or changed.dtype != dtype:
         raise ValueError(
-            f"augment must keep images uint8 {list(image_shape)}, "
+            f"augment must keep images {kind} {list(image_shape)}, "
             f"not make them {changed.dtype} {list(changed.shape[1:])}"
         )

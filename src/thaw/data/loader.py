@@ -1,4 +1,4 @@
-"""Batches by indexing one uint8 tensor of images, in an order that seed and epoch decide."""
+"""Batches by indexing one tensor of images, in an order that seed and epoch decide."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -37,9 +37,9 @@ class EpochShuffle:
 class BatchLoader:
     """All images in order, in batches ``(x_0, labels)``; the last batch holds what is left.
 
-    ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range``, ``labels`` int64 ``[B]``, both on
-    ``device``, to which a batch is copied where the images are elsewhere (None: never). Where
-    several processes train together each has all of a batch.
+    ``x_0`` is float32 ``[B, C, H, W]`` in ``pixel_range`` (with partners ``[B, 2C, H, W]``),
+    ``labels`` int64 ``[B]``, both on ``device``, to which a batch is copied where the images are
+    elsewhere (None: never). Where several processes train together each has all of a batch.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class BatchLoader:
             yield self.pixel_range.from_uint8(images), labels
 
     def _stored(self, order: Tensor, first: int) -> Iterator[Batch]:
-        """(uint8 images, labels) on the device, from the batch number ``first`` on."""
+        """(images as stored, labels) on the device, from the batch number ``first`` on."""
         order = order.to(self.data.images.device)
         for start, stop in pairwise(self._bounds[first:]):
             rows = order[start:stop]

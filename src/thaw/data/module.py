@@ -4,6 +4,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -25,7 +26,7 @@ SHARE_OF_DEVICE = 0.5
 
 
 class ImageDataModule:
-    """Images of one source, as one uint8 tensor on the training device, batched by indexing.
+    """Images of one source, as one tensor on the training device, batched by indexing.
 
     Where they would fill more than half of the device's free memory they stay where the source has
     them, and batches are copied: the same batches, bit for bit.
@@ -33,9 +34,10 @@ class ImageDataModule:
     Known at once: ``name``, ``image_shape`` (C, H, W), ``pixel_range``; and ``num_classes``, for
     which a source may have to look into its folder.
     After ``setup()``: ``train_images``, ``val_images``, ``test_images`` (uint8 ``[N, C, H, W]``, on
-    the CPU), ``train_labels``, ``val_labels``, ``test_labels`` (int64 ``[N]``), and ``checksum``:
-    the SHA-256, in hex, of the source's training images and labels and its test images and labels,
-    before any hold-out.
+    the CPU; where a source has partners or a range of values see
+    :class:`~thaw.data.sources.ImageSet`), ``train_labels``, ``val_labels``, ``test_labels`` (int64
+    ``[N]``), and ``checksum``: the SHA-256, in hex, of the source's training images and labels and
+    its test images and labels, before any hold-out.
 
     With ``val_size`` 0 the validation images are the test images. With N they are N training images
     and the test images stay untouched; a constant seed, ``HOLD_OUT_SEED``, chooses them, so that
@@ -70,8 +72,9 @@ class ImageDataModule:
         self.pixel_range = PixelRange.of(pixel_range)
         self.seed = seed
         self.augment = augment
+        self.with_partners = source.has_partners
         if augment is not None:
-            check_transform(augment, source.image_shape)
+            check_transform(augment, self.stored_shape, self.stored_type)
         self._is_set_up = False
         self._expected: Any = None
         self._expected_by: object = None
@@ -80,6 +83,29 @@ class ImageDataModule:
     def num_classes(self) -> int:
         """The number of classes; labels count from 0."""
         return self.source.num_classes
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """The shape of an image as it is kept: (2C, H, W) with its partner."""
+        channels, height, width = self.image_shape
+        return (2 * channels if self.with_partners else channels, height, width)
+
+    @property
+    def stored_type(self) -> torch.dtype:
+        """uint8; float32, 0 to 255, where the source has a range of values of its own."""
+        return torch.uint8 if self.source.value_range is None else torch.float32
+
+    def use_partners(self, is_needed: bool) -> None:
+        """Leave out partners that are not needed; a ``ValueError`` where they are, and are none."""
+        if is_needed and not self.source.has_partners:
+            raise ValueError(
+                f"it needs images with partners, which {self.name} has not: use data=paired_folder"
+            )
+        self.with_partners = is_needed
+
+    def shown(self, images: Tensor) -> Tensor:
+        """uint8 ``[N, C, H, W]`` of images as they are kept: without partners, rounded."""
+        return images[:, : self.image_shape[0]].round().to(torch.uint8)
 
     @property
     def class_names(self) -> list[str]:
@@ -102,6 +128,9 @@ class ImageDataModule:
         with progress(f"reading {self.name}"):
             train, test = self.source.load()
         self.checksum = _checksum(train, test)
+        if self.source.has_partners and not self.with_partners:
+            first = slice(self.image_shape[0])
+            train, test = (replace(each, images=each.images[:, first]) for each in (train, test))
         if words := changes(self._expected, self.identity):
             log.warning("other data than that of %s: %s", self._expected_by, words)
         train, held_out = self._hold_out(train)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thaw.checks import check
 from thaw.data.download import complete, damaged, published
+from thaw.pixels import Bounds
 
 IDX_KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 IDX_FILES = tuple(f"{prefix}-{kind}" for prefix in ("train", "t10k") for kind in IDX_KINDS)
@@ -26,6 +27,8 @@ UINT8 = 8
 class ImageSet:
     """Labelled images: ``images`` uint8 ``[N, C, H, W]``, ``labels`` int64 ``[N]``.
 
+    Of a source with a ``value_range`` they are float32, 0 to 255 for its ends and not rounded; of
+    one with partners they are ``[N, 2C, H, W]``, each image and then its partner.
     ``is_shuffled`` says that they come in no particular order, so that any piece of them is as
     good as a random choice and need not be copied out of images that memory might not hold.
     """
@@ -38,12 +41,16 @@ class ImageSet:
 class Source(ABC):
     """A data set: its name, its images' shape (C, H, W) and its number of classes.
 
-    ``may_fetch`` says whether missing files may be downloaded to where they belong.
+    ``may_fetch`` says whether missing files may be downloaded to where they belong,
+    ``has_partners`` whether images come with partners, and ``value_range`` which numbers in files
+    are black and white, where they are not the 0 and 255 of 8 bits.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     may_fetch: bool = True
+    has_partners: bool = False
+    value_range: Bounds | None = None
 
     @property
     @abstractmethod

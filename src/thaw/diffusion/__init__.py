@@ -12,6 +12,7 @@ from thaw.diffusion.degradations.gaussian import Noising as Noising
 from thaw.diffusion.degradations.inpaint import Inpaint as Inpaint
 from thaw.diffusion.degradations.line_average import LineAverage as LineAverage
 from thaw.diffusion.degradations.line_noise import LineNoise as LineNoise
+from thaw.diffusion.degradations.paired import Paired as Paired
 from thaw.diffusion.degradations.pixelate import Pixelate as Pixelate
 from thaw.diffusion.degradations.snow import Snow as Snow
 from thaw.diffusion.degradations.zoom import Zoom as Zoom
@@ -35,7 +36,6 @@ from thaw.diffusion.restoration import Restoration as Restoration
 from thaw.diffusion.restorer import Restorer as Restorer
 from thaw.diffusion.samplers.base import Sampler as Sampler
 from thaw.diffusion.samplers.base import State as State
-from thaw.diffusion.samplers.bridge import InDI as InDI
 from thaw.diffusion.samplers.cold import Cold as Cold
 from thaw.diffusion.samplers.cold import Naive as Naive
 from thaw.diffusion.samplers.gaussian import DDIM as DDIM
@@ -47,6 +47,7 @@ from thaw.diffusion.samplers.grids import Quadratic as Quadratic
 from thaw.diffusion.samplers.grids import Trailing as Trailing
 from thaw.diffusion.samplers.solvers import DPMSolver as DPMSolver
 from thaw.diffusion.samplers.solvers import Heun as Heun
+from thaw.diffusion.samplers.straight import InDI as InDI
 from thaw.diffusion.schedules import cosine as cosine
 from thaw.diffusion.schedules import linear as linear
 from thaw.diffusion.schedules import quadratic as quadratic

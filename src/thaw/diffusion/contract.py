@@ -22,26 +22,28 @@ def breaches(degradation: Degradation, x_0: Tensor) -> list[str]:
 
     Args:
         degradation: already fitted, where it has a ``fit``.
-        x_0: images ``[B, C, H, W]`` that it takes, floats in their range, two or more.
+        x_0: images ``[B, C, H, W]`` that it takes, floats in their range, two or more; with
+            partners ``[B, 2C, H, W]``.
     """
     last: object = getattr(degradation, "num_steps", None)
     if not isinstance(last, int) or last < 1:
         return [f"num_steps must be a whole number of at least 1, got {last}"]
     broken = _of_noise(degradation, x_0)
     # Beyond this nothing is comparable.
-    return broken or _of_forward(degradation, x_0, degradation.draw_noise(x_0, _seeded(0)))
+    return broken or _of_forward(degradation, *degradation.draw(x_0, _seeded(0)))
 
 
 def _of_noise(degradation: Degradation, x_0: Tensor) -> list[str]:
     before = torch.random.get_rng_state()
-    once, again, other = (degradation.draw_noise(x_0, _seeded(seed)) for seed in (0, 0, 1))
+    once, again, other = (degradation.draw(x_0, _seeded(seed))[1] for seed in (0, 0, 1))
     promises = {
         f"draw_noise returns {len(once)} items for {len(x_0)} images": len(once) == len(x_0),
         "draw_noise draws from the global generator, not from the one it is given": torch.equal(
             torch.random.get_rng_state(), before
         ),
         "draw_noise differs between equal generators": torch.equal(once, again),
-        "draw_noise does not depend on its generator": not once.numel()
+        "draw_noise does not depend on its generator": degradation.takes_partners
+        or not once.numel()
         or not torch.equal(once, other),
     }
     return [sentence for sentence, is_kept in promises.items() if not is_kept]

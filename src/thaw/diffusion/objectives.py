@@ -46,12 +46,13 @@ class Objective(nn.Module, ABC):
     ) -> Tensor:
         """The loss, a scalar, of images ``[B, C, H, W]`` at steps and noise from ``generator``.
 
+        Where the degradation takes partners, x_0 is ``[B, 2C, H, W]``, the images with theirs.
         Where several processes share a batch, each draws for the whole batch and computes the loss
         of its ``part``, so that steps and noise do not depend on the number of processes.
         """
         degradation, prediction = restorer.degradation, restorer.prediction
         t, correction = self.timesteps.draw(len(x_0), degradation.num_steps, generator, x_0.device)
-        noise = degradation.draw_noise(x_0, generator)
+        x_0, noise = degradation.draw(x_0, generator)
         x_0, t, correction, noise = x_0[part], t[part], correction[part], noise[part]
         labels = None if labels is None else labels[part]
         output = restorer.predict(degradation(x_0, t, noise), t, labels, noise)
@@ -71,11 +72,12 @@ def trivial_loss(
 ) -> float:
     """The unweighted loss of a constant answer, the mean of the targets of x_0 ``[B, C, H, W]``.
 
+    With partners x_0 is ``[B, 2C, H, W]``.
     A model whose loss is not below it has learnt nothing from x_t.
     """
     degradation = restorer.degradation
     t, _ = UniformTimesteps().draw(len(x_0), degradation.num_steps, generator, x_0.device)
-    noise = degradation.draw_noise(x_0, generator)
+    x_0, noise = degradation.draw(x_0, generator)
     target = restorer.prediction.target(x_0, noise, t, degradation)
     return objective.distance(target.mean(0, keepdim=True).expand_as(target), target).mean().item()
 

@@ -44,17 +44,21 @@ def stage_title(name: str) -> str:
 def degraded(
     restorer: Restorer, images: Tensor, t: int, batch: Batch, seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Generator]:
-    """(x_0, x_t, its noise, the generator that drew it) of one batch of uint8 ``[N, C, H, W]``.
+    """(x_0, x_t, its noise, the generator that drew it) of one batch of images as stored.
 
-    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_0 at 0.
+    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_t is x_0 at 0.
     """
     degradation = restorer.degradation
-    draws = generator(seed, "restore", batch.number, device=restorer.device)
-    x_0 = restorer.pixel_range.from_uint8(images[batch.items].to(restorer.device))
+    draws = _draws(restorer, batch, seed)
+    stored = restorer.pixel_range.from_uint8(images[batch.items].to(restorer.device))
     with torch.inference_mode():
-        noise = degradation.draw_noise(x_0, draws)
+        x_0, noise = degradation.draw(stored, draws)
         x_t = degradation(x_0, all_at(t, x_0), noise) if t else x_0
     return x_0, x_t, noise, draws
+
+
+def _draws(restorer: Restorer, batch: Batch, seed: int) -> Generator:
+    return generator(seed, "restore", batch.number, device=restorer.device)
 
 
 class Restoration:
@@ -119,13 +123,10 @@ class Restoration:
 
     def check_degraded(self, image_shape: Sequence[int]) -> None:
         """Refuse images that are degraded already where their noise would have to be known."""
-        degradation = self.restorer.degradation
-        if degradation.draw_noise(torch.zeros(1, *image_shape)).numel():
-            raise ValueError(
-                f"degraded=true: {type(degradation).__name__} degrades each image in its own "
-                "random way, which images do not tell; give the originals, to be degraded here "
-                "(degraded=false)"
-            )
+        try:
+            self.restorer.degradation.noise_of(torch.zeros(1, *image_shape), self.t)
+        except ValueError as error:
+            raise ValueError(f"degraded=true: {error}") from error
 
     def num_evaluations(self) -> int:
         """How often the network is asked about a batch, on all ways together."""
@@ -143,17 +144,22 @@ class Restoration:
     ) -> Iterator[dict[str, Tensor]]:
         """All stages by name, in the order of ``stages``, each ``[B, C, H, W]``, batch by batch.
 
-        Images are uint8 ``[N, C, H, W]``, labels int64 ``[N]``. Where ``is_degraded`` they are x_t
-        already: their noise has to be empty, and there is no ``original``. ``portion`` is this
-        process's portion of the batches.
+        Images are uint8 ``[N, C, H, W]`` or as the data set has them, labels int64 ``[N]``. Where
+        ``is_degraded`` they are x_t already, ``[N, C, H, W]``, which have to tell their noise, and
+        there is no ``original``. ``portion`` is this process's portion of the batches.
         """
         self.check_labels(labels)
         for batch in portion.batches(len(images), batch_size):
-            t = 0 if is_degraded else self.t
-            x_0, x_t, noise, draws = degraded(self.restorer, images, t, batch, seed)
+            stages: dict[str, Tensor] = {}
+            if is_degraded:
+                restorer, draws = self.restorer, _draws(self.restorer, batch, seed)
+                x_t = restorer.pixel_range.from_uint8(images[batch.items].to(restorer.device))
+                noise = restorer.degradation.noise_of(x_t, self.t)
+            else:
+                x_0, x_t, noise, draws = degraded(self.restorer, images, self.t, batch, seed)
+                stages["original"] = x_0
             own = None if labels is None else labels[batch.items].to(x_t.device)
-            original = {} if is_degraded else {"original": x_0}
-            stages = original | {"degraded": x_t} | self.restored(x_t, noise, draws, own)
+            stages |= {"degraded": x_t} | self.restored(x_t, noise, draws, own)
             yield {name: stage[batch.kept] for name, stage in stages.items()}
 
     def restored(

@@ -57,6 +57,8 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
         # where the degradation takes none.
         create(cfg.schedule)
     degradation: Degradation = create(cfg.degradation, **context)
+    with errors_at("degradation"):
+        data.use_partners(degradation.takes_partners)
     network = _make_network(cfg, degradation, context)
     prediction: Prediction[Any] = create(cfg.prediction)
     objective: Objective = create(cfg.objective)
@@ -185,7 +187,7 @@ def fit_prior(experiment: Experiment) -> None:
 def _try_one_loss(module: Model, data: ImageDataModule) -> None:
     """Two blank images through the objective: misfits fail here."""
     with torch.no_grad(), errors_at("model"):
-        x_0 = torch.zeros(2, *data.image_shape)
+        x_0 = torch.zeros(2, *data.stored_shape)
         labels = torch.zeros(2, dtype=torch.int64)
         module.objective(module.restorer, x_0, torch.Generator().manual_seed(0), labels)
 

@@ -165,7 +165,7 @@ def suite_with_reference(run: LoadedRun) -> ScoreSuite | None:
     suite, data = run.experiment.suite, run.experiment.data
     if suite is not None and suite.reference is None:
         data.setup()
-        suite.fit_reference(data.train_images, data.test_images)
+        suite.fit_reference(data.shown(data.train_images), data.shown(data.test_images))
     return suite
 
 

@@ -35,7 +35,7 @@ def check_memory(restorer: Restorer, data: ImageDataModule) -> None:
     Counted are the weights and the outputs of the layers, which are kept for the gradient.
     """
     weights = COPIES * sum(parameter.numel() for parameter in restorer.network.parameters())
-    count = weights + data.batch_size * activations(restorer, data.image_shape)
+    count = weights + data.batch_size * activations(restorer, data.stored_shape)
     batch = f"data.batch_size={data.batch_size} images of {list(data.image_shape)}"
     _refuse(f"{batch} through this model", count, "choose a smaller data.batch_size or model")
 
@@ -49,8 +49,8 @@ def _refuse(what: str, count: int, advice: str) -> None:
         )
 
 
-def activations(restorer: Restorer, image_shape: tuple[int, int, int]) -> int:
-    """The number of values that the layers of the network put out for one image."""
+def activations(restorer: Restorer, stored_shape: tuple[int, int, int]) -> int:
+    """The number of values that the layers of the network put out for one image as stored."""
     counts: list[int] = []
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
@@ -58,10 +58,10 @@ def activations(restorer: Restorer, image_shape: tuple[int, int, int]) -> int:
             counts.append(output.numel())
 
     hooks = [module.register_forward_hook(count) for module in restorer.network.modules()]
-    x_0, t = torch.zeros(1, *image_shape), torch.ones(1, dtype=torch.int64)
+    stored, t = torch.zeros(1, *stored_shape), torch.ones(1, dtype=torch.int64)
     # In evaluation mode dropout draws nothing from the global generator.
     with evaluating(restorer):
-        noise = restorer.degradation.draw_noise(x_0, torch.Generator().manual_seed(0))
+        x_0, noise = restorer.degradation.draw(stored, torch.Generator().manual_seed(0))
         restorer.predict(x_0, t, noise=noise)
     for hook in hooks:
         hook.remove()

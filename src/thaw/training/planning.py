@@ -121,6 +121,7 @@ class _Trial:
         self.labels = None if self.restorer.num_classes is None else labels
         self.draws = torch.Generator(device).manual_seed(0)
         self.num_few = min(MAX_ON_CPU, len(self.images))
+        self.shown = data.shown(self.images[: self.num_few])
 
     def step(self) -> None:
         self.optimizer.zero_grad()
@@ -135,15 +136,14 @@ class _Trial:
         loss.item()
 
     def answer(self) -> None:
-        few = self.x_0[: self.num_few]
+        few, noise = self.restorer.degradation.draw(self.x_0[: self.num_few], self.draws)
         t = torch.ones(len(few), dtype=torch.int64, device=few.device)
-        noise = self.restorer.degradation.draw_noise(few, self.draws)
         with evaluating(self.restorer), self.precision():
             self.restorer(few, t, noise).mean().item()
 
     def encode(self) -> None:
         if self.encoder is not None:
-            self.encoder.encode(self.images[: self.num_few])[0].mean().item()
+            self.encoder.encode(self.shown)[0].mean().item()
 
 
 def num_steps(training: Training) -> int:

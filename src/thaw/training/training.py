@@ -142,7 +142,7 @@ class Training:
         module.restorer.fit_labels(data.train_labels)
         fit_prior(experiment)
         if suite is not None and suite.reference is None:
-            suite.fit_reference(data.train_images, data.test_images)
+            suite.fit_reference(data.shown(data.train_images), data.shown(data.test_images))
         self.provenance["encoder"] = self.encoder
         # Lightning would do so after loading a checkpoint, whose doubles it would round.
         trainer.precision_plugin.convert_module(module)

@@ -35,6 +35,9 @@ class Degradation(nn.Module, ABC):
     noise_is_known: bool = True
     """Whether images are restored with the noise known, as Algorithms 1 and 2 require."""
 
+    takes_partners: bool = False
+    """Whether images come with partners, ``[B, 2C, H, W]``: see :meth:`draw`."""
+
     condition: Condition | None = None
     """The network's input beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
 
@@ -44,7 +47,33 @@ class Degradation(nn.Module, ABC):
         return self
 
     def fit(self, images: Tensor) -> None:
-        """Fill buffers from training images, uint8 ``[N, C, H, W]``, once, before training."""
+        """Fill buffers from training images, uint8 ``[N, C, H, W]``, once, before training.
+
+        Where a data set says so they are float32, see :class:`thaw.data.sources.ImageSet`, and
+        where :attr:`takes_partners` they are ``[N, 2C, H, W]``.
+        """
+
+    def draw(self, images: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """(x_0, noise): where the trajectories of images begin, and what each needs besides.
+
+        Images are x_0 ``[B, C, H, W]``, and the noise is :meth:`draw_noise`'s; where
+        :attr:`takes_partners` they are ``[B, 2C, H, W]``, x_0 and then its partner.
+        """
+        return images, self.draw_noise(images, generator)
+
+    def noise_of(self, x_t: Tensor, t: int) -> Tensor:
+        """The noise of images ``[B, C, H, W]`` that come degraded to step t.
+
+        Raises:
+            ValueError: they do not tell it.
+        """
+        noise = self.draw_noise(x_t)
+        if noise.numel():
+            raise ValueError(
+                f"{type(self).__name__} degrades each image in its own random way, which images do "
+                "not tell; give the originals, to be degraded here (degraded=false)"
+            )
+        return noise
 
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The noise of one trajectory for each image; ``[B, 0]`` where D is deterministic.
@@ -61,7 +90,7 @@ class Degradation(nn.Module, ABC):
         Args:
             x_0: images ``[B, C, H, W]``; left untouched.
             t: steps, int64 ``[B]``, each in 0..T.
-            noise: the result of :meth:`draw_noise` for these images.
+            noise: what :meth:`draw` gave with these images.
         """
 
     def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -77,8 +106,7 @@ class Degradation(nn.Module, ABC):
 
         Density priors model it. A ``ValueError`` where x_T depends on the noise as well.
         """
-        noise = self.draw_noise(x_0)
-        if noise.numel():
+        if self.takes_partners or (noise := self.draw_noise(x_0)).numel():
             raise ValueError(
                 f"{type(self).__name__} degrades each image in its own way, so that no density "
                 "describes x_T; use the empirical prior"

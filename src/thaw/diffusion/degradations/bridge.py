@@ -1,4 +1,4 @@
-"""Straight paths: from an image to what any other degradation makes of it."""
+"""Bridges: straight paths from an image to what any other degradation makes of it."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,16 +9,16 @@ from torch import Generator, Tensor
 
 from thaw.checks import NotNegative, checked
 from thaw.diffusion.degradations.base import Degradation, all_at
+from thaw.diffusion.degradations.straight import StraightPath
 
 
-class Bridge(Degradation):
-    """x_t = (1 - tau_t) x_0 + tau_t y with y = D(x_0, T_D, noise) + eps n and tau_t = t / T.
+class Bridge(StraightPath):
+    """The straight path to y = D(x_0, T_D, noise) + eps n.
 
-    Inversion by direct iteration, InDI (Delbracio and Milanfar 2023, arXiv 2303.11435), whose
-    x_t = (1 - t) x + t y + t eps_t n has the constant eps_t = eps here; n is N(0, I), drawn once
-    for a trajectory. At t = T this is y, for eps = 0 the image fully degraded by D. Where that is
-    pure noise x_t is that of rectified flow (Liu et al. 2023). How D gets there, and in how many
-    steps T_D, does not matter.
+    InDI (Delbracio and Milanfar 2023, arXiv 2303.11435), whose x_t = (1 - t) x + t y + t eps_t n
+    has the constant eps_t = eps here; n is N(0, I), drawn once for a trajectory. For eps = 0 the
+    end is the image fully degraded by D. How D gets there, and in how many steps T_D, does not
+    matter.
 
     >>> from thaw.diffusion.degradations.fade import Fade
     >>> D = Bridge((1, 1, 2), Fade(), num_steps=4)
@@ -75,15 +75,14 @@ class Bridge(Degradation):
         n = torch.randn(x_0.shape, generator=generator, dtype=wide, device=x_0.device)
         return torch.cat([own.flatten(1).to(wide), n.flatten(1)], dim=1)
 
-    def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        tau = self._tau(x_0, t)
+    def y(self, x_0: Tensor, noise: Tensor) -> Tensor:
         own, added = self._split(x_0, noise)
-        y: Tensor = self.other(x_0, self._last(x_0), own) + added
-        return (1 - tau) * x_0 + tau * y
+        degraded: Tensor = self.other(x_0, self._last(x_0), own)
+        return degraded + added
 
     def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         own, _ = self._split(x_t, noise)
-        return self._tau(x_t, t) * self.other.mask(x_t, self._last(x_t), own)
+        return self.tau(x_t, t) * self.other.mask(x_t, self._last(x_t), own)
 
     def remainder(self, x_0: Tensor) -> Tensor:
         """That of D: what x_T shows whatever the noise."""
@@ -92,10 +91,6 @@ class Bridge(Degradation):
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
         own, added = self._split(remainder, noise)
         return self.other.complete(remainder, own) + added
-
-    def _tau(self, x: Tensor, t: Tensor) -> Tensor:
-        wide = torch.promote_types(x.dtype, torch.float32)
-        return (t.to(wide) / self.num_steps).to(x.dtype).view(-1, 1, 1, 1)
 
     def _last(self, x: Tensor) -> Tensor:
         return all_at(self.other.num_steps, x)

@@ -16,7 +16,8 @@ class Empirical(Prior[Degradation]):
 
     An upper reference rather than a model: what it starts from is real. ``num_images`` training
     images (in an order given by ``seed``, repeated where there are fewer) are kept in the
-    checkpoint, for a class-conditional model with their labels. The one prior that fits every
+    checkpoint, for a class-conditional model with their labels. Images with partners, or of more
+    than 8 bits, are large: they are kept once where there are fewer. The one prior that fits every
     degradation.
     """
 
@@ -37,6 +38,9 @@ class Empirical(Prior[Degradation]):
         self.register_buffer("images", torch.zeros(num_images, *image_shape, dtype=torch.uint8))
 
     def fit(self, images: Tensor, degradation: Degradation, labels: Tensor | None = None) -> None:
+        if (images.dtype, images.shape[1:]) != (self.images.dtype, self.images.shape[1:]):
+            num_kept = min(len(self.images), len(images))
+            self.images = self.images.new_empty(num_kept, *images.shape[1:], dtype=images.dtype)
         order = shuffled(len(images), self.seed, labels, len(self.images))
         chosen = order[torch.arange(len(self.images)) % len(images)].to(images.device)
         self.images.copy_(images[chosen])
@@ -56,8 +60,8 @@ class Empirical(Prior[Degradation]):
             )
         else:
             index = self._of_class(labels, generator)
-        x_0 = self.pixel_range.from_uint8(self.images[index])
-        noise = degradation.draw_noise(x_0, generator)
+        stored = self.pixel_range.from_uint8(self.images[index])
+        x_0, noise = degradation.draw(stored, generator)
         return degradation(x_0, all_at(degradation.num_steps, x_0), noise), noise
 
     def label(self) -> str:

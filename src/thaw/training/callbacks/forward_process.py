@@ -63,9 +63,9 @@ class ForwardProcess(pl.Callback):
     def _strip(self, module: DiffusionModule) -> Figure:
         restorer = module.restorer
         degradation = restorer.degradation
-        x_0 = restorer.pixel_range.from_uint8(self.data.train_images[: self.num_images])
-        x_0 = x_0.to(module.device)
-        noise = degradation.draw_noise(x_0, generator(0, "strip", device=x_0.device))
+        stored = restorer.pixel_range.from_uint8(self.data.train_images[: self.num_images])
+        draws = generator(0, "strip", device=module.device)
+        x_0, noise = degradation.draw(stored.to(module.device), draws)
         last = degradation.num_steps
         times = torch.linspace(0, last, min(self.num_steps, last + 1)).round().long().tolist()
         columns = [degradation(x_0, all_at(t, x_0), noise) for t in times]

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from thaw.diffusion.degradations.bridge import Bridge
+from thaw.diffusion.degradations.straight import StraightPath
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 
 
-class InDI(Sampler[Bridge]):
+class InDI(Sampler[StraightPath]):
     """x_s = s / t x_t + (1 - s / t) x_0_hat (Delbracio and Milanfar 2023, their update).
 
     The Euler step of the flow dx/dt = (x_t - x_0_hat) / t, and Algorithm 2 of Cold Diffusion with
@@ -15,8 +15,8 @@ class InDI(Sampler[Bridge]):
     which D(x_0_hat, T) cancels.
     """
 
-    needs = Bridge
+    needs = StraightPath
 
-    def step(self, now: Estimate, s: int, path: Path[Bridge]) -> Tensor:
+    def step(self, now: Estimate, s: int, path: Path[StraightPath]) -> Tensor:
         kept = s / now.t
         return kept * now.x_t + (1 - kept) * now.x_0_hat
