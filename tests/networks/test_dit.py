@@ -12,7 +12,7 @@ from diffusers import DiTTransformer2DModel
 from diffusers.models.embeddings import apply_rotary_emb, get_1d_rotary_pos_embed
 from torch import Tensor, nn
 
-from thaw.networks.dit import ROTARY_BASE, Block, DiT, image, rotated, rotations, tokens
+from thaw.networks.dit import ROTARY_BASE, Attention, Block, DiT, image, rotated, rotations, tokens
 from thaw.networks.embeddings import embedded
 
 
@@ -158,6 +158,16 @@ def test_scores_depend_on_the_offset_alone() -> None:
     assert min(np.diff(means)) > 1e-4
 
 
+def test_attention_is_the_same_wherever_the_patches_are_together() -> None:
+    """Nine patches in two corners of a grid; elsewhere than in a square it is another."""
+    attention, h = randomised(Attention(16, 2)), normal(2, 9, 16)
+    grid = rotations(6, 7, 8).double().unflatten(1, (6, 7))
+    corners = [grid[:, y : y + 3, x : x + 3].flatten(1, 2) for y, x in ((0, 0), (3, 4))]
+    here, there = (attention(h, turns) for turns in corners)
+    torch.testing.assert_close(here, there, rtol=0, atol=1e-5)
+    assert (attention(h, grid.flatten(1, 2)[:, :9]) - here).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_on_a_constant_image_the_table_alone_tells_places_apart(positions: str) -> None:
     """Every x_T of averaged lines is constant along them: rotations alone would not do."""
@@ -236,6 +246,7 @@ def test_bfloat16_is_the_same_to_its_rounding(positions: str) -> None:
         ({"width": 30, "positions": "learned"}, "width must be a multiple of 4 with heads=4"),
         ({"positions": "fixed"}, "positions must be one of learned, rotary, got 'fixed'"),
         ({"depth": 0}, "depth must be a whole number of at least 1, got 0"),
+        ({"label_dropout": 1.0}, "label_dropout must be a number of at least 0 and below 1"),
     ],
 )
 def test_what_it_cannot_take_is_refused(options: dict[str, Any], words: str) -> None:

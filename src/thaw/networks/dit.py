@@ -10,7 +10,8 @@ from thaw.checks import Count, checked
 from thaw.networks.activations import ACTIVATIONS, Activation
 from thaw.networks.embeddings import LabelDropout, LabelEmbedding, TimeEmbedding, embedded
 
-# The period of the slowest rotation, for grids of some ten patches (Heo et al. 2024, section 3).
+# Rotations slow down from 1 radian a patch towards 1 / 100, which suits grids of some ten patches
+# (Heo et al. 2024); texts take 10,000.
 ROTARY_BASE = 100.0
 
 
