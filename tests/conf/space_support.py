@@ -55,6 +55,7 @@ TINY = {
     "model.hidden": "[4]",
     "model.kernel_size": "3",
     "model.width": "8",
+    "model.heads": "2",
     "model.multipliers": "[1]",
     "model.num_blocks": "1",
     "model.attention_size": "0",

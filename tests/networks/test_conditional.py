@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from thaw.networks.cnn import CNN
+from thaw.networks.dit import DiT
 from thaw.networks.patch_unet import PatchUNet
 from thaw.networks.unet import UNet
 
 SHAPE = (1, 8, 8)
-Make = Callable[..., CNN | UNet | PatchUNet]
+Make = Callable[..., CNN | UNet | PatchUNet | DiT]
 
 
 def cnn(**options: object) -> CNN:
@@ -26,7 +27,11 @@ def patch_unet(**options: object) -> PatchUNet:
     return PatchUNet(SHAPE, 10, width=6, **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=[cnn, unet, patch_unet])
+def dit(**options: object) -> DiT:
+    return DiT(SHAPE, 10, width=16, depth=2, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=[cnn, unet, patch_unet, dit])
 def make(request: pytest.FixtureRequest) -> Make:
     """Networks of the same weights at every call, none of them at the zeros that blocks start with.
 
@@ -51,7 +56,7 @@ def batch(size: int = 4) -> tuple[Tensor, Tensor]:
     return x_t, torch.arange(1, size + 1)
 
 
-@pytest.mark.parametrize("build", [cnn, unet, patch_unet])
+@pytest.mark.parametrize("build", [cnn, unet, patch_unet, dit])
 def test_without_classes_nothing_is_added_and_with_them_the_rest_starts_the_same(
     build: Make,
 ) -> None:

@@ -12,12 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from thaw.networks.cnn import CNN
 from thaw.networks.diffusers_unet import DiffusersUNet
+from thaw.networks.dit import DiT
 from thaw.networks.patch_unet import PatchUNet
 from thaw.networks.unet import Attention, UNet
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "model"
 COUNT = re.compile(r"([\d,]+) parameters\s+on (\d+) x (\d+) x (\d+),\s+([\d,.]+) MMAC an image")
-KINDS: dict[str, Any] = {kind.__name__: kind for kind in (CNN, DiffusersUNet, UNet, PatchUNet)}
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in (CNN, DiffusersUNet, DiT, UNet, PatchUNet)}
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 

@@ -16,6 +16,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import cosine, linear
 from thaw.networks.cnn import CNN
 from thaw.networks.diffusers_unet import DiffusersUNet
+from thaw.networks.dit import DiT
 from thaw.networks.patch_unet import PatchUNet
 from thaw.networks.unet import UNet
 from thaw.pixels import PixelRange
@@ -26,6 +27,8 @@ NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     "cnn": (CNN, {"hidden": [4, 4], "kernel_size": 3}),
     "cnn with a mask": (CNN, {"hidden": [4], "kernel_size": 3, "extra_channels": 1}),
     "patch_unet by class": (PatchUNet, {"width": 8, "num_classes": 10}),
+    "dit by class": (DiT, {"width": 16, "depth": 2, "num_classes": 10}),
+    "dit, learned": (DiT, {"width": 16, "depth": 2, "positions": "learned"}),
     "unet": (UNet, {"width": 8}),
     "diffusers_unet by class": (
         DiffusersUNet,
