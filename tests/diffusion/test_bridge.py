@@ -191,7 +191,9 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="^to must be a Degradation, got 'blur'"):
         Bridge(SHAPE, "blur")  # type: ignore[arg-type]
     x_T = random_images(1, *SHAPE)
-    with pytest.raises(ValueError, match="InDI needs a degradation of the kind StraightPath, got Fade"):
+    with pytest.raises(
+        ValueError, match="InDI needs a degradation of the kind StraightPath, got Fade"
+    ):
         InDI().sample(restorer_of(wrong, Fade()), x_T, x_T)
 
 

@@ -123,7 +123,7 @@ def spread_steps(case: Case) -> list[int]:
 
 def test_a_bridge_leads_to_every_other_degradation() -> None:
     """Each file of conf/degradation/to/ is the one of the same name; pairs have such a path."""
-    assert ENDS == [name for name in NAMES if name != "paired"]
+    assert [name for name in NAMES if name != "paired"] == ENDS
     for name in ENDS:
         text = (CONF / "degradation" / "to" / f"{name}.yaml").read_text(encoding="utf-8")
         assert text.endswith(f"defaults:\n  - /degradation/{name}@_here_\n")
