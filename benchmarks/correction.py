@@ -4,16 +4,21 @@
 degradation (:data:`DEGRADATIONS` if none is named) for each seed, then generates and restores by
 x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)) with each lambda and number of steps, the latter
 from validation images. SIDE_BY_SIDE is the number of processes. OUT has the run directories, and a
-file of scores for each, which is not made again.
+file of scores for each, which is not made again; its table, CSV file and figure are of all that is
+there.
 """
 
+import csv
 import json
 import os
+import statistics
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plain_loop import side_by_side
+from matplotlib.figure import Figure
+from plain_loop import mean_and_spread, side_by_side
 from torch import Tensor
 
 import thaw
@@ -24,6 +29,7 @@ from thaw.diffusion.restoration import degraded
 from thaw.diffusion.samplers.cold import Cold
 from thaw.metrics.restored import RestorationScores
 from thaw.ranks import WHOLE
+from thaw.reporting.style import line_styles, log_scale, own_style, save_figure
 
 DEGRADATIONS = (
     *("row_last_to_first", "column_random", "row_random", "column_noise", "gaussian", "blur"),
@@ -42,7 +48,22 @@ CORRECTIONS = (
     (1.0, 0.0),
     (0.0, 1.0),
 )
+CONSTANT = tuple(pair for pair in CORRECTIONS if pair[0] == pair[1])
 STEPS = (2, 4, 7, 14, 28)
+DRAWN = (
+    "column_random",
+    "row_last_to_first",
+    "column_noise",
+    "gaussian",
+    "blur",
+    "inpaint",
+    "snow",
+)
+SCORES = {
+    "fid": "FID, generated",
+    "recall": "recall, generated",
+    "psnr": "PSNR in dB, restored",
+}
 NUM_GENERATED, NUM_RESTORED, BATCH_SIZE = 1000, 500, 500
 RECIPE = {
     "model": "patch_unet",
@@ -96,6 +117,7 @@ def main(out: str, epochs: str, seeds: str, *degradations: str) -> None:
     for job, rows in side_by_side(tried, missing):
         storage.write_atomically(Path(out) / f"{job.name}.json", json.dumps(rows) + "\n")
         print(job.name, len(rows), flush=True)
+    write(Path(out))
 
 
 def tried(job: Job) -> list[dict[str, Any]]:
@@ -138,6 +160,84 @@ def restored_scores(run: Run, sampler: Cold, images: Tensor) -> dict[str, float]
             scores.update(sampler.sample(run.restorer, x_T, noise, draws), x_0)
     found = scores.compute()
     return {name: found[name] for name in ("psnr", "ssim")}
+
+
+def write(out: Path) -> None:
+    """Table, CSV file and figure of all scores in OUT."""
+    rows = [row for path in sorted(out.glob("*.json")) for row in json.loads(path.read_text())]
+    with (out / "correction.csv").open("w", newline="") as file:
+        names = ["degradation", "seed", "num_steps", "correction", "correction_end", *SCORES]
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(names)
+        lines.writerows([[rounded(row[name]) for name in names] for row in rows])
+    (out / "correction.md").write_text(table(rows))
+    save_figure(figure(rows), out / "correction.png")
+
+
+def rounded(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def of(rows: Iterable[dict[str, Any]], score: str, **keys: Any) -> list[float]:
+    """A score of the rows with these values, seed by seed."""
+    return [row[score] for row in rows if all(row[key] == keys[key] for key in keys)]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: FID and PSNR in as many steps as were tried, mean and deviation over the seeds."""
+    heads = [words(*pair) for pair in CORRECTIONS]
+    lines = []
+    for score in ("fid", "psnr"):
+        lines += [f"{SCORES[score]}:", "", f"| degradation | steps | seeds | {' | '.join(heads)} |"]
+        lines += ["| --- " + "| ---: " * (2 + len(heads)) + "|"]
+        for name in DEGRADATIONS:
+            own = [row for row in rows if row["degradation"] == name]
+            last = max((row["num_steps"] for row in own), default=0)
+            each = [
+                of(own, score, num_steps=last, correction=first, correction_end=end)
+                for first, end in CORRECTIONS
+            ]
+            if own:
+                cells = [f"`{name}`", str(last), str(len(each[0])), *map(mean_and_spread, each)]
+                lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def words(first: float, last: float) -> str:
+    """``0.5``, or ``1 to 0``."""
+    return f"{first:g}" if first == last else f"{first:g} to {last:g}"
+
+
+@own_style()
+def figure(rows: list[dict[str, Any]]) -> Figure:
+    """A column a degradation, a row a score, a line a number of steps: the mean over the seeds."""
+    drawn = Figure(figsize=(1.9 * len(DRAWN), 6.2), layout="compressed")
+    panels = drawn.subplots(len(SCORES), len(DRAWN), sharex=True, squeeze=False)
+    shares = [first for first, _ in CONSTANT]
+    for column, name in enumerate(DRAWN):
+        own = [row for row in rows if row["degradation"] == name]
+        steps = sorted({row["num_steps"] for row in own})
+        for score, axes in zip(SCORES, panels[:, column], strict=True):
+            for num_steps, style in zip(steps, line_styles(len(steps)), strict=True):
+                each = [
+                    of(own, score, num_steps=num_steps, correction=share, correction_end=share)
+                    for share in shares
+                ]
+                label = f"{num_steps} steps"
+                axes.plot(shares, list(map(statistics.fmean, each)), label=label, **style)
+                spread = (list(map(min, each)), list(map(max, each)))
+                axes.fill_between(shares, *spread, alpha=0.15, linewidth=0, color=style["color"])
+            if score == "fid":
+                log_scale(axes, of(own, score))
+                axes.set_title(name, fontsize=9)
+        panels[-1, column].set_xlabel("lambda")
+        panels[-1, column].set_xticks([0, 0.5, 1])
+    for axes, label in zip(panels[:, 0], SCORES.values(), strict=True):
+        axes.set_ylabel(label, fontsize=9)
+    lines, labels = panels[0, 0].get_legend_handles_labels()
+    drawn.legend(lines, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return drawn
 
 
 if __name__ == "__main__":
