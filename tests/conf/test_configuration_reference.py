@@ -167,7 +167,7 @@ CHANGES = {
         "degradation/row_random.yaml",
         "  - _self_",
         "  - /prior@_global_.prior: normal\n  - _self_",
-        "`prior=normal`, `sampler@metrics.sampler=cold` |\n| [`row_shuffled`]",
+        "`prior=normal`, `sampler@metrics.sampler=cold_generating` |\n| [`row_shuffled`]",
     ),
     "another choice of a part": (
         "objective/weighting/mine.yaml",
