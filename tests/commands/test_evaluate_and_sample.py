@@ -56,7 +56,7 @@ def test_evaluate_restores_where_the_degradation_is_not_noise(
     assert finished.returncode == 0, finished.stderr
     (path,) = cold_run.glob("evaluations/best*.json")
     result = json.loads(path.read_text())
-    assert result["generated"]["sampler"] == "Cold, 7 steps"
+    assert result["generated"]["sampler"] == "Cold, 7 steps, correction 0.75"
     assert result["restored"]["n"] == 20
     assert result["restored"]["images"] == "test images, degraded to t = 28, and restored"
     for name in ("degraded", "direct", "algorithm_1", "algorithm_2"):
@@ -174,7 +174,9 @@ def test_another_prior_is_fitted_to_the_training_images_and_named(
         "evaluate", f"run={cold_run}", "num_samples=10", "num_restored=0", *prior, cwd=tmp_path
     )
     assert finished.returncode == 0, finished.stderr
-    (path,) = cold_run.glob("evaluations/last_gmm-2-components_Cold-28-steps_n10_seed0.json")
+    (path,) = cold_run.glob(
+        "evaluations/last_gmm-2-components_Cold-28-steps-correction-0.75_n10_seed0.json"
+    )
     expected = "generated from prior gmm, 2 components"
     assert json.loads(path.read_text())["generated"]["images"] == expected
     assert expected in finished.stdout

@@ -21,7 +21,7 @@ SETTINGS = [
 ]
 # What cannot be written, the largest file that can, and what the line says.
 FILES = {
-    "metrics.csv": (700, [], "metrics.csv could not be written: File too large"),
+    "run.json": (700, [], "run.json could not be written: File too large"),
     "the checkpoint": (
         100_000,
         ["logger=none"],

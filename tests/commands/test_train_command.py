@@ -35,7 +35,7 @@ def test_a_run_leaves_what_the_contract_names(cold_run: Path) -> None:
         for column in COLUMNS:
             assert math.isfinite(float(row[column]))
         assert row["val/encoder"] == "mnist-cnn-v1"
-        assert row["val/sampler"] == "Cold, 5 steps"
+        assert row["val/sampler"] == "Cold, 5 steps, correction 0.75"
         assert float(row["val/n"]) == 20
         assert float(row["val/fid_floor"]) > 0
         assert (float(row["val/n_restored"]), row["val/restored_by"]) == (5, "Cold, 5 steps")

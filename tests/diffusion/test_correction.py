@@ -186,3 +186,19 @@ def test_with_noise_drawn_anew_the_mean_is_that_of_ddims_eta(eta: float, t: int,
     assert noise_left <= b_s**2 + 1e-12
     if eta > 0 and s > 0:
         assert noise_left < b_s**2 - 1e-6
+
+
+def test_images_are_restored_with_a_share_of_their_own() -> None:
+    """``restoring`` replaces the correction, also a changing one; without it both are the same."""
+    restorer = restorer_of(wrong, LINES)
+    generating = Cold(4, correction=0.75, correction_end=0.2, restoring=1.0)
+    assert generating.describe(LINES) == "Cold, 4 steps, correction 0.75 to 0.2"
+    restoration = Restoration(restorer, generating)
+    assert (restoration.stages[-1], restoration.describe()) == ("algorithm_2", "Cold, 4 steps")
+    assert Restoration(restorer, Cold(4, correction=0.75)).stages[-1] == "sampled"
+    x_T, noise = start(LINES)
+    assert torch.equal(
+        restoration.restored(x_T, noise)["algorithm_2"], Cold(4).sample(restorer, x_T, noise)
+    )
+    plain = Cold(4, correction=0.75, correction_end=0.2)
+    assert torch.equal(generating.sample(restorer, x_T, noise), plain.sample(restorer, x_T, noise))

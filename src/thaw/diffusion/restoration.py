@@ -84,7 +84,7 @@ class Restoration:
         self.t = restorer.degradation.num_steps if t is None else t
         check_step("t", self.t, restorer.degradation)
         self.restorer = restorer
-        self.sampler = sampler.at_most(self.t)
+        self.sampler = sampler.to_restore().at_most(self.t)
         self.sampler.refine = False  # here that is a stage of its own
         self.refine = refine or sampler.refine
         own = self.sampler

@@ -93,6 +93,10 @@ class Sampler(Part[D], ABC):
         chosen.num_steps = min(self.num_steps or num_steps, num_steps)
         return chosen
 
+    def to_restore(self) -> "Sampler[D]":
+        """The sampler as it restores images, where that is another than it generates them by."""
+        return self
+
     def describe(self, degradation: D) -> str:
         """Name, steps and unusual settings, as logged beside every score: ``DDIM, 25 steps``.
 

@@ -1,6 +1,6 @@
 """The two samplers of Cold Diffusion, for any degradation, and what lies between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -37,10 +37,13 @@ class Cold(Sampler[Degradation]):
         correction: lambda of a step that leaves T.
         correction_end: lambda at t = 0: that of a step that leaves t is linear in t between the
             two. None is the same throughout.
+        restoring: lambda where images are restored, throughout; None is as where they are
+            generated.
     """
 
     correction: Share = 1.0
     correction_end: Share | None = None
+    restoring: Share | None = None
 
     @property
     def stage(self) -> str:
@@ -50,6 +53,11 @@ class Cold(Sampler[Degradation]):
     @property
     def _changes(self) -> bool:
         return self.correction_end not in (None, self.correction)
+
+    def to_restore(self) -> "Cold":
+        if self.restoring is None:
+            return self
+        return replace(self, correction=self.restoring, correction_end=None)
 
     def options(self) -> list[str]:
         end = f" to {self.correction_end:g}" if self._changes else ""
@@ -77,6 +85,7 @@ class Naive(Cold):
 
     correction: float = field(default=0.0, init=False)
     correction_end: None = field(default=None, init=False)
+    restoring: None = field(default=None, init=False)
 
     def options(self) -> list[str]:
         return []
