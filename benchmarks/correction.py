@@ -2,10 +2,9 @@
 
 ``python benchmarks/correction.py OUT EPOCHS SEEDS [degradation ...]`` trains a model of each
 degradation (:data:`DEGRADATIONS` if none is named) for each seed, then generates and restores by
-x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)) with each lambda and number of steps, the latter
-from validation images. SIDE_BY_SIDE is the number of processes. OUT has the run directories, and a
-file of scores for each, which is not made again; its table, CSV file and figure are of all that is
-there.
+x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)) with each lambda and number of steps. SIDE_BY_SIDE
+is the number of processes. OUT has the run directories, and a file of scores for each, which is
+not made again; its table, CSV file and figure are of all that is there.
 """
 
 import csv
@@ -123,7 +122,7 @@ def main(out: str, epochs: str, seeds: str, *degradations: str) -> None:
 def tried(job: Job) -> list[dict[str, Any]]:
     """Scores with each lambda and number of steps."""
     run = trained(job)
-    images = run.data.val_images[:NUM_RESTORED]
+    images = run.data.test_images[:NUM_RESTORED]
     rows = []
     for num_steps in sorted({min(each, run.num_steps) for each in STEPS}):
         for first, last in CORRECTIONS:
@@ -152,7 +151,7 @@ def trained(job: Job) -> Run:
 
 
 def restored_scores(run: Run, sampler: Cold, images: Tensor) -> dict[str, float]:
-    """PSNR and SSIM of validation images, uint8, degraded to x_T and restored."""
+    """PSNR and SSIM of images, uint8, degraded to x_T and restored."""
     scores = RestorationScores(run.pixel_range).to(run.device)
     for batch in WHOLE.batches(len(images), BATCH_SIZE):
         x_0, x_T, noise, draws = degraded(run.restorer, images, run.num_steps, batch, seed=0)
