@@ -2,9 +2,9 @@
 
 ``python benchmarks/correction.py OUT EPOCHS SEEDS [degradation ...]`` trains a model of each
 degradation (:data:`DEGRADATIONS` if none is named) for each seed, then generates and restores by
-x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)) with each lambda and number of steps. SIDE_BY_SIDE
-is the number of processes. OUT has the run directories, and a file of scores for each, which is
-not made again; its table, CSV file and figure are of all that is there.
+x_s = D(x_0_hat, s) + lambda (x_t - D(x_0_hat, t)) with each lambda and number of steps.
+SIDE_BY_SIDE is the number of processes. OUT has the run directories, and a file of scores for each,
+which is not made again; its table, CSV file and figure are of all that is there.
 """
 
 import csv
