@@ -201,3 +201,180 @@ def test_dps_is_its_published_algorithm(degradation: Degradation) -> None:
     a = matrix(degradation, 1)
     expected = dps(a, X_0 @ a.T, x_T, TIMES, 0.3, draw)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+MANY = 5000
+# Equally correlated: the mean of a row tells nothing of the differences within.
+EQUAL = 0.1 * torch.eye(4, dtype=torch.float64) + 0.15
+
+
+def law(
+    method: ZeroShot, degradation: Degradation, covariance: Tensor = COVARIANCE
+) -> tuple[Tensor, Tensor, float]:
+    """Error of the mean, deviation ``[4]``, and mean ||y - A x_0|| of many restored images."""
+    x_T = torch.randn(MANY, 4, generator=seeded(1), dtype=torch.float64)
+    method.observation = observed(degradation, X_0, 1)
+    found = sampled(method, optimal(covariance), x_T, seeded(2))
+    a = matrix(degradation, 1)
+    mean = posterior(a, X_0, covariance)
+    # Far from what is expected of x_0 without y, so that there is something to find.
+    assert (mean - MEAN).abs().max() > 0.15
+    distance = ((found - X_0) @ a.T).norm(dim=1).mean().item()
+    return found.mean(0) - mean, found.std(0), distance
+
+
+def test_ddnm_draws_from_the_posterior_where_the_rest_is_independent_of_what_is_seen() -> None:
+    error, deviation, distance = law(DDNM(100, clip=False), ROW, EQUAL)
+    assert distance < 1e-12
+    exact = (EQUAL - EQUAL.mean()).diag().sqrt()
+    assert (error.abs() < 4 * exact / math.sqrt(MANY)).all()
+    # Of finite steps, as without an observation.
+    assert ((deviation / exact - 1).abs() < 0.07).all()
+
+
+@pytest.mark.parametrize("method", [RePaint, DDNM])
+def test_repeats_find_the_posterior_mean_of_what_depends_on_it(method: type[ZeroShot]) -> None:
+    """x_s is made to fit what was seen without regard to the rest: a known bias, until repeated."""
+    errors = [law(method(100, repeats=n, clip=False), MASK)[0][2:].abs().max() for n in (1, 3, 10)]
+    assert errors[0] > 0.06
+    assert errors[1] < errors[0] / 1.5
+    # Four standard errors; the mean is shifted by 0.6.
+    assert errors[2] < 0.025
+
+
+def test_dps_finds_the_posterior_mean_and_what_was_seen_to_its_step_size() -> None:
+    for step_size in (0.05, 0.2):
+        error, _, distance = law(DPS(100, step_size=step_size, clip=False), ROW)
+        # Four standard errors.
+        assert error.abs().max() < 0.018
+        assert distance < step_size
+    weak, *_ = law(DPS(100, step_size=0.02, clip=False), ROW)
+    assert weak.abs().max() > 0.04
+
+
+# Images in the range of a cold model, restored by a model of another one.
+
+
+OTHER = PixelRange(-1, 1)
+LINES = LineAverage((1, 8, 12), "column", "shuffled")
+
+
+def pictures(count: int = 5) -> Tensor:
+    return torch.randint(0, 256, (count, 1, 8, 12), generator=seeded(0), dtype=torch.uint8)
+
+
+def rival(method: ZeroShot, network: Callable, degradation: Degradation | None = None) -> Rival:
+    restorer = restorer_of(network, degradation or Gaussian(linear(20)), pixel_range=OTHER)
+    return Rival(restorer, Normal((1, 8, 12)), method)
+
+
+def blend(x_t: Tensor, t: Tensor) -> Tensor:
+    return 0.7 * x_t.flip(3) + 0.01 * t.view(-1, 1, 1, 1)
+
+
+INPAINT = Inpaint((1, 8, 12), RANGE, centre="random")
+SNOW = Snow(RANGE)
+
+
+@pytest.mark.parametrize(
+    ("method", "degradation"),
+    [(RePaint(5), INPAINT), (DDNM(5), INPAINT), (DDNM(5), LINES), (DPS(5), LINES), (DPS(5), SNOW)],
+    ids=["repaint", "ddnm-inpaint", "ddnm-lines", "dps-lines", "dps-snow"],
+)
+def test_a_model_that_knows_the_image_restores_it_in_the_range_that_it_is_asked_in(
+    method: ZeroShot, degradation: Degradation
+) -> None:
+    images = pictures()
+    known = OTHER.from_uint8(images)
+    rivals = [rival(method, lambda x_t, t: known + 0 * x_t)]
+    restorer = restorer_of(blend, degradation)
+    restoration = Restoration(restorer, Cold(), t=4, rivals=rivals)
+    (found,) = restoration.batches(images, len(images), seed=0)
+    torch.testing.assert_close(found[method.stage], found["original"], rtol=0, atol=2e-6)
+    assert not torch.equal(found["degraded"], found["original"])
+
+
+def test_every_method_is_a_stage_of_the_same_x_t_whatever_other_stages_there_are() -> None:
+    methods: list[ZeroShot] = [RePaint(5, repeats=2), DDNM(4), DPS(6)]
+    restorer = restorer_of(blend, INPAINT)
+    rivals = [rival(method, blend) for method in methods]
+    restoration = Restoration(restorer, Cold(3), t=9, refine=True, rivals=rivals)
+    assert restoration.stages[-3:] == tuple(METHODS) == ("repaint", "ddnm", "dps")
+    images = pictures()
+    before = restoration.num_calls()
+    batches = list(restoration.batches(images, 3, seed=7))
+    assert restoration.num_calls() - before == 2 * restoration.num_evaluations()
+    for k, found in enumerate(batches):
+        assert tuple(found) == restoration.stages
+        for name, (alone,) in zip(METHODS, zip(rivals, strict=True), strict=True):
+            other = Restoration(restorer, Cold(), t=9, rivals=[alone])
+            again = list(other.batches(images, 3, seed=7))[k]
+            assert torch.equal(found[name], again[name])
+            assert torch.equal(found["degraded"], again["degraded"])
+    # By hand: the noise of x_t is that of the cold run, the draws those of the method.
+    draws, own = generator(7, "restore", 1), generator(7, "restore", 1, "ddnm")
+    x_0 = RANGE.from_uint8(images[3:])
+    noise = INPAINT.draw_noise(x_0, draws)
+    x_t = INPAINT(x_0, torch.tensor([9, 9]), noise)
+    assert torch.equal(rivals[1].restored(restorer, x_t, 9, noise, own, None), batches[1]["ddnm"])
+    evaluations = {"direct": 1, "algorithm_1": 3, "algorithm_1_refined": 4, "algorithm_2": 3,
+                   "algorithm_2_refined": 4, "repaint": 9, "ddnm": 4, "dps": 6}  # fmt: skip
+    assert restoration.evaluations() == evaluations
+    assert set(restoration.seconds) == set(evaluations)
+
+
+class Told(torch.nn.Module):
+    """A class-conditional network that keeps the labels that it is given."""
+
+    def __init__(self, label_dropout: float) -> None:
+        super().__init__()
+        self.num_classes, self.label_dropout = 3, label_dropout
+        self.anchor = torch.nn.Parameter(torch.zeros(()))
+        self.seen: set[tuple[int, ...]] = set()
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        self.seen.add(tuple(labels.tolist()))
+        return 0.5 * x_t
+
+
+def test_a_conditional_rival_is_told_the_labels_that_the_run_is_told() -> None:
+    images, labels = pictures(2), torch.tensor([2, 0])
+
+    def seen(label_dropout: float, own: torch.nn.Module) -> set[tuple[int, ...]]:
+        network = Told(label_dropout)
+        hot = Restorer(network, Gaussian(linear(20)), Clean(), OTHER)
+        rivals = [Rival(hot, Normal((1, 8, 12)), DDNM(3))]
+        restorer = Restorer(own, LINES, Clean(), RANGE)
+        told = labels if isinstance(own, Told) else None
+        restoration = Restoration(restorer, Cold(), rivals=rivals)
+        list(restoration.batches(images, 2, seed=0, labels=told))
+        return network.seen
+
+    plain = restorer_of(blend, LINES).network
+    assert seen(0, Told(0)) == {(2, 0)}
+    assert seen(0.1, plain) == {(-1, -1)}
+    with pytest.raises(ValueError, match="has not learnt to go without labels"):
+        seen(0, plain)
+
+
+@pytest.mark.parametrize(
+    ("method", "degradation", "expected"),
+    [
+        (RePaint(), LINES, "repaint needs a degradation that masks pixels, as inpaint does, and"),
+        (DDNM(), SNOW, "ddnm needs a linear degradation with a pseudo-inverse, and Snow has none"),
+        (DPS(), Gaussian(linear(5)), "dps restores what is degraded in a known way, got Gaussian"),
+        (DPS(), Paired(), "dps restores what is degraded in a known way, got Paired"),
+    ],
+    ids=["repaint", "ddnm", "noise", "pairs"],
+)
+def test_what_a_method_cannot_invert_is_refused(
+    method: ZeroShot, degradation: Degradation, expected: str
+) -> None:
+    rivals = [rival(method.at_most(20), blend)]
+    with pytest.raises(ValueError, match=expected):
+        Restoration(restorer_of(blend, degradation), Cold(), rivals=rivals)
+
+
+def test_a_rival_is_a_gaussian_model() -> None:
+    with pytest.raises(ValueError, match="DPS needs a degradation of the kind Gaussian, got Line"):
+        rival(DPS(5), blend, LineNoise((1, 8, 12), "row", "random"))

@@ -27,10 +27,14 @@ def rivals_of(
             f"against= needs a run on images of the same size: {hot.run_dir} has {sizes[0]}, "
             f"{own.run_dir} {sizes[1]}"
         )
-    if unknown := set(methods or ()) - METHODS.keys():
+    if unknown := sorted(set(methods or ()) - METHODS.keys()):
         raise ValueError(f"methods must be of {', '.join(METHODS)}, got {', '.join(unknown)}")
     degradation = own.experiment.restorer.degradation
-    chosen = [name for name in METHODS if _fits(name, degradation)] if methods is None else methods
+    chosen = [
+        name
+        for name in METHODS
+        if (_fits(name, degradation) if methods is None else name in methods)
+    ]
     given = {key: value for key, value in (settings or {}).items() if value is not None}
     taken = {name: given.keys() & _settings(name) for name in chosen}
     if unread := given.keys() - set().union(*taken.values()):
