@@ -177,7 +177,7 @@ def both(method: ZeroShot, degradation: Degradation, t: int) -> tuple[Tensor, Te
 
 @pytest.mark.parametrize("degradation", [ROW, PAIRS, MASK], ids=["row", "pairs", "mask"])
 def test_ddnm_is_its_published_algorithm(degradation: Degradation) -> None:
-    found, x_T, draw = both(DDNM(5, clip=False), degradation, 1)
+    found, x_T, draw = both(DDNM(5, repeats=1, clip=False), degradation, 1)
     a = matrix(degradation, 1)
     expected = ddnm(a, X_0 @ a.T, x_T, TIMES, draw)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
@@ -224,7 +224,7 @@ def law(
 
 
 def test_ddnm_draws_from_the_posterior_where_the_rest_is_independent_of_what_is_seen() -> None:
-    error, deviation, distance = law(DDNM(100, clip=False), ROW, EQUAL)
+    error, deviation, distance = law(DDNM(100, repeats=1, clip=False), ROW, EQUAL)
     assert distance < 1e-12
     exact = (EQUAL - EQUAL.mean()).diag().sqrt()
     assert (error.abs() < 4 * exact / math.sqrt(MANY)).all()
@@ -295,7 +295,7 @@ def test_a_model_that_knows_the_image_restores_it_in_the_range_that_it_is_asked_
 
 
 def test_every_method_is_a_stage_of_the_same_x_t_whatever_other_stages_there_are() -> None:
-    methods: list[ZeroShot] = [RePaint(5, repeats=2), DDNM(4), DPS(6)]
+    methods: list[ZeroShot] = [RePaint(5, repeats=2), DDNM(4, repeats=1), DPS(6)]
     restorer = restorer_of(blend, INPAINT)
     rivals = [rival(method, blend) for method in methods]
     restoration = Restoration(restorer, Cold(3), t=9, refine=True, rivals=rivals)

@@ -4,13 +4,14 @@ Each method is a sampler of the Gaussian model that is drawn towards images x wi
 y, the x_t of another model.
 """
 
+import copy
 from abc import ABC
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
 
-from thaw.checks import Count, Positive, Share, checked
+from thaw.checks import Count, Positive, checked
 from thaw.diffusion.degradations.base import Degradation, all_at
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.inference import evaluating
@@ -84,17 +85,18 @@ class ZeroShot(DDIM[Gaussian], ABC):
     """Ancestral sampling (DDIM with eta = 1) that an observation steers.
 
     With ``repeats`` above 1 each step but the last is taken so often, with new noise put back in
-    between, as by the resampling of RePaint and the time travel of DDNM.
+    between, as by the resampling of RePaint and the time travel of DDNM. For the same number of
+    evaluations DDNM restored digits better by few steps taken often than by many taken once.
 
-    Args:
+    Attributes:
         observation: what is known of the images; set for each batch.
     """
 
     needs = Gaussian
-    num_steps: Count | None = 100
-    eta: Share = 1.0
-    repeats: Count = 1
-    observation: Observation | None = None
+    num_steps: Count | None = 25
+    eta: float = field(default=1.0, init=False)
+    repeats: Count = 10
+    observation: Observation | None = field(default=None, init=False)
 
     @property
     def given(self) -> Observation:
@@ -133,7 +135,6 @@ class RePaint(ZeroShot):
     """
 
     stage = "repaint"
-    repeats: Count = 10
 
     def check_observed(self, degradation: Degradation) -> None:
         if not degradation.is_mask:
@@ -183,12 +184,14 @@ class DPS(ZeroShot):
     ||.|| times that of its square. D may be any that has a gradient.
 
     Args:
-        step_size: zeta, in the range of the model; twice the zeta' of the paper.
+        step_size: zeta, in the range of the model; twice the zeta' of the paper. 2 was best for
+            digits in [-1, 1].
     """
 
     stage = "dps"
+    num_steps: Count | None = 250
     repeats: Count = field(default=1, init=False)
-    step_size: Positive = 1.0
+    step_size: Positive = 2.0
 
     def options(self) -> list[str]:
         return [f"step size {self.step_size:g}"]
@@ -260,7 +263,8 @@ class Rival:
         observation = Observation(
             own.degradation, own.pixel_range, y, t, known, restorer.pixel_range
         )
-        sampler = replace(self.sampler, observation=observation)
+        sampler = copy.copy(self.sampler)
+        sampler.observation = observation
         told = labels if self._tells(own, labels is not None) else None
         with evaluating(restorer):
             x_T, z = self.prior.draw(len(y), restorer.degradation, draws, told)
