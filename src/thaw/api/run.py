@@ -204,6 +204,8 @@ class Run(Loaded):
         if against is not None:
             if is_degraded:
                 raise ValueError("against restores what is degraded here: leave out is_degraded")
+            if against.device != self.device:
+                raise ValueError(f"both runs must be on {self.device}: load(..., device=...)")
             rivals = rivals_of(self._loaded, against._loaded, methods, zero_shot)
         elif methods or zero_shot:
             raise ValueError("methods and zero_shot need against, a run of Gaussian noise")

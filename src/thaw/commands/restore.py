@@ -59,7 +59,8 @@ def check_keys(cfg: DictConfig) -> None:
         raise InputError("degraded=true needs images=, files that are degraded already")
     if cfg.partners is not None and cfg.images is None:
         raise InputError("partners= needs images=, the degraded files that they belong to")
-    if cfg.against is None and (cfg.methods is not None or any(resolved(cfg.zero_shot).values())):
+    of_rival = (cfg.methods, *cfg.zero_shot.values())
+    if cfg.against is None and any(each is not None for each in of_rival):
         raise InputError("methods= and zero_shot need against=, a run of Gaussian noise")
     if cfg.against is not None and cfg.degraded:
         raise InputError("against= restores what is degraded here: leave out degraded=true")
