@@ -82,6 +82,35 @@ def test_restorations_are_those_of_the_command(
     assert torch.equal(again["degraded"], found["degraded"])
 
 
+def test_a_gaussian_run_restores_the_images_of_a_cold_one(
+    cold: Path, tmp_path: Path, fork_command: Command
+) -> None:
+    given = [f"run={cold}", "task=restore", "t=14", "num_samples=2", "out=out"]
+    rival = ["against=zoo/best_ddpm", "methods=[dps,ddnm]", "zero_shot.num_steps=3"]
+    finished = fork_command("sample", *given, *rival, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    written = arrays(tmp_path / "out" / "restoration.npz")
+    run, hot = thaw.load(cold), thaw.load("zoo/best_ddpm")
+    images = run.data.test_images[:2]
+    found = run.restore(
+        images, 14, against=hot, methods=["ddnm", "dps"], zero_shot={"num_steps": 3}
+    )
+    assert list(found) == list(written)
+    assert all(torch.equal(found[name], written[name]) for name in written)
+    assert list(run.restore(images, 14, against=hot, zero_shot={"num_steps": 1})) == list(found)
+    for wrong, words in (
+        ({"against": run}, "needs a degradation of the kind Gaussian"),
+        (
+            {"against": hot, "methods": ["magic"]},
+            "methods must be of repaint, ddnm, dps, got magic",
+        ),
+        ({"against": hot, "is_degraded": True}, "leave out is_degraded"),
+        ({"methods": ["dps"]}, "need against"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run.restore(images, 14, **wrong)
+
+
 def test_scores_are_those_of_the_command(cold: Path, tmp_path: Path, fork_command: Command) -> None:
     given = [f"run={cold}", "num_samples=8", "num_restored=0", "seed=2", "sampler.num_steps=4"]
     finished = fork_command("evaluate", *given, cwd=tmp_path)

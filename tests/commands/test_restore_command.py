@@ -127,6 +127,37 @@ def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
     assert scores["images"] == "training images, degraded to t = 4, and restored"
 
 
+def test_a_gaussian_run_restores_the_images_of_a_cold_one(
+    cold_run: Path, hot_run: Path, tmp_path: Path, fork_command
+) -> None:
+    arguments = [f"run={cold_run}", "task=restore", "num_samples=5", "t=9", "sampler.num_steps=3"]
+    alone = fork_command("sample", *arguments, "out=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    settings = ["zero_shot.num_steps=4", "zero_shot.repeats=2", "zero_shot.step_size=0.5"]
+    finished = fork_command("sample", *arguments, f"against={hot_run}", *settings, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    out = cold_run / "restored" / f"test_t_9_seed_0_against_{hot_run.name}"
+    stages, before = arrays(out), arrays(tmp_path / "alone")
+    # Columns are no mask, so that RePaint is not among those that fit.
+    assert [*stages] == [*STAGES, "ddnm", "dps"]
+    assert all(np.array_equal(stages[name], before[name]) for name in STAGES)
+    scores = json.loads((out / "scores.json").read_text())
+    evaluations = {name: scores[name]["evaluations"] for name in [*stages][2:]}
+    assert evaluations == {"direct": 1, "algorithm_1": 3, "algorithm_2": 3, "ddnm": 7, "dps": 4}
+    for name in evaluations:
+        assert {"psnr", "ssim", "fid"} < scores[name].keys()
+        assert scores[name]["seconds"] > 0
+    assert "seconds" not in scores["degraded"]
+    assert scores["zero_shot"] == {
+        "against": str(hot_run),
+        "ddnm": "DDNM, 4 steps, 7 evaluations, each 2 times",
+        "dps": "DPS, 4 steps, step size 0.5",
+    }
+    assert "DDNM" in finished.stdout
+    assert "  7 evaluations, " in finished.stdout
+    assert sorted(path.name for path in (out / "ddnm").iterdir())[-1] == "00004.png"
+
+
 @pytest.mark.parametrize(
     ("run", "arguments", "expected"),
     [
@@ -137,6 +168,39 @@ def test_a_gaussian_run_restores_at_once_and_by_its_own_sampler(
             "hot_run",
             ["task=restore", "images=good.png", "degraded=true", "t=5"],
             "Gaussian degrades each image in its own random way",
+        ),
+        ("cold_run", ["against=HOT"], "belong to task=restore"),
+        ("cold_run", ["task=restore", "methods=[dps]"], "need against=, a run of Gaussian noise"),
+        (
+            "cold_run",
+            ["task=restore", "against=nowhere"],
+            "against=nowhere: no such directory",
+        ),
+        (
+            "cold_run",
+            ["task=restore", "against=HOT", "methods=[repaint]"],
+            "repaint needs a degradation that masks pixels",
+        ),
+        (
+            "cold_run",
+            ["task=restore", "against=HOT", "methods=[dps,magic]"],
+            "methods must be a list of at least 1, each entry one of repaint, ddnm, dps or null",
+        ),
+        (
+            "cold_run",
+            ["task=restore", "against=HOT", "methods=[ddnm]", "zero_shot.step_size=1"],
+            "ddnm has no step_size",
+        ),
+        (
+            "cold_run",
+            ["task=restore", "against=HOT", "zero_shot.num_steps=5000"],
+            "num_steps=5000 is more than the",
+        ),
+        ("cold_run", ["task=restore", "against=COLD"], "needs a degradation of the kind Gaussian"),
+        (
+            "hot_run",
+            ["task=restore", "against=HOT"],
+            "dps restores what is degraded in a known way, got Gaussian",
         ),
     ],
 )
@@ -151,6 +215,10 @@ def test_wrong_input_is_one_line_before_any_work(
     Image.new("L", (28, 28)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n half of it")
     run_dir = request.getfixturevalue(run)
+    for name in ("HOT", "COLD"):
+        if f"against={name}" in arguments:
+            other = request.getfixturevalue(f"{name.lower()}_run")
+            arguments = [each.replace(f"={name}", f"={other}") for each in arguments]
     finished = fork_command("sample", f"run={run_dir}", "out=out", *arguments, cwd=tmp_path)
     assert_refused(finished, expected)
     assert not (tmp_path / "out").exists()

@@ -13,13 +13,16 @@ from theory_support import RANGE
 from torch import Generator, Tensor, nn
 
 from thaw.diffusion.contract import breaches
-from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.base import SMALLEST, Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean
+from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
-from thaw.diffusion.schedules import NOTHING_LEFT
+from thaw.diffusion.schedules import NOTHING_LEFT, cosine
+from thaw.diffusion.zero_shot import DPS, Rival
 from thaw.training.nodes import create
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -36,6 +39,17 @@ MOST_STEPS = 12
 
 every_name = pytest.mark.parametrize("name", [*NAMES, *BRIDGES, *NOISY])
 every_average = pytest.mark.parametrize("name", LINES)
+
+
+class Halved(nn.Module):
+    """A network that has a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.factor * x_t
 
 
 class Case(NamedTuple):
@@ -304,3 +318,67 @@ def test_algorithm_2_with_averaging_keeps_the_means_and_changes_a_line_a_step(
             torch.testing.assert_close(now_means, means, rtol=0, atol=1e-12)
             change = lines_of(name, after.x_t - before.x_t, group_size).abs().amax(2)
             assert torch.equal(change > 1e-10, step_of_each_line(case) == before.t)
+
+
+# Bridges and what fades into noise or another image are linear too, but nothing inverts them yet.
+LINEAR = [*LINES, "blur", "blur_linear", "blur_exponential", "decolour", "fade", "inpaint",
+          "inpaint_random", "pixelate", "zoom"]  # fmt: skip
+
+
+@every_name
+def test_what_is_linear_has_the_pseudo_inverse_of_moore_and_penrose(name: str) -> None:
+    """A A^+ A = A, and A^+ A and A A^+ are orthogonal projections: up to what counts as lost."""
+    assert all(case.degradation.is_linear == (name in LINEAR) for case in cases(name))
+    for case in cases(name) if name in LINEAR else []:
+        x, z = case.x_0, case.x_0.flip(0, 2)
+        for t in spread_steps(case):
+            zero = case.at(t, torch.zeros_like(x))
+
+            def a(x: Tensor, t: int = t, case: Case = case, zero: Tensor = zero) -> Tensor:
+                return case.at(t, x) - zero
+
+            def a_inverse(y: Tensor, t: int = t, case: Case = case) -> Tensor:
+                return case.degradation.pseudo_inverse(y, t, case.noise)
+
+            torch.testing.assert_close(a(x + 2 * z), a(x) + 2 * a(z), rtol=0, atol=1e-9)
+            of_x, of_z = a_inverse(a(x)), a_inverse(a(z))
+            torch.testing.assert_close(a(of_x), a(x), rtol=0, atol=SMALLEST * x.norm().item())
+            torch.testing.assert_close(a_inverse(a(of_x)), of_x, rtol=0, atol=1e-6)
+            back_x, back_z = a(a_inverse(x)), a(a_inverse(z))
+            pairs = ((of_x * z, x * of_z), (back_x * z, x * back_z))
+            for one, other in pairs:
+                torch.testing.assert_close(one.sum(), other.sum(), rtol=1e-6, atol=1e-6)
+            if case.degradation.is_projection:
+                torch.testing.assert_close(a_inverse(x), a(x), rtol=0, atol=1e-6)
+
+
+@every_name
+def test_a_mask_changes_each_pixel_by_itself(name: str) -> None:
+    for case in cases(name):
+        assert case.degradation.is_mask == (name in ("inpaint", "inpaint_random"))
+        if case.degradation.is_mask:
+            other = case.x_0.clone()
+            other[..., 3, 5] += 1
+            changed = case.at(case.last // 2, other) != case.at(case.last // 2)
+            changed[..., 3, 5] = False
+            assert not changed.any()
+
+
+@every_name
+def test_dps_has_a_gradient_through_it(name: str) -> None:
+    """From images and noise that were made without gradients, as when a run is scored."""
+    for case in cases(name):
+        with torch.inference_mode():
+            y = case.at(case.last // 2).float()
+            noise = case.noise + 0
+        if not case.degradation.noise_is_known or case.degradation.takes_partners:
+            continue
+        restorer = Restorer(Halved(), case.degradation, Clean(), RANGE)
+        hot = Restorer(Halved(), Gaussian(cosine(10)), Clean(), RANGE)
+        rivals = [Rival(hot, Normal(case.x_0.shape[1:]), DPS(3, step_size=size)) for size in (1, 2)]
+        found = [
+            rival.restored(restorer, y, case.last // 2, noise, Generator().manual_seed(0), None)
+            for rival in rivals
+        ]
+        assert all(x_0.isfinite().all() for x_0 in found)
+        assert not torch.equal(*found)

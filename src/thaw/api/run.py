@@ -1,6 +1,6 @@
 """A trained run, and all that can be done with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -29,6 +29,7 @@ from thaw.training.generating import (
     labels_in_turn,
     states_from,
 )
+from thaw.training.rivals import rivals_of
 from thaw.training.scoring_generated import warn_of_misfit
 
 Digit = int | Sequence[int] | Tensor
@@ -164,6 +165,9 @@ class Run(Loaded):
         refine: bool = False,
         seed: Seed = 0,
         batch_size: Count = BATCH_SIZE,
+        against: "Run | None" = None,
+        methods: Sequence[str] | None = None,
+        zero_shot: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> dict[str, Tensor]:
         """Images degraded to step t and brought back, as by ``sample.py task=restore``.
@@ -180,11 +184,15 @@ class Run(Loaded):
             refine: whether a last pass R(x_0, 1) is a stage of its own.
             seed: seed for the noise and all else that is drawn.
             batch_size: images restored at once, on which the draws depend too.
+            against: a run of Gaussian noise that restores the same degraded images too.
+            methods: how it does: ``repaint``, ``ddnm``, ``dps``, or several; None is all that fit.
+            zero_shot: their settings, ``{"num_steps": 50}``, as in ``sample.py``.
             settings: as for :meth:`sample`.
 
         Returns:
             Each stage by name, uint8 ``[N, C, H, W]``: ``original``, ``degraded``, ``direct``, then
-            ``algorithm_1`` and ``algorithm_2`` of Bansal et al. 2022, or ``sampled``.
+            ``algorithm_1`` and ``algorithm_2`` of Bansal et al. 2022, or ``sampled``, then the
+            methods of ``against`` by their names.
 
         Raises:
             ValueError: images of another type or size, no such step, or labels are missing.
@@ -192,7 +200,16 @@ class Run(Loaded):
         data = self._loaded.experiment.data
         given = self._checked(images, data.image_shape if is_degraded else data.stored_shape)
         chosen = self._with(sampler, num_steps, settings).sampler
-        restoration = Restoration(self.restorer, chosen, t, refine)
+        rivals = []
+        if against is not None:
+            if is_degraded:
+                raise ValueError("against restores what is degraded here: leave out is_degraded")
+            if against.device != self.device:
+                raise ValueError(f"both runs must be on {self.device}: load(..., device=...)")
+            rivals = rivals_of(self._loaded, against._loaded, methods, zero_shot)
+        elif methods or zero_shot:
+            raise ValueError("methods and zero_shot need against, a run of Gaussian noise")
+        restoration = Restoration(self.restorer, chosen, t, refine, rivals)
         if is_degraded:
             restoration.check_degraded(self.image_shape)
         labels = None if digit is None else self._labels(digit, len(given), seed)

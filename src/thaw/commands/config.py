@@ -1,10 +1,10 @@
 """The schema of each command's configuration, and what is registered with Hydra."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, is_dataclass, make_dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -18,6 +18,7 @@ from thaw.privates.hydra import leave_out, share_schemas
 
 # One image has no scores.
 NumScored = Literal[0] | Annotated[int, Ge(2)]
+Methods = Annotated[Sequence[Literal["repaint", "ddnm", "dps"]], MinLen(1)]
 NotNegativeInt = Annotated[int, Ge(0)]
 
 
@@ -133,6 +134,15 @@ class ExportConfig(EvaluateConfig):
 
 
 @dataclass
+class ZeroShot:
+    """How the methods of a zero-shot rival work; null is each one's own way."""
+
+    num_steps: Annotated[int | None, Count | None] = None
+    repeats: Annotated[int | None, Count | None] = None
+    step_size: Annotated[float | None, Positive | None] = None
+
+
+@dataclass
 class SampleConfig(RunsConfig):
     """Root of conf/sample.yaml."""
 
@@ -147,6 +157,9 @@ class SampleConfig(RunsConfig):
     partners: str | None = None
     degraded: bool = False
     refine: bool = False
+    against: str | None = None
+    methods: Annotated[Any, Methods | None] = None
+    zero_shot: ZeroShot = field(default_factory=ZeroShot)
 
 
 @dataclass

@@ -25,11 +25,12 @@ NUM_FRAMES = 60
 
 def check_keys(cfg: DictConfig) -> None:
     """Refuse the keys of the other task."""
-    others = (cfg.images, cfg.partners, cfg.t)
+    of_rival = (cfg.against, cfg.methods, *cfg.zero_shot.values())
+    others = (cfg.images, cfg.partners, cfg.t, *of_rival)
     if any(each is not None for each in others) or cfg.degraded or cfg.refine:
         raise InputError(
-            "images=, partners=, t=, degraded= and refine= belong to task=restore (a last pass "
-            "over what is generated is sampler.refine=true)"
+            "images=, partners=, t=, degraded=, refine=, against=, methods= and zero_shot belong "
+            "to task=restore (a last pass over what is generated is sampler.refine=true)"
         )
 
 

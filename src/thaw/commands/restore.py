@@ -17,15 +17,18 @@ from torch import Tensor
 from thaw import runs, storage
 from thaw.commands.errors import InputError
 from thaw.commands.generate import chosen_classes, class_folder
+from thaw.commands.selection import run_directory
 from thaw.data.paired_folder import check_partners, check_sizes
 from thaw.data.pixel_cache import read_images
 from thaw.diffusion.restoration import Restoration
+from thaw.diffusion.zero_shot import Rival
 from thaw.metrics.restored import check_size
 from thaw.metrics.suite import ScoreSuite
 from thaw.pixels import Bounds
 from thaw.reporting.images import save_png
-from thaw.training.experiment import labels_of
-from thaw.training.loading import LoadedRun, suite_with_reference
+from thaw.training.experiment import labels_of, resolved
+from thaw.training.loading import LoadedRun, load_run, suite_with_reference
+from thaw.training.rivals import rivals_of
 from thaw.training.scoring_restored import in_lines, in_words, restoring, save_stages, score_stages
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,11 @@ def check_keys(cfg: DictConfig) -> None:
         raise InputError("degraded=true needs images=, files that are degraded already")
     if cfg.partners is not None and cfg.images is None:
         raise InputError("partners= needs images=, the degraded files that they belong to")
+    of_rival = (cfg.methods, *cfg.zero_shot.values())
+    if cfg.against is None and any(each is not None for each in of_rival):
+        raise InputError("methods= and zero_shot need against=, a run of Gaussian noise")
+    if cfg.against is not None and cfg.degraded:
+        raise InputError("against= restores what is degraded here: leave out degraded=true")
 
 
 def to_do(cfg: DictConfig) -> str:
@@ -69,14 +77,17 @@ def folder(run: LoadedRun, cfg: DictConfig) -> str:
     what = cfg.split if cfg.images is None else "degraded" if cfg.degraded else "images"
     t = "T" if cfg.t is None else cfg.t
     name = f"{class_folder(cfg)}{what}_t_{t}_seed_{cfg.seed}"
-    return f"restored/{name}" + ("_refined" if cfg.refine else "")
+    against = "" if cfg.against is None else f"_against_{Path(cfg.against).name}"
+    return f"restored/{name}" + ("_refined" if cfg.refine else "") + against
 
 
 def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     """Everything that can fail before the work starts: the step, the files, the data."""
     experiment = run.experiment
     image_shape = experiment.data.image_shape
-    restoration = Restoration(experiment.restorer, experiment.sampler, cfg.t, cfg.refine)
+    restoration = Restoration(
+        experiment.restorer, experiment.sampler, cfg.t, cfg.refine, _rivals(run, cfg)
+    )
     takes_partners = experiment.restorer.degradation.takes_partners
     if cfg.partners is not None and not takes_partners:
         raise InputError(f"partners= needs a run of images with partners, and {run.run_dir} has "
@@ -108,6 +119,18 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     what = SPLITS[cfg.split] if cfg.images is None else "given images"
     suite = None if is_degraded else _suite(run)
     return Given(images, what, files, restoration, suite, labels, which_labels, is_degraded)
+
+
+def _rivals(run: LoadedRun, cfg: DictConfig) -> list[Rival]:
+    """The methods by which the run ``against`` restores the same images; none without it."""
+    if cfg.against is None:
+        return []
+    hot = load_run(
+        run_directory(cfg.against, "against"), trusted=cfg.trusted, data_root=cfg.data.root
+    )
+    hot.experiment.module.to(run.experiment.restorer.device)
+    methods = None if cfg.methods is None else list(cfg.methods)
+    return rivals_of(run, hot, methods, resolved(cfg.zero_shot))
 
 
 def _read(files: list[Path], run: LoadedRun) -> Tensor:
@@ -189,6 +212,11 @@ def write(run: LoadedRun, given: Given, out: Path, cfg: DictConfig) -> None:
             scores = score_stages(batches, restoration, num_images, given.suite)
     if not given.is_degraded:
         scores |= in_words(restoration, given.what, given.which_labels)
+        for name, number in restoration.evaluations().items():
+            scores[name] |= {"evaluations": number, "seconds": restoration.seconds[name]}
+        if restoration.rivals:
+            ways = {name: rival.describe() for name, rival in restoration.rivals.items()}
+            scores["zero_shot"] = {"against": cfg.against, **ways}
         for line in in_lines(scores):
             log.info(line)
         scores |= run.source | {"seed": cfg.seed, "files": list(map(str, given.files))}

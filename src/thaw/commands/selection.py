@@ -34,16 +34,16 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     return list(by_place.values())
 
 
-def run_directory(run: str) -> Path:
-    """The directory that ``run=`` means; InputError where no run is there."""
+def run_directory(run: str, key: str = "run") -> Path:
+    """The directory that ``run=`` (or another key) means; InputError where no run is there."""
     run_dir = found_in_zoo(run)
     meant = in_place_of(run_dir)
     if not run_dir.is_dir():
         what = "a file, not a directory" if run_dir.exists() else "no such directory"
         what += zoo_in_words(run)
-        raise InputError(f"run={run}: {what}{meant}")
+        raise InputError(f"{key}={run}: {what}{meant}")
     if meant:
-        raise InputError(f"run={run} is not the directory of a run{meant}")
+        raise InputError(f"{key}={run} is not the directory of a run{meant}")
     return run_dir
 
 

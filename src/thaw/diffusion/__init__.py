@@ -57,4 +57,10 @@ from thaw.diffusion.timesteps import UniformTimesteps as UniformTimesteps
 from thaw.diffusion.weightings import P2 as P2
 from thaw.diffusion.weightings import MinSNR as MinSNR
 from thaw.diffusion.weightings import Unweighted as Unweighted
+from thaw.diffusion.zero_shot import DDNM as DDNM
+from thaw.diffusion.zero_shot import DPS as DPS
+from thaw.diffusion.zero_shot import Observation as Observation
+from thaw.diffusion.zero_shot import RePaint as RePaint
+from thaw.diffusion.zero_shot import Rival as Rival
+from thaw.diffusion.zero_shot import ZeroShot as ZeroShot
 from thaw.pixels import PixelRange as PixelRange

@@ -37,10 +37,10 @@ class Chunked:
 
     def __call__(self, network: nn.Module, *arguments: Tensor) -> Tensor:
         """The output ``[B, ...]`` of a network whose arguments all have the batch first."""
+        self.calls += 1
         if torch.is_grad_enabled() or network.training:
             whole: Tensor = network(*arguments)
             return whole
-        self.calls += 1
         num_images = len(arguments[0])
         is_on_cpu = arguments[0].device.type == "cpu"
         size = max(1, min(num_images, MAX_ON_CPU if is_on_cpu else self.largest or num_images))

@@ -1,6 +1,9 @@
 """Restoring images: degraded to a step, then brought back at once and step by step."""
 
+import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +15,7 @@ from thaw.diffusion.inference import evaluating
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import SAMPLED, Path, Sampler, check_step
 from thaw.diffusion.samplers.cold import ALGORITHM_1, ALGORITHM_2, Cold, Naive
+from thaw.diffusion.zero_shot import METHODS, Rival
 from thaw.ranks import WHOLE, Batch, Portion
 from thaw.seeding import generator
 
@@ -26,6 +30,7 @@ STAGES = (
         for each in (ALGORITHM_1, ALGORITHM_2, SAMPLED)
         for suffix in ("", REFINED)
     ),
+    *METHODS,
 )
 
 
@@ -35,6 +40,7 @@ def stage_title(name: str) -> str:
         "direct": "direct prediction",
         ALGORITHM_1: "Algorithm 1",
         ALGORITHM_2: "Algorithm 2",
+        **{name: method.__name__ for name, method in METHODS.items()},
     }
     plain_name = name.removesuffix(REFINED)
     refined = ", refined" if name.endswith(REFINED) else ""
@@ -76,10 +82,19 @@ class Restoration:
         t: the step that images are degraded to, 1..T; None is T.
         refine: whether each way of many steps has a last pass R(x_0, 1) as a stage of its own,
             ``algorithm_1_refined``, ...; it has where the run's sampler ends with one.
+        rivals: Gaussian models that restore the same x_t too, each by a method that is a stage.
+
+    Attributes:
+        seconds: what each way back has taken so far, by stage.
     """
 
     def __init__(
-        self, restorer: Restorer, sampler: Sampler, t: int | None = None, refine: bool = False
+        self,
+        restorer: Restorer,
+        sampler: Sampler,
+        t: int | None = None,
+        refine: bool = False,
+        rivals: Sequence[Rival] = (),
     ) -> None:
         self.t = restorer.degradation.num_steps if t is None else t
         check_step("t", self.t, restorer.degradation)
@@ -93,11 +108,15 @@ class Restoration:
             shared: Any = {"clip": own.clip, "grid": own.grid, "guidance": own.guidance}
             both = (algorithm(own.num_steps, **shared) for algorithm in (Naive, Cold))
             self.ways = {each.stage: each for each in (*both, own)}
+        self.rivals = {rival.sampler.stage: rival for rival in rivals}
+        for rival in rivals:
+            rival.check(restorer, self.needs_labels)
+        self.seconds: dict[str, float] = defaultdict(float)
 
     @property
     def stages(self) -> tuple[str, ...]:
         refined = {f"{name}{REFINED}" for name in self.ways} if self.refine else set()
-        due = {"original", "degraded", "direct", *self.ways, *refined}
+        due = {"original", "degraded", "direct", *self.ways, *refined, *self.rivals}
         return tuple(name for name in STAGES if name in due)
 
     def describe(self) -> str:
@@ -129,9 +148,26 @@ class Restoration:
             raise ValueError(f"degraded=true: {error}") from error
 
     def num_evaluations(self) -> int:
-        """How often the network is asked about a batch, on all ways together."""
-        ways = [way.num_evaluations(self.restorer.degradation) for way in self.ways.values()]
-        return 1 + sum(ways) + (len(ways) if self.refine else 0)
+        """How often a network is asked about a batch, on all ways together."""
+        found = self.evaluations()
+        # The ways are not gone twice for their last passes.
+        return sum(1 if name.endswith(REFINED) else number for name, number in found.items())
+
+    def evaluations(self) -> dict[str, int]:
+        """How often a network is asked about an image on each way, by stage."""
+        found = {"direct": 1}
+        for name, way in self.ways.items():
+            found[name] = way.num_evaluations(self.restorer.degradation)
+            if self.refine:
+                found[f"{name}{REFINED}"] = found[name] + 1
+        for name, rival in self.rivals.items():
+            found[name] = rival.num_evaluations()
+        return found
+
+    def num_calls(self) -> int:
+        """How often networks have been asked about a batch, these and all others."""
+        others = {id(rival.restorer): rival.restorer for rival in self.rivals.values()}
+        return sum(each.chunked.calls for each in (self.restorer, *others.values()))
 
     def batches(
         self,
@@ -160,6 +196,14 @@ class Restoration:
                 stages["original"] = x_0
             own = None if labels is None else labels[batch.items].to(x_t.device)
             stages |= {"degraded": x_t} | self.restored(x_t, noise, draws, own)
+            for name, rival in self.rivals.items():
+                # Of its own, so that no stage depends on which others there are.
+                its_draws = generator(seed, "restore", batch.number, name, device=x_t.device)
+                told = own if self.needs_labels else None
+                with self._timed(name):
+                    stages[name] = rival.restored(
+                        self.restorer, x_t, self.t, noise, its_draws, told
+                    )
             yield {name: stage[batch.kept] for name, stage in stages.items()}
 
     def restored(
@@ -173,11 +217,25 @@ class Restoration:
         restorer, scale = self.restorer, self.sampler.guidance
         path = Path(restorer, restorer.degradation, noise, draws, labels)
         with evaluating(restorer):
-            direct = guided(restorer, x_t, all_at(self.t, x_t), noise, labels, scale)
+            with self._timed("direct"):
+                direct = guided(restorer, x_t, all_at(self.t, x_t), noise, labels, scale)
             stages = {"direct": direct}
             for name, sampler in self.ways.items():
-                x_0 = sampler.sample(restorer, x_t, noise, draws, self.t, labels)
+                with self._timed(name, f"{name}{REFINED}"):
+                    x_0 = sampler.sample(restorer, x_t, noise, draws, self.t, labels)
                 stages[name] = x_0
                 if self.refine:
-                    stages[f"{name}{REFINED}"] = sampler.last_pass(path, x_0)
+                    with self._timed(f"{name}{REFINED}"):
+                        stages[f"{name}{REFINED}"] = sampler.last_pass(path, x_0)
         return stages
+
+    @contextmanager
+    def _timed(self, *names: str) -> Iterator[None]:
+        """Add the time of the block, until the device has done it, to each of these stages."""
+        start = time.perf_counter()
+        yield
+        if self.restorer.device.type != "cpu":
+            torch.accelerator.synchronize(self.restorer.device)
+        taken = time.perf_counter() - start
+        for name in names:
+            self.seconds[name] += taken

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from thaw import runs, storage
-from thaw.diffusion.restoration import Restoration, stage_title
+from thaw.diffusion.restoration import STAGES, Restoration, stage_title
 from thaw.metrics import table
 from thaw.metrics.restored import RestorationScores, check_size
 from thaw.metrics.suite import ScoreSuite
@@ -71,8 +71,7 @@ def restoring(
 ) -> AbstractContextManager[None]:
     """A progress bar for this process's portion of the images."""
     total = len(portion.batches(num_images, batch_size)) * restoration.num_evaluations()
-    chunked = restoration.restorer.chunked
-    return progress(f"restoring {num_images:,} images", total, lambda: chunked.calls)
+    return progress(f"restoring {num_images:,} images", total, restoration.num_calls)
 
 
 def in_words(
@@ -150,7 +149,7 @@ def final_restoration(
 
 def in_lines(scores: Mapping[str, Any]) -> list[str]:
     """What was restored, and a line a stage with its scores."""
-    stages = {name: score for name, score in scores.items() if isinstance(score, dict)}
+    stages = {name: scores[name] for name in STAGES if name in scores}
     titles = {name: stage_title(name) for name in stages}
     width = max(map(len, titles.values()))
     floors = {row.floor: scores[row.floor] for row in table.RESTORED if row.floor in scores}
@@ -158,9 +157,17 @@ def in_lines(scores: Mapping[str, Any]) -> list[str]:
         f"{scores['images']}: N {scores['n']}, {scores['sampler']}",
         *(
             f"  {titles[name]:{width}}  {scores_in_words(table.RESTORED, score | floors)}"
+            f"{_cost(score)}"
             for name, score in stages.items()
         ),
     ]
+
+
+def _cost(score: Mapping[str, Any]) -> str:
+    """What a stage has cost, where that was measured."""
+    if "seconds" not in score:
+        return ""
+    return f"  {score['evaluations']} evaluations, {score['seconds']:.1f} s"
 
 
 def save_stages(

@@ -7,6 +7,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 Condition = Literal["mask"]
+# A singular value below this share of the largest tells nothing: x_t is rounded to a share of 6e-8
+# in float32, and the inverse of anything smaller would show that.
+SMALLEST = 3e-4
 
 
 class Degradation(nn.Module, ABC):
@@ -37,6 +40,12 @@ class Degradation(nn.Module, ABC):
 
     takes_partners: bool = False
     """Whether images come with partners, ``[B, 2C, H, W]``: see :meth:`draw`."""
+
+    is_linear: bool = False
+    """Whether each D(., t, noise) is linear, up to a constant, with its :meth:`pseudo_inverse`."""
+
+    is_mask: bool = False
+    """Whether it is linear and makes each pixel of x_t of the same pixel of x_0 alone."""
 
     condition: Condition | None = None
     """The network's input beside x_t: ``mask`` adds :meth:`mask` as a channel, None nothing."""
@@ -98,6 +107,14 @@ class Degradation(nn.Module, ABC):
 
         Only degradations with a choice of ``condition`` have a mask. Of images x_t ``[B, C, H, W]``
         it reads shape, dtype and device only.
+        """
+        raise NotImplementedError
+
+    def pseudo_inverse(self, y: Tensor, t: int, noise: Tensor) -> Tensor:
+        """A^+ y ``[B, C, H, W]`` of images y, A the linear part of D(., t, noise): A A^+ A = A.
+
+        Only degradations that are :attr:`is_linear` have one. What A shrinks to less than
+        ``SMALLEST`` of its largest singular value counts as lost.
         """
         raise NotImplementedError
 

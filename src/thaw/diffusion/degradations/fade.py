@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from thaw.checks import Count, checked
-from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.base import SMALLEST, Degradation
 
 
 class Fade(Degradation):
@@ -22,6 +22,8 @@ class Fade(Degradation):
     [1.0, 7.0]
     """
 
+    is_linear = True
+
     mean_over: ClassVar[tuple[int, ...]] = (2, 3)
     """The dimensions of ``[B, C, H, W]`` that m is the mean over."""
 
@@ -34,6 +36,12 @@ class Fade(Degradation):
         mean = x_0.mean(self.mean_over, keepdim=True).expand_as(x_0)
         share = (t / self.num_steps).to(x_0.dtype).view(-1, 1, 1, 1)
         return torch.lerp(x_0, mean, share)
+
+    def pseudo_inverse(self, y: Tensor, t: int, noise: Tensor) -> Tensor:
+        """The mean, and the rest divided by the share 1 - t / T that is left of it."""
+        left = 1 - t / self.num_steps
+        mean = y.mean(self.mean_over, keepdim=True).expand_as(y)
+        return mean + (y - mean) / left if left > SMALLEST else mean
 
     def complete(self, remainder: Tensor, noise: Tensor) -> Tensor:
         return self._at_last(remainder, noise)

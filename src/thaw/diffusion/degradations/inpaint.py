@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from thaw.checks import Count, NotNegative, Positive, checked
-from thaw.diffusion.degradations.base import Condition, Degradation
+from thaw.diffusion.degradations.base import SMALLEST, Condition, Degradation, all_at
 from thaw.pixels import PixelRange
 
 
@@ -39,6 +39,9 @@ class Inpaint(Degradation):
             ``[B, 2]``, is its row and column.
         condition: ``mask`` gives the network the mask as a channel of its own.
     """
+
+    is_linear = True
+    is_mask = True
 
     masked: Tensor
     middle: Tensor
@@ -86,3 +89,9 @@ class Inpaint(Degradation):
         )
         masked = self.masked[t[:, None, None], rows[:, :, None], columns[:, None, :]]
         return masked.unsqueeze(1).to(x_t.dtype)
+
+    def pseudo_inverse(self, y: Tensor, t: int, noise: Tensor) -> Tensor:
+        """y / z, z the share of a pixel that the mask leaves."""
+        left = 1 - self.mask(y, all_at(t, y), noise)
+        kept = left > SMALLEST
+        return torch.where(kept, y / torch.where(kept, left, 1.0), 0.0)

@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Generator, Tensor
 
 from thaw.checks import Count, Seed, checked, shown
-from thaw.diffusion.degradations.base import Condition, Degradation
+from thaw.diffusion.degradations.base import Condition, Degradation, all_at
 from thaw.seeding import generator
 
 Axis = Literal["column", "row"]
@@ -63,6 +63,7 @@ class LineAverage(Degradation):
     """
 
     is_projection = True
+    is_linear = True
 
     step_of_line: Tensor
 
@@ -112,6 +113,11 @@ class LineAverage(Degradation):
         means = groups.mean((2, 4) if self.line_dim == 3 else (3, 4), keepdim=True)
         averaged = self.along_lines(self._is_averaged(t, noise)).unsqueeze(self.line_dim + 1)
         return torch.where(averaged, means, groups).flatten(self.line_dim, self.line_dim + 1)
+
+    def pseudo_inverse(self, y: Tensor, t: int, noise: Tensor) -> Tensor:
+        """D(y, t): an orthogonal projection is its own."""
+        projected: Tensor = self(y, all_at(t, y), noise)
+        return projected
 
     def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         averaged = self._is_averaged(t, noise).repeat_interleave(self.group_size, dim=1)

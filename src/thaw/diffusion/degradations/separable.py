@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.base import SMALLEST, Degradation
 
 
 class Separable(Degradation):
@@ -15,6 +15,8 @@ class Separable(Degradation):
         rows: A, float64 ``[T + 1, H, H]``.
         columns: B, float64 ``[T + 1, W, W]``.
     """
+
+    is_linear = True
 
     rows: Tensor
     columns: Tensor
@@ -32,3 +34,13 @@ class Separable(Degradation):
             x = torch.einsum("bcik,blk->bcil", x, self.columns[t].to(x.dtype))
         # Even a product with 1 is rounded where a GPU is told to multiply in less than float32.
         return torch.where(t.view(-1, 1, 1, 1) == 0, x_0, x.to(x_0.dtype))
+
+    def pseudo_inverse(self, y: Tensor, t: int, noise: Tensor) -> Tensor:
+        """By the singular values of A_t and B_t, whose products are those of both together."""
+        u, s, v = torch.linalg.svd(self.rows[t].to(y.dtype))
+        p, r, q = torch.linalg.svd(self.columns[t].to(y.dtype))
+        both = s[:, None] * r
+        kept = both > SMALLEST * both[0, 0]
+        inverse = torch.where(kept, 1 / torch.where(kept, both, 1.0), 0.0)
+        inverted: Tensor = v.T @ ((u.T @ y @ p) * inverse) @ q
+        return inverted
