@@ -141,6 +141,9 @@ def test_a_loss_does_not_wait(name: str) -> None:
         "objective=huber",
         "objective/weighting=min_snr",
         "objective/timesteps=importance",
+        "objective/timesteps=logit_normal",
+        "schedule=flow prediction=flow",
+        "schedule=edm prediction=edm objective/timesteps=log_normal",
         "prediction=velocity",
         "model=unet",
         "model.num_classes=10",
@@ -148,7 +151,7 @@ def test_a_loss_does_not_wait(name: str) -> None:
     ],
 )
 def test_no_choice_makes_it_wait(override: str) -> None:
-    experiment = built(override)
+    experiment = built(*override.split())
     with FakeGPU():
         assert_trains(experiment)
 

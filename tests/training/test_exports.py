@@ -13,7 +13,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean, Noise, Velocity
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
 from thaw.networks.cnn import CNN
 from thaw.networks.diffusers_unet import DiffusersUNet
 from thaw.networks.dit import DiT
@@ -102,7 +102,7 @@ def test_diffusers_gives_the_same_step(prediction: Any, kind: str, tmp_path: Pat
     scheduler = DDPMScheduler.from_pretrained(tmp_path / "scheduler")
     assert (scheduler.config.prediction_type, len(scheduler.betas)) == (kind, NUM_STEPS)
     torch.testing.assert_close(
-        scheduler.alphas_cumprod.double(), schedule[1:], atol=1e-6, rtol=1e-4
+        scheduler.alphas_cumprod.double(), alpha_bar_of(schedule)[1:], atol=1e-6, rtol=1e-4
     )
     x_t, t, labels = torch.randn(2, 1, 28, 28), torch.tensor([20, 20]), torch.tensor([3, 10])
     with torch.no_grad():
