@@ -4,6 +4,7 @@ from thaw.diffusion.contract import breaches as breaches
 from thaw.diffusion.degradations.animorph import Animorph as Animorph
 from thaw.diffusion.degradations.base import Degradation as Degradation
 from thaw.diffusion.degradations.blur import Blur as Blur
+from thaw.diffusion.degradations.blur_noise import BlurNoise as BlurNoise
 from thaw.diffusion.degradations.bridge import Bridge as Bridge
 from thaw.diffusion.degradations.fade import Decolour as Decolour
 from thaw.diffusion.degradations.fade import Fade as Fade
@@ -42,6 +43,7 @@ from thaw.diffusion.samplers.cold import Cold as Cold
 from thaw.diffusion.samplers.cold import Naive as Naive
 from thaw.diffusion.samplers.gaussian import DDIM as DDIM
 from thaw.diffusion.samplers.gaussian import Ancestral as Ancestral
+from thaw.diffusion.samplers.gaussian import Dissipation as Dissipation
 from thaw.diffusion.samplers.grids import Grid as Grid
 from thaw.diffusion.samplers.grids import Leading as Leading
 from thaw.diffusion.samplers.grids import Linspace as Linspace

@@ -157,6 +157,17 @@ def edm(
     return torch.stack([torch.ones_like(sigma), sigma], dim=-1)
 
 
+@checked
+def constant(timesteps: Count, sigma: Positive = 0.01) -> Tensor:
+    """(1, sigma) at every step but the clean one: noise beside another degradation.
+
+    That of inverse heat dissipation in training (Rissanen et al. 2022).
+    """
+    table = torch.tensor([1.0, sigma], dtype=torch.float64).repeat(timesteps + 1, 1)
+    table[0, 1] = 0
+    return table
+
+
 def variance_preserving(alpha_bar: Tensor) -> Tensor:
     """The table ``[..., 2]`` of (sqrt(alpha_bar), sqrt(1 - alpha_bar)) from ``[...]``."""
     return torch.stack([alpha_bar.sqrt(), (1 - alpha_bar).sqrt()], dim=-1)

@@ -8,12 +8,12 @@ from torch import Generator, Tensor
 
 from thaw.checks import NotNegative, checked
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.degradations.gaussian import Noising
 from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.schedules import alpha_bar_of
 
 
-class Normal(Prior[Gaussian]):
+class Normal(Prior[Noising]):
     """x_T = deviation eps, eps ~ N(0, I), whatever the class (Ho et al. 2020, section 2).
 
     The deviation, :func:`end_deviation`, is 1 where the variance is preserved. So it is where
@@ -22,7 +22,7 @@ class Normal(Prior[Gaussian]):
     N(signal_T mean, signal_T^2 Cov + sigma_T^2 I).
     """
 
-    needs = Gaussian
+    needs = Noising
     depends_on_class = False
 
     @checked
@@ -30,7 +30,14 @@ class Normal(Prior[Gaussian]):
         super().__init__(jitter)
         self.image_shape = tuple(image_shape)
 
-    def misfit(self, degradation: Gaussian) -> str | None:
+    def check(self, degradation: Degradation) -> None:
+        if not degradation.end.leaves_nothing:
+            raise ValueError(
+                f"Normal draws noise alone, and x_T of {type(degradation.end).__name__} shows "
+                "something of the image: use the empirical prior, or a schedule that ends in noise"
+            )
+
+    def misfit(self, degradation: Noising) -> str | None:
         end = degradation.end
         if end.ends_in_noise or end.schedule is None:
             return None
@@ -40,7 +47,7 @@ class Normal(Prior[Gaussian]):
     def draw_exactly(
         self,
         num_samples: int,
-        degradation: Gaussian,
+        degradation: Noising,
         generator: Generator,
         labels: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
