@@ -38,6 +38,7 @@ FOUNDATIONS = (
     {"schedule": "cosine"},  # which ends in noise
     {"degradation": "column_random"},
     {"degradation": "bridge"},
+    {"degradation": "bridge", "schedule": "cosine"},
     {"data": "cifar10"},  # in colour
     {"data": "cifar10", "degradation": "bridge"},
     {"data": "paired_folder"},

@@ -12,7 +12,15 @@ from thaw.diffusion.degradations.blur_noise import BlurNoise
 from thaw.diffusion.degradations.gaussian import Noising
 from thaw.diffusion.degradations.line_noise import LineNoise
 from thaw.diffusion.objectives import MSE, trivial_loss
-from thaw.diffusion.predictions import EDM, Clean, Flow, Noise, Prediction, Velocity
+from thaw.diffusion.predictions import (
+    EDM,
+    Clean,
+    Flow,
+    Noise,
+    Prediction,
+    Residual,
+    Velocity,
+)
 from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
@@ -257,7 +265,7 @@ def test_a_perfect_restorer_leads_back(name: str, sampler: Sampler) -> None:
     torch.testing.assert_close(found, x_0, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("prediction", [Clean(), Velocity(), Flow()])
+@pytest.mark.parametrize("prediction", [Clean(), Residual(), Velocity(), Flow()])
 @pytest.mark.parametrize("name", NOISINGS)
 def test_what_is_predicted_decodes_to_the_clean_image(name: str, prediction: Prediction) -> None:
     degradation, t = NOISINGS[name], torch.tensor([1, 4, 12, T])

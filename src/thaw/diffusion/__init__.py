@@ -29,6 +29,7 @@ from thaw.diffusion.predictions import Clean as Clean
 from thaw.diffusion.predictions import Flow as Flow
 from thaw.diffusion.predictions import Noise as Noise
 from thaw.diffusion.predictions import Prediction as Prediction
+from thaw.diffusion.predictions import Residual as Residual
 from thaw.diffusion.predictions import Velocity as Velocity
 from thaw.diffusion.priors.base import Prior as Prior
 from thaw.diffusion.priors.empirical import Empirical as Empirical

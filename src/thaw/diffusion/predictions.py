@@ -59,6 +59,24 @@ class Clean(Prediction[Degradation]):
         return torch.ones_like(scales.sigma)
 
 
+class Residual(Prediction[Degradation]):
+    """The network predicts what x_t lacks, x_0 - x_t; x_0_hat = x_t + output.
+
+    As in inverse heat dissipation (Rissanen et al. 2022). What is left of the image needs not be
+    told again, so that many steps do not add up errors in it.
+    """
+
+    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+        lacking: Tensor = x_0 - degradation(x_0, t, noise)
+        return lacking
+
+    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Degradation) -> Tensor:
+        return x_t + output
+
+    def error_of_clean(self, scales: Scales) -> Tensor:
+        return torch.ones_like(scales.sigma)
+
+
 class Mixture(Prediction[Noising]):
     """The network predicts a mixture u = p eps + q x_0, in the basis of the noise.
 

@@ -25,13 +25,14 @@ def blur_widths(growth: Growth, num_steps: int, min_blur: float, max_blur: float
         return max_blur * (math.pi / 2 * t / num_steps).sin() ** 2
     # A single step is the last.
     share = (t - 1) / (num_steps - 1) if num_steps > 1 else t
-    return min_blur * (max_blur / min_blur) ** share * (t > 0)
+    widths: Tensor = min_blur * (max_blur / min_blur) ** share * (t > 0)
+    return widths
 
 
 def dct_matrix(side: int) -> Tensor:
     """The orthonormal DCT-II as a matrix, float64 ``[side, side]``: row k is of frequency k."""
     k = torch.arange(side, dtype=torch.float64)
-    matrix = (2 / side) ** 0.5 * (math.pi / side * k[:, None] * (k + 0.5)).cos()
+    matrix: Tensor = (2 / side) ** 0.5 * (math.pi / side * k[:, None] * (k + 0.5)).cos()
     matrix[0] /= 2**0.5
     return matrix
 
