@@ -228,7 +228,7 @@ MISFITS = [
     ("degradation=heat prior=normal", "use the empirical prior"),
     ("degradation=row_noise prior=normal", "use the empirical prior"),
     ("degradation=blur_noise schedule=cosine prior=gmm", "use the normal prior"),
-    ("degradation=blur_noise sampler=heun", "sampler=ddim"),
+    ("degradation=blur_noise schedule=cosine sampler=heun", "sampler=ddim"),
     ("degradation=blur sampler=dissipation", "sampler=cold"),
     ("degradation=heat degradation.min_blur=30", "degradation.min_blur must be at most"),
     ("degradation=column_noise prediction=edm", "prediction=velocity"),

@@ -275,6 +275,23 @@ def test_what_is_predicted_decodes_to_the_clean_image(name: str, prediction: Pre
     torch.testing.assert_close(x_0_hat, x_0, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", NOISINGS)
+def test_the_residual_is_the_velocity_and_its_error_that_of_the_clean_image(name: str) -> None:
+    degradation, t = NOISINGS[name], torch.tensor([1, 4, 12, T])
+    x_0, noise = random_images(4, *SHAPE), normal(1)
+    x_t = degradation(x_0, t, noise)
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        return (x + t.view(-1, 1, 1, 1)).sin()
+
+    restorer = restorer_of(network, degradation, Residual())
+    x_0_hat = restorer(x_t, t)
+    by_velocity = restorer_of(lambda x, t: -network(x, t), degradation, Velocity())(x_t, t)
+    torch.testing.assert_close(x_0_hat, by_velocity, rtol=0, atol=1e-9)
+    error = restorer.predict(x_t, t) - Residual().target(x_0, noise, t, degradation)
+    torch.testing.assert_close(error, x_0_hat - x_0, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("prediction", [Velocity(), Flow()])
 @pytest.mark.parametrize("name", [name for name in NOISINGS if name != "cold"])
 def test_whoever_knows_the_image_predicts_without_an_error(
