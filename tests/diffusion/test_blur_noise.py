@@ -18,13 +18,12 @@ from thaw.diffusion.predictions import (
     Flow,
     Noise,
     Prediction,
-    Residual,
     Velocity,
 )
 from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.cold import Cold, Naive
-from thaw.diffusion.samplers.gaussian import DDIM, Ancestral, Dissipation
+from thaw.diffusion.samplers.cold import Cold, Dissipation, Naive
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import constant, cosine, edm, flow, linear
 
 SHAPE = (2, 6, 8)
@@ -197,13 +196,24 @@ def test_heat_is_sampled_as_rissanen_do() -> None:
         restorer_of(network, degradation), normal(1) / 10, normal(1), seeded(3)
     )
     torch.testing.assert_close(x_0, u, rtol=0, atol=1e-6)
-    assert Dissipation(5).describe(degradation) == "Dissipation, 5 steps, noise 0.0125"
+    assert (
+        Dissipation(5).describe(degradation) == "Dissipation, 5 steps, correction 0, noise 0.0125"
+    )
 
 
 def test_with_the_noise_of_training_it_is_algorithm_1_with_new_noise() -> None:
     degradation, x_0_hat = heat(), random_images(4, *SHAPE)
     x_s = step(Dissipation(noise=0.01), normal(1), x_0_hat, 9, 5, normal(2), degradation, seeded(4))
     expected = step(Naive(), normal(1), x_0_hat, 9, 5, normal(4), degradation)
+    torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)
+
+
+def test_with_a_correction_the_mean_of_x_t_is_kept_in_part() -> None:
+    degradation, x_t, x_0_hat = heat(), normal(1), random_images(4, *SHAPE)
+    sampler = Dissipation(correction=0.9, noise=0.2)
+    x_s = step(sampler, x_t, x_0_hat, 9, 5, normal(2), degradation, seeded(4))
+    m_t, m_s = (at(degradation, x_0_hat, t, torch.zeros_like(x_t)) for t in (9, 5))
+    expected = m_s + 0.9 * (x_t - m_t) + 0.2 * normal(4)
     torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)
 
 
@@ -265,7 +275,7 @@ def test_a_perfect_restorer_leads_back(name: str, sampler: Sampler) -> None:
     torch.testing.assert_close(found, x_0, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("prediction", [Clean(), Residual(), Velocity(), Flow()])
+@pytest.mark.parametrize("prediction", [Clean(), Velocity(), Flow()])
 @pytest.mark.parametrize("name", NOISINGS)
 def test_what_is_predicted_decodes_to_the_clean_image(name: str, prediction: Prediction) -> None:
     degradation, t = NOISINGS[name], torch.tensor([1, 4, 12, T])
@@ -273,23 +283,6 @@ def test_what_is_predicted_decodes_to_the_clean_image(name: str, prediction: Pre
     target = prediction.target(x_0, noise, t, degradation)
     x_0_hat = prediction.decode(target, degradation(x_0, t, noise), t, degradation)
     torch.testing.assert_close(x_0_hat, x_0, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("name", NOISINGS)
-def test_the_residual_is_the_velocity_and_its_error_that_of_the_clean_image(name: str) -> None:
-    degradation, t = NOISINGS[name], torch.tensor([1, 4, 12, T])
-    x_0, noise = random_images(4, *SHAPE), normal(1)
-    x_t = degradation(x_0, t, noise)
-
-    def network(x: Tensor, t: Tensor) -> Tensor:
-        return (x + t.view(-1, 1, 1, 1)).sin()
-
-    restorer = restorer_of(network, degradation, Residual())
-    x_0_hat = restorer(x_t, t)
-    by_velocity = restorer_of(lambda x, t: -network(x, t), degradation, Velocity())(x_t, t)
-    torch.testing.assert_close(x_0_hat, by_velocity, rtol=0, atol=1e-9)
-    error = restorer.predict(x_t, t) - Residual().target(x_0, noise, t, degradation)
-    torch.testing.assert_close(error, x_0_hat - x_0, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("prediction", [Velocity(), Flow()])

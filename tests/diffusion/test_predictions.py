@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.predictions import EDM, Clean, Flow, Noise, Prediction, Residual, Velocity
+from thaw.diffusion.predictions import EDM, Clean, Flow, Noise, Prediction, Velocity
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.schedules import cosine, edm, flow, linear
 from thaw.pixels import PixelRange
@@ -50,9 +50,7 @@ def test_the_velocity_is_that_of_diffusers(name: str, schedule: Callable[[int], 
     )
 
 
-@pytest.mark.parametrize(
-    "prediction", [Clean(), Residual(), Noise(), Velocity(), Flow(), EDM(0.3).double()]
-)
+@pytest.mark.parametrize("prediction", [Clean(), Noise(), Velocity(), Flow(), EDM(0.3).double()])
 @pytest.mark.parametrize("schedule", [linear(100), edm(100, sigma_max=2.0)], ids=["linear", "edm"])
 def test_the_error_of_the_clean_image_is_that_of_the_decoded_output(
     prediction: Prediction, schedule: Tensor

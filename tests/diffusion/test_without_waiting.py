@@ -23,8 +23,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from thaw.commands import config
 from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.cold import Cold, Naive
-from thaw.diffusion.samplers.gaussian import DDIM, Ancestral, Dissipation
+from thaw.diffusion.samplers.cold import Cold, Dissipation, Naive
+from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
 from thaw.diffusion.samplers.straight import InDI
 from thaw.training.experiment import Experiment, build

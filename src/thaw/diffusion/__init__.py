@@ -29,7 +29,6 @@ from thaw.diffusion.predictions import Clean as Clean
 from thaw.diffusion.predictions import Flow as Flow
 from thaw.diffusion.predictions import Noise as Noise
 from thaw.diffusion.predictions import Prediction as Prediction
-from thaw.diffusion.predictions import Residual as Residual
 from thaw.diffusion.predictions import Velocity as Velocity
 from thaw.diffusion.priors.base import Prior as Prior
 from thaw.diffusion.priors.empirical import Empirical as Empirical
@@ -41,10 +40,10 @@ from thaw.diffusion.restorer import Restorer as Restorer
 from thaw.diffusion.samplers.base import Sampler as Sampler
 from thaw.diffusion.samplers.base import State as State
 from thaw.diffusion.samplers.cold import Cold as Cold
+from thaw.diffusion.samplers.cold import Dissipation as Dissipation
 from thaw.diffusion.samplers.cold import Naive as Naive
 from thaw.diffusion.samplers.gaussian import DDIM as DDIM
 from thaw.diffusion.samplers.gaussian import Ancestral as Ancestral
-from thaw.diffusion.samplers.gaussian import Dissipation as Dissipation
 from thaw.diffusion.samplers.grids import Grid as Grid
 from thaw.diffusion.samplers.grids import Leading as Leading
 from thaw.diffusion.samplers.grids import Linspace as Linspace

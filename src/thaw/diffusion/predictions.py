@@ -33,10 +33,6 @@ class Prediction(Part[D], ABC):
         """
         return x_t, t
 
-    def network_output(self, output: Tensor, t: Tensor, degradation: D) -> Tensor:
-        """What is made of the network's output ``[B, C, H, W]`` first: here nothing."""
-        return output
-
     @abstractmethod
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: D) -> Tensor:
         """What the network should output, ``[B, C, H, W]``."""
@@ -61,38 +57,6 @@ class Clean(Prediction[Degradation]):
 
     def error_of_clean(self, scales: Scales) -> Tensor:
         return torch.ones_like(scales.sigma)
-
-
-class Residual(Prediction[Noising]):
-    """The network adds to x_t what it lacks: x_0_hat = U (a / r^2 U' x_t + b / r U' output).
-
-    With r^2 = a^2 + b^2, coordinate by coordinate: x_t is sharpened as far as its noise allows
-    (Wiener's filter, for coordinates of variance 1), and the network decides as much as that leaves
-    open. The output is :class:`Velocity`'s but for its sign; its error is that of x_0_hat, so that
-    noise which is not worth predicting does not count. What x_t shows well is not told again: many
-    steps do not add up errors in it (compare Rissanen et al. 2022, whose network adds to x_t).
-    """
-
-    needs = Noising
-
-    def network_output(self, output: Tensor, t: Tensor, degradation: Noising) -> Tensor:
-        signal, sigma = degradation.scales(t)
-        share = sigma / torch.hypot(signal, sigma)
-        return degradation.from_basis(share * degradation.to_basis(output))
-
-    def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Noising) -> Tensor:
-        return x_0 - self._sharpened(degradation(x_0, t, noise), t, degradation)
-
-    def decode(self, output: Tensor, x_t: Tensor, t: Tensor, degradation: Noising) -> Tensor:
-        return self._sharpened(x_t, t, degradation) + output
-
-    def error_of_clean(self, scales: Scales) -> Tensor:
-        return torch.ones_like(scales.sigma)
-
-    def _sharpened(self, x_t: Tensor, t: Tensor, degradation: Noising) -> Tensor:
-        signal, sigma = degradation.scales(t)
-        gain = signal / (signal**2 + sigma**2)
-        return degradation.from_basis(gain * degradation.to_basis(x_t))
 
 
 class Mixture(Prediction[Noising]):

@@ -73,7 +73,7 @@ class Restorer(nn.Module):
     def predict(
         self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """What the prediction reads, ``[B, C, H, W]`` of x_t's type, whatever the network's is.
+        """The network's own output, ``[B, C, H, W]`` of x_t's type, which may be less than its own.
 
         Labels are int64 ``[B]``, None for -1 throughout. The noise is for the degradation's
         ``condition``; None where it is deterministic.
@@ -87,11 +87,9 @@ class Restorer(nn.Module):
             known = x_t.new_empty(len(x_t), 0) if noise is None else noise
             x = torch.cat([x, self.degradation.mask(x_t, t, known)], dim=1)
         if self.num_classes is None:
-            output = self.chunked(self.network, x, time)
-        else:
-            given = torch.full_like(t, NO_LABEL) if labels is None else labels
-            output = self.chunked(self.network, x, time, given)
-        return self.prediction.network_output(output, t, self.degradation)
+            return self.chunked(self.network, x, time)
+        given = torch.full_like(t, NO_LABEL) if labels is None else labels
+        return self.chunked(self.network, x, time, given)
 
     def fit(self, images: Tensor) -> None:
         """What degradation and prediction learn of training images, uint8 ``[N, C, H, W]``."""

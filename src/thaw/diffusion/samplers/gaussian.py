@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from thaw.checks import NotNegative, Share, checked
-from thaw.diffusion.degradations.base import all_at
+from thaw.checks import Share, checked
 from thaw.diffusion.degradations.gaussian import Noising, Scales
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 
@@ -85,34 +84,6 @@ class Ancestral(DDIM[Noising]):
         if self.variance == "small":
             return small
         return torch.where(at_s.sigma > 0, beta(at_t, at_s).sqrt(), small)
-
-
-@checked
-@dataclass(eq=False)
-class Dissipation(Sampler[Noising]):
-    """x_s = E[x_s | x_0 = x_0_hat] + noise z, z drawn anew in each step but the last.
-
-    Inverse heat dissipation (Rissanen et al. 2022, Algorithm 2), whose network predicts the mean of
-    x_s: that is x_0_hat blurred, for the blur is linear. With the deviation of x_s for ``noise`` it
-    is Algorithm 1 of Cold Diffusion with new noise in each step.
-
-    Args:
-        noise: standard deviation of the noise, in the units of the images.
-    """
-
-    needs = Noising
-    noise: NotNegative = 0.0125
-
-    def options(self) -> list[str]:
-        return [f"noise {self.noise:g}"]
-
-    def step(self, now: Estimate, s: int, path: Path[Noising]) -> Tensor:
-        x = now.x_0_hat
-        mean: Tensor = path.degradation(x, all_at(s, x), torch.zeros_like(x))
-        if not s:
-            return mean
-        z = torch.randn(x.shape, generator=path.generator, dtype=x.dtype, device=x.device)
-        return mean + self.noise * z
 
 
 def scaled(coefficient: Tensor, x: Tensor) -> Tensor:
