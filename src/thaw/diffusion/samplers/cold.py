@@ -87,12 +87,12 @@ class Naive(Cold):
 @checked
 @dataclass(eq=False)
 class Dissipation(Cold):
-    """x_s = m_s(x_0_hat) + lambda (x_t - m_t(x_0_hat)) + noise z, m_t = U a_t U' x_0 the mean of x_t.
+    """x_s = m_s(x_0_hat) + lambda (x_t - m_t(x_0_hat)) + noise z, for noise in a basis.
 
-    z is drawn anew in each step but the last. With lambda = 0 this is inverse heat dissipation
-    (Rissanen et al. 2022, Algorithm 2), whose network predicts m_s: m_s(x_0_hat), for blur is
-    linear. With lambda above 0 errors of x_0_hat add up less, and the noise of x_s comes to the
-    variance noise^2 / (1 - lambda^2).
+    m_t(x_0) = U a_t U' x_0 is the mean of x_t; z is drawn anew in each step but the last. With
+    lambda = 0 this is inverse heat dissipation (Rissanen et al. 2022, Algorithm 2), whose network
+    predicts m_s: that is m_s(x_0_hat), for blur is linear. With lambda above 0 errors of x_0_hat
+    add up less, and the noise of x_s comes to the variance noise^2 / (1 - lambda^2).
 
     Args:
         noise: standard deviation of the noise, in the units of the images.
