@@ -138,10 +138,10 @@ class Velocity(Mixture):
 
 
 class Flow(Mixture):
-    """The network predicts u = eps - x_0, dx_t / dtau of the straight path x_t = (1 - tau) x_0 +
-    tau eps (Liu et al. 2023, equation 1; Lipman et al. 2023).
+    """The network predicts u = eps - x_0, where a straight path leads.
 
-    With any (signal_t, sigma_t), x_0_hat = (x_t - sigma_t u) / (signal_t + sigma_t).
+    It is dx / dtau of x = (1 - tau) x_0 + tau eps (Liu et al. 2023; Lipman et al. 2023). With any
+    (signal_t, sigma_t), x_0_hat = (x_t - sigma_t u) / (signal_t + sigma_t).
     """
 
     def mixture(self, scales: Scales) -> Scales:
