@@ -57,6 +57,9 @@ PAIRS = ["data=paired_folder", "data.root=PICTURES", "data.cache=PICTURES", "dat
 WITH = {
     "degradation=decolour": ["data=photographs"],
     "degradation=paired": PAIRS,
+    "degradation=blur_noise": ["schedule=cosine"],
+    "schedule=flow": ["prediction=flow"],
+    "schedule=edm": ["prediction=edm"],
     "data=paired_folder": PAIRS,
     "experiment=best_photographs": ["data=photographs"],
     "data=image_folder": ["data.root=PICTURES", "data.cache=PICTURES"],

@@ -1,6 +1,6 @@
 """A DDPM in thirty lines: bury digits in noise, learn to tell the noise, dig digits out of it.
 
-x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, equation 4); the way back
+x_t = a_t x_0 + b_t eps with a_t^2 + b_t^2 = 1 (Ho et al. 2020, equation 4); the way back
 is their Algorithm 2. ``python examples/ddpm.py`` writes ddpm.png after three minutes on one core.
 """
 
@@ -13,8 +13,8 @@ from thaw.diffusion import Gaussian, PixelRange, cosine
 from thaw.networks import PatchUNet
 
 T, SHAPE = 100, (1, 28, 28)
-alpha_bar = cosine(T)
-D = Gaussian(alpha_bar)
+table = cosine(T)
+D = Gaussian(table)
 
 
 def train(images: Tensor, num_steps: int) -> PatchUNet:
@@ -36,12 +36,12 @@ def train(images: Tensor, num_steps: int) -> PatchUNet:
 @torch.no_grad()
 def sample(network: PatchUNet, x_t: Tensor) -> Tensor:
     for t in range(T, 0, -1):
-        ab_t, ab_s = alpha_bar[t].item(), alpha_bar[t - 1].item()
+        (a_t, b_t), (a_s, b_s) = table[t].tolist(), table[t - 1].tolist()
         eps = network(x_t, torch.full((len(x_t),), t))
-        x_0_hat = ((x_t - (1 - ab_t) ** 0.5 * eps) / ab_t**0.5).clamp(-1, 1)
-        beta = 1 - ab_t / ab_s
-        mean = ab_s**0.5 * beta * x_0_hat + (1 - beta) ** 0.5 * (1 - ab_s) * x_t
-        x_t = mean / (1 - ab_t) + (beta * (1 - ab_s) / (1 - ab_t)) ** 0.5 * torch.randn_like(x_t)
+        x_0_hat = ((x_t - b_t * eps) / a_t).clamp(-1, 1)
+        beta = b_t**2 - (b_s * a_t / a_s) ** 2
+        mean = a_s * beta * x_0_hat + a_t / a_s * b_s**2 * x_t
+        x_t = mean / b_t**2 + b_s / b_t * beta**0.5 * torch.randn_like(x_t)
     return x_t
 
 

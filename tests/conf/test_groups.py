@@ -33,8 +33,12 @@ QUICK = {"data": "mnist_5k", "metrics": "none", "logger": "none", "schedule.time
 # A file has to fit one of these.
 FOUNDATIONS = (
     {"degradation": "gaussian"},
+    {"degradation": "gaussian", "prediction": "flow"},
+    {"degradation": "gaussian", "prediction": "edm"},
+    {"schedule": "cosine"},  # which ends in noise
     {"degradation": "column_random"},
     {"degradation": "bridge"},
+    {"degradation": "bridge", "schedule": "cosine"},
     {"data": "cifar10"},  # in colour
     {"data": "cifar10", "degradation": "bridge"},
     {"data": "paired_folder"},
@@ -287,7 +291,7 @@ def test_what_does_not_fit_a_bridge_is_refused_by_its_key() -> None:
         "degradation.to: Decolour needs images of 2 channels": {"degradation/to": "decolour"},
         "degradation.to.num_steps must be at most 5": {"degradation.to.num_steps": "9"},
         "degradation.to.num_steps must be a whole number": {"degradation.to.num_steps": "0"},
-        "Normal needs a degradation of the kind Gaussian, got Pixelate": {"prior": "normal"},
+        "Normal needs a degradation of the kind Noising, got Pixelate": {"prior": "normal"},
         "InDI needs a degradation of the kind StraightPath, got Pixelate": {
             "degradation": "pixelate",
             "sampler": "indi",

@@ -23,7 +23,7 @@ from thaw.diffusion.predictions import Noise
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun, Solver
-from thaw.diffusion.schedules import betas_of, cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, betas_of, cosine, linear
 from thaw.pixels import PixelRange
 
 SHAPE = (4, 1, 6, 5)
@@ -72,15 +72,15 @@ def test_the_ddim_loop_is_theirs(name: str, eta: float, num_steps: int) -> None:
 
 @pytest.fixture(params=SCHEDULES)
 def table(request: pytest.FixtureRequest) -> Tensor:
-    """alpha_bar of 1000 steps, float64."""
+    """Of 1000 steps, float64."""
     return SCHEDULES[request.param](1000)
 
 
 def exact(published: Any, table: Tensor) -> Any:
     """Their scheduler, from now on with the float64 table."""
-    published.betas = betas_of(table)
+    published.betas = betas_of(alpha_bar_of(table))
     published.alphas = 1 - published.betas
-    published.alphas_cumprod = table[1:].clone()
+    published.alphas_cumprod = alpha_bar_of(table)[1:]
     return published
 
 
@@ -92,7 +92,7 @@ def tame(table: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """A noise predictor near the optimal one of N(0, 1/4), whose x_0_hat stays tame unclipped."""
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:
-        ab = table[t].view(-1, 1, 1, 1)
+        ab = alpha_bar_of(table)[t].view(-1, 1, 1, 1)
         optimal = (1 - ab).sqrt() * x_t / (ab / 4 + 1 - ab)
         return optimal + 0.2 * ab.sqrt() * (2 * x_t + t.view(-1, 1, 1, 1) / 200).sin()
 
@@ -145,7 +145,7 @@ def test_the_ddim_loop_is_theirs_to_rounding(
 def set_times(published: Any, times: list[int], table: Tensor) -> None:
     """Their times and sigmas, the latter in float64 again: they keep them in float32."""
     published.set_timesteps(timesteps=[t - 1 for t in times[:-1]])
-    sigmas = ((1 - table) / table).sqrt()[times]
+    sigmas = (table[:, 1] / table[:, 0])[times]
     torch.testing.assert_close(published.sigmas.double().unique(), sigmas.flip(0))
     inner = sigmas[1:-1].repeat_interleave(published.order)  # once an evaluation
     published.sigmas = torch.cat([sigmas[:1], inner, sigmas[-1:]])

@@ -32,17 +32,17 @@ def marginal(
     t: int, mean: Tensor = MEAN, deviation: Tensor = DEVIATION, schedule: Tensor = SCHEDULE
 ) -> tuple[Tensor, Tensor]:
     """(m_t, s_t), the mean and deviation of x_t."""
-    ab = schedule[t]
-    return ab.sqrt() * mean, (ab * deviation**2 + 1 - ab).sqrt()
+    a, b = schedule[t]
+    return a * mean, torch.hypot(a * deviation, b)
 
 
 def optimal(deviation: Tensor = DEVIATION, schedule: Tensor = SCHEDULE) -> Restorer:
     """The restorer whose network is E[eps | x_t]."""
 
     def network(x_t: Tensor, t: Tensor) -> Tensor:
-        ab = schedule[t].view(-1, 1, 1, 1)
-        m_t, s_t = ab.sqrt() * MEAN, (ab * deviation**2 + 1 - ab).sqrt()
-        return (1 - ab).sqrt() / s_t**2 * (x_t - m_t)
+        a, b = schedule[t].view(-1, 2, 1, 1, 1).unbind(1)
+        m_t, s_t = a * MEAN, torch.hypot(a * deviation, b)
+        return b / s_t**2 * (x_t - m_t)
 
     return restorer_of(network, exact_gaussian(schedule), Noise())
 
@@ -132,7 +132,7 @@ def test_the_variances_are_exact_for_the_data_that_ho_names(
         m_t, s_t = marginal(t, deviation=data)
         m_s, s_s = marginal(s, deviation=data)
         draws = torch.randn(x_t.shape, generator=seeded(1), dtype=torch.float64)
-        fresh = sampler.deviation(SCHEDULE[t], SCHEDULE[s]).item()
+        fresh = sampler.deviation(*map(restorer.degradation.scales_at, (t, s))).item()
         x_s = step(sampler, x_t, x_0_hat, t, s, x_t, restorer.degradation, seeded(1))
         at_0, at_1 = (x_s - fresh * draws).view(2, 4)
         torch.testing.assert_close(at_0 + (at_1 - at_0) * m_t, m_s, rtol=0, atol=1e-10)

@@ -55,8 +55,8 @@ def test_x_t_mixes_image_and_partner_by_the_schedule(fitted: Animorph, x_0: Tens
     x_t = fitted(x_0, t, z)
     assert torch.equal(x_0, kept)
     assert torch.equal(x_t[0], x_0[0])
-    alpha_bar = SCHEDULE[t].view(-1, 1, 1, 1)
-    expected = alpha_bar.sqrt() * x_0.double() + (1 - alpha_bar).sqrt() * z.double()
+    signal, sigma = SCHEDULE[t].view(-1, 2, 1, 1, 1).unbind(1)
+    expected = signal * x_0.double() + sigma * z.double()
     torch.testing.assert_close(x_t.double(), expected, rtol=0, atol=1e-6)
     assert fitted.num_steps == 20
 

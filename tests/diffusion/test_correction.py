@@ -139,7 +139,7 @@ def normal(seed: int) -> Tensor:
 
 def scales(t: int) -> tuple[Tensor, Tensor]:
     """(a_t, b_t)."""
-    return SCHEDULE[t].sqrt(), (1 - SCHEDULE[t]).sqrt()
+    return SCHEDULE[t, 0], SCHEDULE[t, 1]
 
 
 @every_step

@@ -17,7 +17,7 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.priors.density import Density
 from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
 from thaw.diffusion.priors.kernel_density import KernelDensity
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.schedules import alpha_bar_of, linear
 from thaw.pixels import PixelRange
 
 SHAPE = (1, 3, 4)
@@ -207,7 +207,7 @@ def test_under_noise_that_ends_early_the_draws_have_the_mean_and_covariance_of_x
 ) -> None:
     """N(sqrt(ab_T) mean, ab_T Cov + (1 - ab_T) I) of the data, each with its own noise."""
     degradation = Gaussian(linear(100))
-    ab = degradation.schedule[-1].item()
+    ab = alpha_bar_of(degradation.schedule)[-1].item()
     assert ab == pytest.approx(0.3636, abs=1e-4)
     prior = prior_of(kind)
     prior.fit(correlated, degradation)

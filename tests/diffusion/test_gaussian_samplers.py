@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.predictions import Noise
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
-from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, from_betas, linear
 
 SHAPE = (3, 1, 4, 5)
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -39,7 +39,8 @@ def test_ddim_without_noise_is_algorithm_2_step_by_step() -> None:
     for t in range(60, 0, -1):
         steps = torch.full((3,), t)
         x_0_hat = restorer(x_t, steps).clamp(-0.5, 0.5)
-        noise = (x_t - schedule[t].sqrt() * x_0_hat) / (1 - schedule[t]).sqrt()
+        signal, sigma = schedule[t]
+        noise = (x_t - signal * x_0_hat) / sigma
         x_t = x_t - degradation(x_0_hat, steps, noise) + degradation(x_0_hat, steps - 1, noise)
     x_0 = DDIM(eta=0.0).sample(restorer, normal(1), normal(1))
     torch.testing.assert_close(x_0, x_t, rtol=0, atol=1e-11)
@@ -62,7 +63,7 @@ def test_a_step_is_ddpms_posterior(sampler: DDIM, is_large: bool, t: int) -> Non
     mean = math.sqrt(ab_s) * beta / (1 - ab_t) * x_0_hat
     mean = mean + math.sqrt(1 - beta) * (1 - ab_s) / (1 - ab_t) * x_t
     variance = beta if is_large and t > 1 else (1 - ab_s) / (1 - ab_t) * beta
-    degradation = Gaussian(alpha_bar_of(torch.tensor(BETAS, dtype=torch.float64)))
+    degradation = Gaussian(from_betas(torch.tensor(BETAS, dtype=torch.float64)))
     x_s = step(sampler, x_t, x_0_hat, t, t - 1, x_t, degradation, seeded())
     expected = mean + math.sqrt(variance) * normal(7)
     torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-10)
@@ -75,7 +76,7 @@ def test_a_longer_step_is_the_posterior_by_bayes(data: st.DataObject) -> None:
     schedule = linear(100)
     t = data.draw(st.integers(2, 100))
     s = data.draw(st.integers(1, t - 1))
-    ab_t, ab_s = schedule[t].item(), schedule[s].item()
+    ab_t, ab_s = alpha_bar_of(schedule)[[t, s]].tolist()
     ratio = ab_t / ab_s
     precision = 1 / (1 - ab_s) + ratio / (1 - ratio)
     x_t, x_0_hat = normal(1), normal(2)
@@ -102,7 +103,7 @@ def test_eta_scales_the_deviation_and_keeps_the_marginal() -> None:
     degradation = Gaussian(schedule)
     zero, eps = torch.zeros(SHAPE, dtype=torch.float64), normal(1)
     t, s = 80, 50
-    ab_t, ab_s = schedule[t].item(), schedule[s].item()
+    ab_t, ab_s = alpha_bar_of(schedule)[[t, s]].tolist()
     posterior = (1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)
     x_t = math.sqrt(1 - ab_t) * eps
     for eta in (0.0, 0.3, 1.0):
@@ -118,10 +119,10 @@ def test_eta_scales_the_deviation_and_keeps_the_marginal() -> None:
 )
 def test_the_last_step_is_x_0_hat_and_draws_nothing(sampler: DDIM, schedule: Tensor) -> None:
     """At s = 0 the deviation is 0 by arithmetic: alpha_bar[0] is 1."""
-    last, draws = len(schedule) - 1, seeded()
+    last, draws, degradation = len(schedule) - 1, seeded(), Gaussian(schedule)
     before = draws.get_state()
     for t in {1, last}:
-        assert sampler.deviation(schedule[t], schedule[0]) == 0
-        x_0 = step(sampler, normal(1), normal(2), t, 0, normal(1), Gaussian(schedule), draws)
+        assert sampler.deviation(degradation.scales_at(t), degradation.scales_at(0)) == 0
+        x_0 = step(sampler, normal(1), normal(2), t, 0, normal(1), degradation, draws)
         torch.testing.assert_close(x_0, normal(2), rtol=0, atol=0)
     assert torch.equal(draws.get_state(), before)

@@ -20,7 +20,7 @@ from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
 from thaw.pixels import PixelRange
 
 SHAPE = (1, 4, 4)
@@ -127,7 +127,7 @@ SCHEDULE = cosine(200)
 
 def best_noise_of_mixture(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
     """E[eps | x_t, y] where there is a label, E[eps | x_t] where there is none, in closed form."""
-    ab = SCHEDULE[t].view(-1, 1, 1, 1)
+    ab = alpha_bar_of(SCHEDULE)[t].view(-1, 1, 1, 1)
     variance = ab * DEVIATION**2 + 1 - ab
     # Of each class, eps given x_t is normal: its mean is sqrt(1 - ab) (x_t - E x_t) / var x_t.
     pull = (1 - ab).sqrt() / variance

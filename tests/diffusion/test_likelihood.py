@@ -15,7 +15,7 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.likelihood import Bound, bits_per_dimension, decoder_log_likelihood
 from thaw.diffusion.predictions import Clean
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.schedules import alpha_bar_of
+from thaw.diffusion.schedules import alpha_bar_of, from_betas, variance_preserving
 from thaw.pixels import PixelRange
 
 RANGE = PixelRange(-1.0, 1.0)
@@ -42,7 +42,7 @@ def roughly(x_t: Tensor, t: Tensor) -> Tensor:
 @pytest.mark.parametrize("variance", ["small", "large"])
 def test_each_term_is_hos(variance: str, clip: bool) -> None:
     """Equations 5 to 7 and 13 from the betas alone, a distribution for every pixel."""
-    degradation = exact_gaussian(alpha_bar_of(BETAS))
+    degradation = exact_gaussian(from_betas(BETAS))
     restorer = restorer_of(roughly, degradation, Clean(), RANGE)
     x_0 = (levels(3, 1, 6, 5).double() / 127.5) - 1
     terms = Bound(restorer, clip).terms(x_0, seeded())[variance]
@@ -106,9 +106,9 @@ def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder() -> Non
     What is left is the decoder, whose variance is beta_tilde_2 and not beta_1: a KL in closed form.
     """
     wide, betas = PixelRange(-5.0, 5.0), torch.linspace(0.02, 0.3, 30, dtype=torch.float64)
-    schedule = alpha_bar_of(betas)
+    schedule = from_betas(betas)
     restorer = restorer_of(
-        lambda x_t, t: schedule[t].sqrt().view(-1, 1, 1, 1) * x_t,  # E[x_0 | x_t]
+        lambda x_t, t: schedule[t, 0].view(-1, 1, 1, 1) * x_t,  # E[x_0 | x_t]
         exact_gaussian(schedule),
         Clean(),
         wide,
@@ -117,7 +117,8 @@ def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder() -> Non
     x_0 = wide.from_uint8(wide.to_uint8(torch.from_numpy(quantiles).view(4, 1, 100, 100))).double()
     terms = Bound(restorer, clip=False).terms(x_0, seeded())
     entropy = 0.5 * math.log2(2 * math.pi * math.e) - math.log2(10 / 255)
-    true, chosen = betas[0].item(), ((1 - schedule[1]) / (1 - schedule[2]) * betas[1]).item()
+    true, ab = betas[0].item(), alpha_bar_of(schedule)
+    chosen = ((1 - ab[1]) / (1 - ab[2]) * betas[1]).item()
     misfit = 0.5 * (math.log(chosen / true) + true / chosen - 1) / math.log(2)
     assert misfit > 0.1
     # Four standard errors of what 40,000 pixels draw.
@@ -126,7 +127,7 @@ def test_for_unit_variance_the_bound_is_the_entropy_but_for_the_decoder() -> Non
 
 
 def test_the_summary_adds_up_and_is_the_same_for_the_same_seed() -> None:
-    degradation = Gaussian(alpha_bar_of(BETAS))
+    degradation = Gaussian(from_betas(BETAS))
     restorer = restorer_of(roughly, degradation, Clean(), RANGE)
     images = levels(7, 1, 6, 5)
     result = bits_per_dimension(restorer, images, batch_size=3, seed=1)
@@ -143,7 +144,7 @@ def test_the_summary_adds_up_and_is_the_same_for_the_same_seed() -> None:
 
 @pytest.mark.parametrize("timesteps", [1, 2, 20])
 def test_a_table_that_ends_in_pure_noise_has_no_prior_term(timesteps: int) -> None:
-    schedule = torch.linspace(1, 0, timesteps + 1, dtype=torch.float64)
+    schedule = variance_preserving(torch.linspace(1, 0, timesteps + 1, dtype=torch.float64))
     restorer = restorer_of(roughly, Gaussian(schedule), Clean(), RANGE)
     x_0 = RANGE.from_uint8(levels(2, 1, 4, 4))
     for terms in Bound(restorer).terms(x_0, seeded()).values():
@@ -167,7 +168,7 @@ class Labelled(torch.nn.Module):
 
 def test_a_class_conditional_model_is_told_each_images_class() -> None:
     """Images of one colour a class, known to the network: each label belongs to its own image."""
-    degradation = Gaussian(alpha_bar_of(BETAS))
+    degradation = Gaussian(from_betas(BETAS))
     restorer = Restorer(Labelled(), degradation, Clean(), RANGE)
     labels = torch.tensor([0, 3, 1, 2, 3])
     images = RANGE.to_uint8(labels.view(-1, 1, 1, 1) / 4).expand(-1, 1, 4, 4)

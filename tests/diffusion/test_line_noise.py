@@ -4,10 +4,9 @@ from typing import get_args
 
 import pytest
 import torch
-from theory_support import random_images, restorer_of, seeded
+from theory_support import exact_gaussian, random_images, restorer_of, seeded
 from torch import Tensor
 
-from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage, Order
 from thaw.diffusion.degradations.line_noise import LineNoise
 from thaw.diffusion.predictions import Velocity
@@ -23,9 +22,12 @@ NAMES = ["ancestral", "large", "ddim", "eta"]
 def exact(axis: str = "column", order: str = "random", **settings: float) -> LineNoise:
     """With float64 tables, so that identities hold to rounding."""
     degradation = LineNoise(SHAPE, axis, order, **settings)  # type: ignore[arg-type]
-    degradation.signal = degradation.alpha_bar.sqrt()
-    degradation.sigma = (1 - degradation.alpha_bar).sqrt()
+    degradation.signal, degradation.sigma = degradation.table.unbind(-1)
     return degradation
+
+
+def residual(degradation: LineNoise, x: Tensor) -> Tensor:
+    return x - degradation.average.remainder(x)
 
 
 def at(degradation: LineNoise, x_0: Tensor, t: int, noise: Tensor) -> Tensor:
@@ -50,11 +52,9 @@ def test_without_noise_and_overlap_it_is_line_averaging(axis: str, order: str) -
 def test_on_the_residual_it_is_gaussian_diffusion_of_every_line_at_once() -> None:
     """With overlap 1 all lines share one schedule, and P x_0 = 0 leaves nothing but noise."""
     hybrid = exact(num_steps=10, overlap=1)
-    x_0 = hybrid.residual(random_images(3, *SHAPE))
-    eps = hybrid.residual(torch.randn(x_0.shape, generator=seeded(), dtype=torch.float64))
-    schedule = hybrid.alpha_bar[:, 0]
-    gaussian = Gaussian(schedule)
-    gaussian.signal, gaussian.sigma = schedule.sqrt(), (1 - schedule).sqrt()
+    x_0 = residual(hybrid, random_images(3, *SHAPE))
+    eps = residual(hybrid, torch.randn(x_0.shape, generator=seeded(), dtype=torch.float64))
+    gaussian = exact_gaussian(hybrid.table[:, 0])
     t = torch.tensor([0, 4, 10])
     torch.testing.assert_close(hybrid(x_0, t, eps), gaussian(x_0, t, eps), rtol=0, atol=1e-12)
 
@@ -62,8 +62,8 @@ def test_on_the_residual_it_is_gaussian_diffusion_of_every_line_at_once() -> Non
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75, 1.0])
 def test_the_windows_follow_the_order_and_cover_all_steps(overlap: float) -> None:
     degradation = LineNoise(SHAPE, "column", "inside_out", num_steps=400, overlap=overlap)
-    by_rank = degradation.alpha_bar
-    alpha_bar = torch.cat([degradation.alpha_bar_at(t)[0, 0] for t in range(401)])
+    by_rank = degradation.table[..., 0] ** 2
+    alpha_bar = torch.cat([degradation.scales_at(t).signal[1, 0] ** 2 for t in range(401)])
     assert torch.equal(by_rank, alpha_bar[:, degradation.average.step_of_line.argsort()])
     assert torch.equal(alpha_bar[0], torch.ones(8, dtype=torch.float64))
     assert torch.equal(alpha_bar[-1], torch.zeros(8, dtype=torch.float64))
@@ -81,7 +81,7 @@ def test_the_windows_follow_the_order_and_cover_all_steps(overlap: float) -> Non
 def assert_marginal(degradation: LineNoise, x_0: Tensor, x_t: Tensor, t: int) -> None:
     """Mean and deviation of 20,000 x_t are those of the equation, to five standard errors."""
     kept = degradation.remainder(x_0[:1])
-    signal, sigma = degradation.scales(torch.tensor([t]))
+    signal, sigma = (each[:, 1] for each in degradation.scales(torch.tensor([t])))
     expected = kept + signal * (x_0[:1] - kept)
     # A column's residual noise has variance 1 - 1 / H.
     deviation = degradation.spread * sigma.expand(1, *SHAPE) * (1 - 1 / SHAPE[1]) ** 0.5
@@ -133,7 +133,7 @@ def test_line_means_and_what_is_still_clean_never_change(sampler: Sampler) -> No
         means = degradation.remainder(state.x_t)
         torch.testing.assert_close(means, degradation.remainder(x_0), rtol=0, atol=1e-12)
     x_9 = at(degradation, x_0, 9, noise)
-    is_clean = (degradation.alpha_bar_at(9)[0] == 1).expand(SHAPE)
+    is_clean = degradation.scales_at(9).is_clean[1].expand(SHAPE)
     assert is_clean.any()
     for state in sampler.trajectory(wrong, x_9, noise, seeded(2), start=9):
         assert torch.equal(state.x_t[:, is_clean], x_9[:, is_clean])
@@ -150,8 +150,8 @@ def test_one_x_t_gives_one_image_without_noise_and_many_with_it() -> None:
         degradation = exact(num_steps=120, spread=spread)
 
         def best(x_t: Tensor, t: Tensor, degradation: LineNoise = degradation) -> Tensor:
-            signal, _ = degradation.scales(t)
-            image = degradation.residual(x_t)
+            signal = degradation.scales(t).signal[:, 1]
+            image = residual(degradation, x_t)
             return x_t - image + signal * image
 
         noise = degradation.draw_noise(means, seeded())
@@ -171,7 +171,7 @@ def test_what_is_still_clean_has_no_velocity(axis: str, spread: float) -> None:
     """x_t is the same whatever noise a clean line would get: so must be what is to be predicted."""
     degradation = exact(axis, num_steps=20, spread=spread)
     x_0, t = random_images(20, *SHAPE), torch.arange(1, 21)
-    is_clean = degradation.scales(t)[1] == 0
+    is_clean = degradation.scales(t).is_clean[:, 1]
     assert is_clean.any()
     assert not is_clean.all()
     noise, other = (degradation.draw_noise(x_0, seeded(seed)) for seed in (0, 1))

@@ -34,8 +34,8 @@ def test_the_noise_loss_is_the_one_by_hand(objective: Objective, power: int) -> 
     draws = seeded()
     t = torch.randint(1, 51, (16,), generator=draws).numpy()
     noise = torch.randn(BATCH, generator=draws, dtype=torch.float64).numpy()
-    ab = schedule.numpy()[t].reshape(-1, 1, 1, 1)
-    x_t = np.sqrt(ab) * x_0.numpy() + np.sqrt(1 - ab) * noise
+    signal, sigma = (column[t].reshape(-1, 1, 1, 1) for column in schedule.numpy().T)
+    x_t = signal * x_0.numpy() + sigma * noise
     error = np.cos(x_t * t.reshape(-1, 1, 1, 1)) - noise
     assert loss.shape == ()
     assert loss.item() == pytest.approx((np.abs(error) ** power).mean(), rel=1e-6)

@@ -8,7 +8,7 @@ from theory_support import RANGE, restorer_of
 from torch import Tensor, nn
 
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.degradations.gaussian import Gaussian, Noising
+from thaw.diffusion.degradations.gaussian import Gaussian, Noising, Scales
 from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.predictions import Clean, Noise
 from thaw.diffusion.restoration import Restoration
@@ -31,16 +31,13 @@ class HalfNoise(Noising):
 
     num_steps = 10
 
-    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        share = (t / self.num_steps).view(-1, 1, 1, 1)
-        return (1 - share).sqrt(), share.sqrt()
+    def scales(self, t: Tensor) -> Scales:
+        lower = torch.arange(SHAPE[1]).view(-1, 1) >= SHAPE[1] // 2
+        share = (t / self.num_steps).view(-1, 1, 1, 1) * lower
+        return Scales((1 - share).sqrt(), share.sqrt())
 
-    def alpha_bar_at(self, t: int) -> Tensor:
-        return torch.tensor(1 - t / self.num_steps, dtype=torch.float64)
-
-    def residual(self, x: Tensor) -> Tensor:
-        lower = torch.arange(x.shape[2]) >= x.shape[2] // 2
-        return x * lower.view(-1, 1)
+    def scales_at(self, t: int) -> Scales:
+        return Scales(*(scale.double() for scale in self.scales(torch.tensor([t]))))
 
 
 class Stepwise(Sampler):

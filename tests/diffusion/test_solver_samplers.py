@@ -32,7 +32,7 @@ def test_dpm_solver_is_lus_algorithm_2(grid: Grid) -> None:
     schedule = linear(60)
     sampler = DPMSolver(6, clip=False, grid=grid)
     times = sampler.times(60)
-    alpha, sigma = schedule.sqrt(), (1 - schedule).sqrt()
+    alpha, sigma = schedule.unbind(1)
     lam = alpha.log() - sigma.log()
     x, images, states = normal(1), [], [normal(1)]
     for i in range(1, 6):
@@ -60,12 +60,12 @@ def test_heun_is_karras_algorithm_1(grid: Grid) -> None:
     schedule = linear(60)
     sampler = Heun(6, clip=False, grid=grid)
     times = sampler.times(60)
-    sigma = ((1 - schedule) / schedule).sqrt()
+    signal, sigma = schedule[:, 0], schedule[:, 1] / schedule[:, 0]
 
     def denoised(y: Tensor, t: int) -> Tensor:
-        return clean(y * schedule[t].sqrt(), torch.full((3,), t))
+        return clean(y * signal[t], torch.full((3,), t))
 
-    y = normal(1) / schedule[60].sqrt()
+    y = normal(1) / signal[60]
     states = [normal(1)]
     for now, then in pairwise(times):
         d = (y - denoised(y, now)) / sigma[now]
@@ -74,7 +74,7 @@ def test_heun_is_karras_algorithm_1(grid: Grid) -> None:
             d_next = (y_next - denoised(y_next, then)) / sigma[then]
             y_next = y + (sigma[then] - sigma[now]) * (d + d_next) / 2
         y = y_next
-        states.append(y * schedule[then].sqrt())
+        states.append(y * signal[then])
     restorer = restorer_of(clean, exact_gaussian(schedule))
     for state, expected in zip(
         sampler.trajectory(restorer, normal(1), normal(1)), states, strict=True
@@ -160,5 +160,5 @@ def test_ancestral_sampling_forgets_pure_noise() -> None:
         x_s = step(
             Ancestral(), x_T, x_0_hat, 50, s, x_T, Gaussian(ZERO), Generator().manual_seed(4)
         )
-        expected = ZERO[s].sqrt() * x_0_hat + (1 - ZERO[s]).sqrt() * normal(4)
+        expected = ZERO[s, 0] * x_0_hat + ZERO[s, 1] * normal(4)
         torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)

@@ -35,7 +35,7 @@ def record(timesteps: LossSecondMoment, t: Tensor, losses: Tensor) -> None:
 def filled(losses: Tensor, history: int = 3, uniform_share: float = 0.001) -> LossSecondMoment:
     """With ``losses[t - 1]`` recorded ``history`` times for each t."""
     timesteps = LossSecondMoment(history, uniform_share)
-    timesteps.draw(1, len(losses), seeded(), CPU)
+    timesteps.draw(1, Gaussian(linear(len(losses))), seeded(), CPU)
     t = torch.arange(1, len(losses) + 1).repeat(history)
     record(timesteps, t, losses.repeat(history))
     return timesteps
@@ -71,9 +71,9 @@ def test_probabilities_are_those_of_the_published_resampler(
     """Batches in which a step comes more often than the history is long, too."""
     timesteps = LossSecondMoment(history, uniform_share=0.01)
     published = Published(num_steps, history, uniform_share=0.01)
-    draws, seen = seeded(), []
+    draws, seen, degradation = seeded(), [], Gaussian(linear(num_steps))
     for _ in range(30):
-        t, _factors = timesteps.draw(batch, num_steps, draws, CPU)
+        t, _factors = timesteps.draw(batch, degradation, draws, CPU)
         losses = t * torch.rand(batch, generator=draws)
         record(timesteps, t, losses)
         published.update(t.tolist(), losses.tolist())
@@ -91,7 +91,7 @@ def test_the_expected_loss_is_that_of_uniform_steps() -> None:
     losses = torch.tensor([9.0, 0.5, 1.0, 4.0, 0.0])
     timesteps = filled(losses, uniform_share=0.05)
     p = timesteps.probabilities()[1:]
-    t, factors = timesteps.draw(4000, 5, seeded(), CPU)
+    t, factors = timesteps.draw(4000, Gaussian(linear(5)), seeded(), CPU)
     factor_of = torch.stack([factors[t == step].flatten()[0] for step in range(1, 6)])
     torch.testing.assert_close(factors.flatten(), factor_of[t - 1])
     assert p.sum().item() == pytest.approx(1, rel=1e-6)

@@ -80,7 +80,7 @@ def test_one_guess_of_the_image_costs_the_same_whatever_the_network_predicts(
     assert noise == pytest.approx(clean, rel=1e-9)
     assert velocity == pytest.approx(clean, rel=1e-9)
     t = torch.randint(1, 101, (16,), generator=Generator().manual_seed(0))
-    snr = (schedule / (1 - schedule))[t]
+    snr = ((schedule[:, 0] / schedule[:, 1]) ** 2)[t]
     of_clean = snr.clamp(max=5) if isinstance(weighting, MinSNR) else snr / (1 + snr)
     expected = (of_clean * (x_0_hat - x_0).square().mean((1, 2, 3))).mean().item()
     assert clean == pytest.approx(expected, rel=1e-9)

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from thaw.commands import config
 from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.cold import Cold, Naive
+from thaw.diffusion.samplers.cold import Cold, Dissipation, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
 from thaw.diffusion.samplers.straight import InDI
@@ -32,17 +32,22 @@ from thaw.training.experiment import Experiment, build
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEGRADATIONS = sorted(path.stem for path in CONF.glob("degradation/*.yaml"))
 # Others are of the same classes, with other values.
-SHORT = {"animorph", "blur", "bridge", "column_noise", "column_random", "column_shuffled",
-         "decolour", "fade", "gaussian", "inpaint", "inpaint_random", "paired", "pixelate", "snow",
-         "zoom"}  # fmt: skip
-DATA = {"decolour": ["data=photographs"], "paired": ["data=paired_folder"]}
-NOISING = ["gaussian", "column_noise", "row_noise"]
+SHORT = {"animorph", "blur", "blur_noise", "bridge", "column_noise", "column_random",
+         "column_shuffled", "decolour", "fade", "gaussian", "heat", "inpaint", "inpaint_random",
+         "paired", "pixelate", "snow", "zoom"}  # fmt: skip
+# What it takes beside itself.
+WITH = {
+    "decolour": ["data=photographs"],
+    "paired": ["data=paired_folder"],
+    "blur_noise": ["schedule=cosine"],
+}
+NOISING = ["gaussian", "column_noise", "row_noise", "blur_noise", "heat"]
 SMALL = ["data=mnist_5k", "logger=none", "schedule.timesteps=30"]
 GPU = "cuda"
 Module = TypeVar("Module", bound=nn.Module)
 SAMPLERS: list[tuple[str, Sampler]] = [
     *((name, sampler(3)) for name in DEGRADATIONS for sampler in (Cold, Naive)),
-    *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral)),
+    *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral, Dissipation)),
     *(("gaussian", sampler(3)) for sampler in (DPMSolver, Heun)),
     ("bridge", InDI(3)),
 ]
@@ -100,7 +105,7 @@ def built(*overrides: str) -> Experiment:
 
 
 def with_degradation(name: str) -> Experiment:
-    return built(f"degradation={name}", *DATA.get(name, []))
+    return built(f"degradation={name}", *WITH.get(name, []))
 
 
 def on_gpu(module: Module) -> Module:
@@ -141,6 +146,9 @@ def test_a_loss_does_not_wait(name: str) -> None:
         "objective=huber",
         "objective/weighting=min_snr",
         "objective/timesteps=importance",
+        "objective/timesteps=logit_normal",
+        "schedule=flow prediction=flow",
+        "schedule=edm prediction=edm objective/timesteps=log_normal",
         "prediction=velocity",
         "model=unet",
         "model.num_classes=10",
@@ -148,7 +156,7 @@ def test_a_loss_does_not_wait(name: str) -> None:
     ],
 )
 def test_no_choice_makes_it_wait(override: str) -> None:
-    experiment = built(override)
+    experiment = built(*override.split())
     with FakeGPU():
         assert_trains(experiment)
 

@@ -46,8 +46,7 @@ def restorer_of(
 def exact_gaussian(schedule: Tensor) -> Gaussian:
     """A Gaussian degradation with float64 tables, so that identities hold to rounding."""
     degradation = Gaussian(schedule)
-    degradation.signal = schedule.sqrt()
-    degradation.sigma = (1 - schedule).sqrt()
+    degradation.signal, degradation.sigma = schedule.unbind(1)
     return degradation
 
 

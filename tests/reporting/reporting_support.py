@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from thaw.diffusion.schedules import betas_of, linear
+from thaw.diffusion.schedules import alpha_bar_of, betas_of, linear
 
 STEPS_AN_EPOCH = 4
 TIMESTEPS = 50
@@ -51,7 +51,7 @@ CHOICES = {"hot": ("gaussian", "noise"), "cold": ("column_random", "clean")}
 
 def alpha_bar() -> torch.Tensor:
     """The schedule of the hot runs."""
-    return linear(TIMESTEPS)
+    return alpha_bar_of(linear(TIMESTEPS))
 
 
 def record(family: str, seed: int, **changes: Any) -> dict[str, Any]:

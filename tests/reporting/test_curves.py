@@ -15,7 +15,7 @@ from PIL import Image
 from reporting_support import TITLE, written
 from torch import nn
 
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
 from thaw.reporting.curves import (
     Curve,
     Losses,
@@ -54,7 +54,9 @@ def legend(figure: Figure) -> list[str]:
 
 def test_the_schedule_s_betas_and_their_products() -> None:
     betas = torch.linspace(1e-4, 0.02, 50, dtype=torch.float64)
-    figure = schedule_figure({"linear": linear(50), "cosine": cosine(20)})
+    figure = schedule_figure(
+        {"linear": alpha_bar_of(linear(50)), "cosine": alpha_bar_of(cosine(20))}
+    )
     left, right = figure.axes
     steps, shown = lines(left)["linear"].get_data()
     assert list(steps) == list(range(1, 51))
@@ -62,11 +64,11 @@ def test_the_schedule_s_betas_and_their_products() -> None:
     steps, shown = right.get_lines()[0].get_data()
     assert list(steps) == list(range(51))
     np.testing.assert_allclose(shown, [1, *np.cumprod(1 - betas.numpy())], rtol=1e-12)
-    np.testing.assert_allclose(right.get_lines()[1].get_ydata(), cosine(20))
+    np.testing.assert_allclose(right.get_lines()[1].get_ydata(), alpha_bar_of(cosine(20)))
     colours = [[line.get_color() for line in axes.get_lines()] for axes in (left, right)]
     assert colours[0] == colours[1]
     assert legend(figure) == ["linear", "cosine"]
-    assert legend(schedule_figure({"": linear(5)})) == []
+    assert legend(schedule_figure({"": alpha_bar_of(linear(5))})) == []
 
 
 def test_activation_functions_are_torchs() -> None:
@@ -150,7 +152,7 @@ def test_shares_of_the_classes_sum_to_100() -> None:
         lambda titles: restoration_figure([(title, {"original": BLANK}) for title in titles]),
         lambda titles: samples_figure({title: {1: BLANK[0, 0].numpy()} for title in titles}, [1]),
         lambda titles: score_figure(dict.fromkeys(titles, CURVE), "FID", log=True),
-        lambda titles: schedule_figure(dict.fromkeys(titles, linear(5))),
+        lambda titles: schedule_figure(dict.fromkeys(titles, alpha_bar_of(linear(5)))),
     ],
 )
 def test_titles_are_drawn_as_written_and_differ_where_they_differ_in_their_middle(

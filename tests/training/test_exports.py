@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.degradations.line_average import LineAverage
-from thaw.diffusion.predictions import Clean, Noise, Velocity
+from thaw.diffusion.predictions import EDM, Clean, Flow, Noise, Velocity
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, edm, flow, linear
 from thaw.networks.cnn import CNN
 from thaw.networks.diffusers_unet import DiffusersUNet
 from thaw.networks.dit import DiT
@@ -102,7 +102,7 @@ def test_diffusers_gives_the_same_step(prediction: Any, kind: str, tmp_path: Pat
     scheduler = DDPMScheduler.from_pretrained(tmp_path / "scheduler")
     assert (scheduler.config.prediction_type, len(scheduler.betas)) == (kind, NUM_STEPS)
     torch.testing.assert_close(
-        scheduler.alphas_cumprod.double(), schedule[1:], atol=1e-6, rtol=1e-4
+        scheduler.alphas_cumprod.double(), alpha_bar_of(schedule)[1:], atol=1e-6, rtol=1e-4
     )
     x_t, t, labels = torch.randn(2, 1, 28, 28), torch.tensor([20, 20]), torch.tensor([3, 10])
     with torch.no_grad():
@@ -113,6 +113,23 @@ def test_diffusers_gives_the_same_step(prediction: Any, kind: str, tmp_path: Pat
             model.predict(x_t, t, known), x_t, t, model.degradation
         ).clamp(-1, 1)
     torch.testing.assert_close(x_0_hat, own, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "prediction", "given"),
+    [(edm(NUM_STEPS), EDM(), "times c_in"), (flow(NUM_STEPS), Flow(), "`t`, int64")],
+    ids=["edm", "flow"],
+)
+def test_what_is_no_ddpm_comes_without_its_scheduler_and_says_what_goes_in(
+    schedule: torch.Tensor, prediction: Any, given: str, tmp_path: Path
+) -> None:
+    whole = restorer(*NETWORKS["diffusers_unet by class"])
+    model = Restorer(whole.network, Gaussian(schedule), prediction, PixelRange(-1, 1)).eval()
+    words = exports.write_export("diffusers", model, (1, 28, 28), tmp_path)
+    name = type(prediction).__name__
+    assert f"no scheduler that undoes the noise of this schedule for prediction {name}" in words
+    assert given in words
+    assert not (tmp_path / "scheduler").exists()
 
 
 def test_a_cold_unet_comes_without_a_scheduler_and_says_so(tmp_path: Path) -> None:

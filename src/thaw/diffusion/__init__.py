@@ -4,6 +4,7 @@ from thaw.diffusion.contract import breaches as breaches
 from thaw.diffusion.degradations.animorph import Animorph as Animorph
 from thaw.diffusion.degradations.base import Degradation as Degradation
 from thaw.diffusion.degradations.blur import Blur as Blur
+from thaw.diffusion.degradations.blur_noise import BlurNoise as BlurNoise
 from thaw.diffusion.degradations.bridge import Bridge as Bridge
 from thaw.diffusion.degradations.fade import Decolour as Decolour
 from thaw.diffusion.degradations.fade import Fade as Fade
@@ -23,7 +24,9 @@ from thaw.diffusion.objectives import L1 as L1
 from thaw.diffusion.objectives import MSE as MSE
 from thaw.diffusion.objectives import Huber as Huber
 from thaw.diffusion.objectives import Objective as Objective
+from thaw.diffusion.predictions import EDM as EDM
 from thaw.diffusion.predictions import Clean as Clean
+from thaw.diffusion.predictions import Flow as Flow
 from thaw.diffusion.predictions import Noise as Noise
 from thaw.diffusion.predictions import Prediction as Prediction
 from thaw.diffusion.predictions import Velocity as Velocity
@@ -37,6 +40,7 @@ from thaw.diffusion.restorer import Restorer as Restorer
 from thaw.diffusion.samplers.base import Sampler as Sampler
 from thaw.diffusion.samplers.base import State as State
 from thaw.diffusion.samplers.cold import Cold as Cold
+from thaw.diffusion.samplers.cold import Dissipation as Dissipation
 from thaw.diffusion.samplers.cold import Naive as Naive
 from thaw.diffusion.samplers.gaussian import DDIM as DDIM
 from thaw.diffusion.samplers.gaussian import Ancestral as Ancestral
@@ -49,9 +53,12 @@ from thaw.diffusion.samplers.solvers import DPMSolver as DPMSolver
 from thaw.diffusion.samplers.solvers import Heun as Heun
 from thaw.diffusion.samplers.straight import InDI as InDI
 from thaw.diffusion.schedules import cosine as cosine
+from thaw.diffusion.schedules import edm as edm
+from thaw.diffusion.schedules import flow as flow
 from thaw.diffusion.schedules import linear as linear
 from thaw.diffusion.schedules import quadratic as quadratic
 from thaw.diffusion.schedules import sigmoid as sigmoid
+from thaw.diffusion.timesteps import LogNormal as LogNormal
 from thaw.diffusion.timesteps import LossSecondMoment as LossSecondMoment
 from thaw.diffusion.timesteps import UniformTimesteps as UniformTimesteps
 from thaw.diffusion.weightings import P2 as P2

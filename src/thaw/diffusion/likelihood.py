@@ -7,8 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.base import all_at
-from thaw.diffusion.degradations.gaussian import Gaussian, Noising
+from thaw.diffusion.degradations.gaussian import Gaussian, Noising, Scales
 from thaw.diffusion.needs import Part, check_needs
+from thaw.diffusion.priors.normal import end_deviation
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Path
 from thaw.diffusion.samplers.gaussian import VARIANCES, Ancestral, beta, posterior_variance
@@ -28,8 +29,8 @@ def bits_per_dimension(
 ) -> dict[str, Any]:
     """The bound on -log2 p(x_0) of images, in bits per dimension, for both variances.
 
-    Of images, uint8 ``[N, C, H, W]``, two or more, and a model of Gaussian noise with p(x_T) =
-    N(0, I); with labels, int64 ``[N]``, of p(x_0 | y). One draw of x_t for each image and t, which
+    Of images, uint8 ``[N, C, H, W]``, two or more, and a model of Gaussian noise with the normal
+    prior; with labels, int64 ``[N]``, of p(x_0 | y). One draw of x_t for each image and t, which
     depends on the batch size; T network evaluations an image.
 
     Returns:
@@ -56,10 +57,10 @@ def bits_per_dimension(
 class Bound(Part[Gaussian]):
     """L_0 + ... + L_T >= -log p(x_0) (Ho et al. 2020, equation 5), in bits per dimension.
 
-    L_T = KL(q(x_T | x_0) || N(0, I)); L_{t-1} = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) for
-    t = 2..T, p with the mean and the variance of :class:`Ancestral`; L_0 = -log p(x_0 | x_1), the
-    discretised decoder of equation 13. Its variance is the posterior's at t = 2, as in their code,
-    because at t = 1 the posterior has none.
+    L_T = KL(q(x_T | x_0) || p(x_T)), p(x_T) the normal prior; L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ||
+    p(x_{t-1} | x_t)) for t = 2..T, p with the mean and the variance of :class:`Ancestral`; L_0 =
+    -log p(x_0 | x_1), the discretised decoder of equation 13. Its variance is the posterior's at
+    t = 2, as in their code, because at t = 1 the posterior has none.
     """
 
     needs = Gaussian
@@ -68,6 +69,7 @@ class Bound(Part[Gaussian]):
         self.restorer = restorer
         self.degradation = check_needs(self, restorer.degradation)
         self.sampler = Ancestral(clip=clip)
+        self.deviation = end_deviation(self.degradation)
 
     def terms(
         self, x_0: Tensor, draws: Generator, labels: Tensor | None = None
@@ -76,14 +78,18 @@ class Bound(Part[Gaussian]):
 
         Each value of x_0 ``[B, C, H, W]`` is one of the 256 levels of the images' range.
         """
-        ab = self.degradation.schedule
+        at = [self.degradation.scales_at(t) for t in range(self.degradation.num_steps + 1)]
         decoder, errors = self._measure(x_0, draws, labels)
-        prior = 0.5 * (-(1 - ab[-1]).log() - ab[-1] + ab[-1] * _mean(x_0.double() ** 2))
+        of_x_0, of_noise = (
+            (at[-1].signal / self.deviation) ** 2,
+            (at[-1].sigma / self.deviation) ** 2,
+        )
+        prior = 0.5 * (-of_noise.log() + of_noise - 1 + of_x_0 * _mean(x_0.double() ** 2))
         terms: dict[str, Tensor] = {}
         for name in VARIANCES:
             deviation = Ancestral(variance=name).deviation
             steps = [
-                _step_term(error, ab[t], ab[t - 1], deviation(ab[t], ab[t - 1]) ** 2)
+                _step_term(error, at[t], at[t - 1], deviation(at[t], at[t - 1]) ** 2)
                 for t, error in enumerate(errors, start=2)
             ]
             terms[name] = torch.stack([decoder, *steps, prior], 1) / math.log(2)
@@ -94,8 +100,13 @@ class Bound(Part[Gaussian]):
     ) -> tuple[Tensor, list[Tensor]]:
         """(L_0 ``[B]`` in nats, the mean squared error ``[B]`` of x_0_hat at t = 2, ..., T)."""
         degradation, errors = self.degradation, []
-        ab = degradation.schedule
-        variance = posterior_variance(ab[2], ab[1]) if len(ab) > 2 else 1 - ab[1]
+        first, second = (
+            degradation.scales_at(1),
+            degradation.scales_at(min(2, degradation.num_steps)),
+        )
+        variance = (
+            posterior_variance(second, first) if degradation.num_steps > 1 else first.sigma**2
+        )
         for t in range(1, degradation.num_steps + 1):
             noise = degradation.draw_noise(x_0, draws)
             x_t = degradation(x_0, all_at(t, x_0), noise)
@@ -130,10 +141,10 @@ def decoder_log_likelihood(
     return log_p
 
 
-def _step_term(error: Tensor, ab_t: Tensor, ab_s: Tensor, variance: Tensor) -> Tensor:
+def _step_term(error: Tensor, at_t: Scales, at_s: Scales, variance: Tensor) -> Tensor:
     """KL of two Gaussians a dimension, in nats, from the mean squared error of x_0_hat."""
-    true = posterior_variance(ab_t, ab_s)
-    weight = ab_s.sqrt() * beta(ab_t, ab_s) / (1 - ab_t)
+    true = posterior_variance(at_t, at_s)
+    weight = at_s.signal * beta(at_t, at_s) / at_t.sigma**2
     spread = (variance / true).log() + true / variance - 1
     return 0.5 * (spread + weight**2 / variance * error)
 

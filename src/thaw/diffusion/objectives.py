@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -16,25 +17,25 @@ WHOLE = slice(None)
 
 
 class Objective(nn.Module, ABC):
-    """E over x_0, t ~ U{1..T}, noise of w_t times the distance between output and target.
+    """E over x_0, t ~ p(t), noise of w_t times the distance between output and target.
 
     Ho et al. 2020, equation 14 (noise, squared) and Bansal et al. 2022, equation 1 (clean, l1),
-    both with w_t = 1. A module, because its time steps may have a history to store.
+    both with w_t = 1 and t ~ U{1..T}. A module, because its time steps may have a history to store.
 
     Args:
         weighting: w_t; 1 if None.
-        timesteps: how t is drawn, which changes only the loss's variance; uniformly if None.
+        timesteps: p(t), and what is made of draws that are not uniform; uniform if None.
     """
 
     __call__: Callable[..., Tensor]
 
     @checked
     def __init__(
-        self, weighting: Weighting[Any] | None = None, timesteps: Timesteps | None = None
+        self, weighting: Weighting[Any] | None = None, timesteps: Timesteps[Any] | None = None
     ) -> None:
         super().__init__()
         self.weighting: Weighting[Any] = weighting or Unweighted()
-        self.timesteps = timesteps or UniformTimesteps()
+        self.timesteps: Timesteps[Any] = timesteps or UniformTimesteps()
 
     def forward(
         self,
@@ -51,7 +52,7 @@ class Objective(nn.Module, ABC):
         of its ``part``, so that steps and noise do not depend on the number of processes.
         """
         degradation, prediction = restorer.degradation, restorer.prediction
-        t, correction = self.timesteps.draw(len(x_0), degradation.num_steps, generator, x_0.device)
+        t, correction = self.timesteps.draw(len(x_0), degradation, generator, x_0.device)
         x_0, noise = degradation.draw(x_0, generator)
         x_0, t, correction, noise = x_0[part], t[part], correction[part], noise[part]
         labels = None if labels is None else labels[part]
@@ -72,11 +73,12 @@ def trivial_loss(
 ) -> float:
     """The unweighted loss of a constant answer, the mean of the targets of x_0 ``[B, C, H, W]``.
 
-    With partners x_0 is ``[B, 2C, H, W]``.
+    At the steps that count for validation. With partners x_0 is ``[B, 2C, H, W]``.
     A model whose loss is not below it has learnt nothing from x_t.
     """
     degradation = restorer.degradation
-    t, _ = UniformTimesteps().draw(len(x_0), degradation.num_steps, generator, x_0.device)
+    with torch.no_grad():
+        t, _ = objective.timesteps.draw(len(x_0), degradation, generator, x_0.device)
     x_0, noise = degradation.draw(x_0, generator)
     target = restorer.prediction.target(x_0, noise, t, degradation)
     return objective.distance(target.mean(0, keepdim=True).expand_as(target), target).mean().item()
@@ -104,7 +106,7 @@ class Huber(Objective):
         self,
         delta: Positive = 1.0,
         weighting: Weighting[Any] | None = None,
-        timesteps: Timesteps | None = None,
+        timesteps: Timesteps[Any] | None = None,
     ) -> None:
         super().__init__(weighting, timesteps)
         self.delta = delta

@@ -82,13 +82,19 @@ class Restorer(nn.Module):
         wide = torch.promote_types(x_t.dtype, weights)
         if wide != x_t.dtype:
             return self.predict(x_t.to(wide), t, labels, noise).to(x_t.dtype)
+        x, time = self.prediction.network_input(x_t, t, self.degradation)
         if self.degradation.condition == "mask":
             known = x_t.new_empty(len(x_t), 0) if noise is None else noise
-            x_t = torch.cat([x_t, self.degradation.mask(x_t, t, known)], dim=1)
+            x = torch.cat([x, self.degradation.mask(x_t, t, known)], dim=1)
         if self.num_classes is None:
-            return self.chunked(self.network, x_t, t)
+            return self.chunked(self.network, x, time)
         given = torch.full_like(t, NO_LABEL) if labels is None else labels
-        return self.chunked(self.network, x_t, t, given)
+        return self.chunked(self.network, x, time, given)
+
+    def fit(self, images: Tensor) -> None:
+        """What degradation and prediction learn of training images, uint8 ``[N, C, H, W]``."""
+        self.degradation.fit(images)
+        self.prediction.fit(images, self.pixel_range)
 
     def fit_labels(self, labels: Tensor) -> None:
         """Set p(y) from training labels, int64 ``[N]``; no effect without classes."""

@@ -1,4 +1,4 @@
-"""Which time steps are trained: uniformly drawn, or more often where the loss is large."""
+"""Which time steps are trained: uniformly drawn, by the noise, or where the loss is large."""
 
 from abc import ABC, abstractmethod
 
@@ -6,42 +6,80 @@ import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
 
-from thaw.checks import Count, Share, checked
+from thaw.checks import Count, Positive, Share, checked
 from thaw.diffusion.buffers import take_stored_shapes
+from thaw.diffusion.degradations.base import Degradation
+from thaw.diffusion.degradations.gaussian import Gaussian
+from thaw.diffusion.needs import D, Part
 
 
-class Timesteps(nn.Module, ABC):
+class Timesteps(nn.Module, Part[D], ABC):
     """p(t) on 1..T; what it learns from the losses is stored in the checkpoint."""
 
     @abstractmethod
     def draw(
-        self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
+        self, num_images: int, degradation: D, generator: Generator | None, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """t, int64 ``[B]``, each in 1..T, and 1 / (T p(t)), ``[B, 1, 1, 1]``.
+        """t, int64 ``[B]``, each in 1..T, and the factors of their losses, ``[B, 1, 1, 1]``.
 
-        With these factors the expected loss is that of uniform steps. ``device`` is that of the
-        generator (the global one if None) and of the results.
+        ``device`` is that of the generator (the global one if None) and of the results.
         """
 
     def record(self, t: Tensor, errors: Tensor, weights: Tensor) -> None:
         """Learn from the errors ``[B, C, H, W]`` of steps t, and their weights ``[B, 1, 1, 1]``."""
 
 
-class UniformTimesteps(Timesteps):
+class UniformTimesteps(Timesteps[Degradation]):
     """t ~ U{1..T} (Ho et al. 2020, Algorithm 1)."""
 
     def draw(
-        self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
+        self,
+        num_images: int,
+        degradation: Degradation,
+        generator: Generator | None,
+        device: torch.device,
     ) -> tuple[Tensor, Tensor]:
-        t = torch.randint(1, num_steps + 1, (num_images,), generator=generator, device=device)
+        last, size = degradation.num_steps, (num_images,)
+        t = torch.randint(1, last + 1, size, generator=generator, device=device)
+        return t, torch.ones(num_images, 1, 1, 1, device=device)
+
+
+class LogNormal(Timesteps[Gaussian]):
+    """log(sigma_t / signal_t) ~ N(mean, deviation^2), t the step that is nearest to a draw.
+
+    With ``schedule=edm`` sigma is log-normal (Karras et al. 2022, table 1: -1.2 and 1.2 for data of
+    the deviation 0.5); with ``schedule=flow`` tau is logit-normal (Esser et al. 2024, section 3.1:
+    0 and 1). The factors are 1: what is drawn more often counts more.
+    """
+
+    needs = Gaussian
+
+    @checked
+    def __init__(self, mean: float = 0.0, deviation: Positive = 1.0) -> None:
+        super().__init__()
+        self.mean = mean
+        self.deviation = deviation
+
+    def draw(
+        self,
+        num_images: int,
+        degradation: Gaussian,
+        generator: Generator | None,
+        device: torch.device,
+    ) -> tuple[Tensor, Tensor]:
+        normal = torch.randn(num_images, generator=generator, device=device)
+        ratios = (degradation.sigma / degradation.signal)[1:].log()
+        between = (ratios[1:] + ratios[:-1]) / 2
+        t = 1 + torch.searchsorted(between, self.mean + self.deviation * normal)
         return t, torch.ones(num_images, 1, 1, 1, device=device)
 
 
 class LossSecondMoment(UniformTimesteps):
     """p(t) ~ sqrt(E[L_t^2]), the mean over the last losses of t (Nichol and Dhariwal 2021, 3.3).
 
-    t is uniform until every t has ``history`` losses. Where no gradient is taken t is uniform too
-    and nothing is recorded, so that validation losses of all runs can be compared.
+    The factors, 1 / (T p(t)), make the expected loss that of uniform steps. t is uniform until
+    every t has ``history`` losses. Where no gradient is taken t is uniform too and nothing is
+    recorded, so that validation losses of all runs can be compared.
 
     Args:
         history: losses stored for each t.
@@ -61,13 +99,18 @@ class LossSecondMoment(UniformTimesteps):
         self.register_load_state_dict_pre_hook(take_stored_shapes)  # type: ignore[no-untyped-call]
 
     def draw(
-        self, num_images: int, num_steps: int, generator: Generator | None, device: torch.device
+        self,
+        num_images: int,
+        degradation: Degradation,
+        generator: Generator | None,
+        device: torch.device,
     ) -> tuple[Tensor, Tensor]:
+        num_steps = degradation.num_steps
         if len(self.counts) != num_steps + 1:  # T is known at the first draw
             self.losses = self.losses.new_zeros(num_steps + 1, self.history, device=device)
             self.counts = self.counts.new_zeros(num_steps + 1, device=device)
         if not torch.is_grad_enabled():
-            return super().draw(num_images, num_steps, generator, device)
+            return super().draw(num_images, degradation, generator, device)
         p = self.probabilities()
         t = 1 + torch.multinomial(p[1:], num_images, replacement=True, generator=generator)
         return t, 1 / (num_steps * p[t]).view(-1, 1, 1, 1)

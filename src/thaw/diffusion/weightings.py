@@ -29,7 +29,7 @@ class Unweighted(Weighting[Degradation]):
 
 
 class SNRWeighting(Weighting[Gaussian]):
-    """w_t from SNR_t = alpha_bar_t / (1 - alpha_bar_t), for every prediction.
+    """w_t from SNR_t = (signal_t / sigma_t)^2, for every prediction.
 
     A subclass weights the squared error of x_0_hat; the prediction converts this into the weight of
     its own squared error. With another distance the weights are the same.
@@ -38,9 +38,9 @@ class SNRWeighting(Weighting[Gaussian]):
     needs = Gaussian
 
     def __call__(self, degradation: Gaussian, prediction: Prediction[Any], t: Tensor) -> Tensor:
-        signal, sigma = degradation.scales(t)
-        snr = (signal / sigma) ** 2
-        return self.of_clean(snr) * prediction.error_of_clean(snr)
+        scales = degradation.scales(t)
+        snr = (scales.signal / scales.sigma) ** 2
+        return self.of_clean(snr) * prediction.error_of_clean(scales)
 
     @abstractmethod
     def of_clean(self, snr: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class MinSNR(SNRWeighting):
     """w_t = min(SNR_t, gamma) of the squared error of x_0_hat (Hang et al. 2023, section 3.4).
 
     That is min(SNR, gamma) / SNR of the noise's and min(SNR, gamma) / (SNR + 1) of the velocity's.
-    Where alpha_bar_T is 0 the last step has the weight 0; only uniform weights train it.
+    Where signal_T is 0 the last step has the weight 0; only uniform weights train it.
     """
 
     @checked
@@ -65,7 +65,7 @@ class MinSNR(SNRWeighting):
 class P2(SNRWeighting):
     """w_t = 1 / (k + SNR_t)^gamma of the squared error of the noise (Choi et al. 2022, eq. 8).
 
-    That is SNR / (k + SNR)^gamma of x_0_hat's. Where alpha_bar_T is 0 the last step has the weight
+    That is SNR / (k + SNR)^gamma of x_0_hat's. Where signal_T is 0 the last step has the weight
     0; only uniform weights train it.
     """
 

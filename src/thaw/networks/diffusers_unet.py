@@ -79,7 +79,7 @@ class DiffusersUNet(nn.Module):
         """
         classes = None
         if self.num_classes is not None:
-            known = torch.full_like(t, -1) if labels is None else labels
+            known = torch.full_like(t, -1, dtype=torch.int64) if labels is None else labels
             classes = known.where(known >= 0, self.num_classes)
         output: Tensor = self.unet(x_t, t - 1, classes, return_dict=False)[0]
         return output

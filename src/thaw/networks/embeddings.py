@@ -35,7 +35,7 @@ class TimeEmbedding(nn.Module):
         )
 
     def forward(self, t: Tensor) -> Tensor:
-        """``[B, width]`` from steps t, int64 ``[B]``."""
+        """``[B, width]`` from steps t ``[B]``, whole or between two."""
         phase = (t / self.num_steps).to(self.frequencies.dtype)[:, None] * self.frequencies
         embedding: Tensor = self.mlp(torch.cat([phase.sin(), phase.cos() - 1], dim=1))
         return embedding

@@ -164,7 +164,7 @@ def read_restoration(run: FinishedRun) -> dict[str, Tensor]:
 
 
 def read_alpha_bar(run: FinishedRun) -> Tensor | None:
-    """The schedule alpha_bar ``[T + 1]`` of a run, None where it has none.
+    """The schedule of a run as alpha_bar ``[T + 1]``, None where it has none.
 
     Raises:
         ValueError: the file is damaged.

@@ -10,7 +10,14 @@ from thaw.diffusion.degradations.base import Degradation
 from thaw.groups import CONF
 
 # The groups whose choices may need a certain kind of degradation.
-NEEDY = ("prediction", "objective/weighting", "sampler", "sampler/grid", "prior")
+NEEDY = (
+    "prediction",
+    "objective/weighting",
+    "objective/timesteps",
+    "sampler",
+    "sampler/grid",
+    "prior",
+)
 
 
 class Limit(NamedTuple):

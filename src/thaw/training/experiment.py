@@ -71,6 +71,7 @@ def build(cfg: DictConfig, provenance: dict[str, Any]) -> Experiment:
     score_sampler = own.at_most(degradation.num_steps)
     _check_fit("prediction", prediction, degradation)
     _check_fit("objective/weighting", objective.weighting, degradation)
+    _check_fit("objective/timesteps", objective.timesteps, degradation)
     _check_fit("prior", prior, degradation.end)
     with errors_at("prediction"):
         restorer = Restorer(network, degradation, prediction, data.pixel_range)

@@ -16,7 +16,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.inference import evaluating
 from thaw.diffusion.predictions import Clean, Noise, Prediction, Velocity
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.schedules import betas_of
+from thaw.diffusion.schedules import alpha_bar_of, betas_of
 from thaw.networks.diffusers_unet import DiffusersUNet
 from thaw.provenance import install_command
 
@@ -112,9 +112,12 @@ def _write_diffusers(network: nn.Module, restorer: Restorer, shape: Shape, out: 
         + (f", and the class {network.num_classes} for none" if network.num_classes else "")
         + f':\n\n```python\nunet = UNet2DModel.from_pretrained("{UNET}")\n'
     )
-    degradation, kind = restorer.degradation, TYPES[type(restorer.prediction)]
-    if not isinstance(degradation, Gaussian):
-        why = f"diffusers has no scheduler that undoes {type(degradation).__name__}"
+    degradation, prediction = restorer.degradation, type(restorer.prediction)
+    if not (isinstance(degradation, Gaussian) and _is_ddpm(degradation.schedule, prediction)):
+        undone = type(degradation).__name__
+        if isinstance(degradation, Gaussian):
+            undone = f"the noise of this schedule for prediction {prediction.__name__}"
+        why = f"diffusers has no scheduler that undoes {undone}"
         log.warning("%s: the UNet2DModel is written without one", why)
         return f"{text}```\n\n{why[0].upper()}{why[1:]}, so this folder has no scheduler.\n"
     from diffusers import DDPMScheduler
@@ -122,13 +125,19 @@ def _write_diffusers(network: nn.Module, restorer: Restorer, shape: Shape, out: 
     low, high = restorer.pixel_range
     scheduler: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
         num_train_timesteps=degradation.num_steps,
-        trained_betas=betas_of(degradation.schedule).tolist(),
-        prediction_type=kind,
+        trained_betas=betas_of(alpha_bar_of(degradation.schedule)).tolist(),
+        prediction_type=TYPES[prediction],
         clip_sample=-low == high,
         clip_sample_range=high,
     )
     scheduler.save_pretrained(out / SCHEDULER)
     return f'{text}scheduler = DDPMScheduler.from_pretrained("{SCHEDULER}")\n```\n'
+
+
+def _is_ddpm(table: Tensor, prediction: type[Prediction[Any]]) -> bool:
+    """Whether DDPMScheduler has such a prediction, and such a table, that keeps the variance."""
+    variance = table.square().sum(1)
+    return prediction in TYPES and torch.allclose(variance, torch.ones_like(variance))
 
 
 WRITERS: dict[str, Callable[[nn.Module, Restorer, Shape, Path], str]] = {
@@ -142,10 +151,10 @@ def _example(restorer: Restorer, shape: Shape) -> tuple[tuple[Tensor, ...], list
     """Inputs of two images, by which a network is traced, and their names."""
     channels, *sides = shape
     extra = 0 if restorer.degradation.condition is None else 1
-    inputs = {
-        "x_t": torch.zeros(2, channels + extra, *sides),
-        "t": torch.ones(2, dtype=torch.int64),
-    }
+    x_t, t = torch.zeros(2, channels, *sides), torch.ones(2, dtype=torch.int64)
+    with torch.no_grad():
+        x_t, t = restorer.prediction.network_input(x_t, t, restorer.degradation)
+    inputs = {"x_t": torch.cat([x_t, torch.zeros(2, extra, *sides)], dim=1), "t": t}
     if restorer.num_classes is not None:
         inputs["labels"] = torch.zeros(2, dtype=torch.int64)
     return tuple(inputs.values()), list(inputs)
@@ -157,10 +166,13 @@ def _in_and_out(restorer: Restorer, shape: Shape) -> str:
     low, high = restorer.pixel_range
     degradation = restorer.degradation
     size = ", ".join(map(str, x_t.shape[1:]))
+    scaled = restorer.prediction.input_in_words
     lines = [
         f"in: `x_t`, float32 `[B, {size}]`, degraded images of [{low:g}, {high:g}]"
-        + (", the last channel the degradation's mask" if degradation.condition else ""),
-        f"in: `t`, int64 `[B]`, their steps, 1 to {degradation.num_steps}",
+        + (", the last channel the degradation's mask" if degradation.condition else "")
+        + (f", {scaled[0]}" if scaled else ""),
+        f"in: `t`, {'float32' if scaled else 'int64'} `[B]`, their steps, 1 to "
+        f"{degradation.num_steps}" + (f", {scaled[1]}" if scaled else ""),
     ]
     if (num_classes := restorer.num_classes) is not None:
         lines.append(f"in: `labels`, int64 `[B]`, 0 to {num_classes - 1}, or -1 for none")

@@ -138,7 +138,7 @@ class Training:
         if checkpoint is not None and (earlier := check_fits(checkpoint, module)):
             self.provenance["dataset"]["earlier"] = earlier
         started = {} if initial is None else {"init_from": initial.start(module)}
-        module.restorer.degradation.fit(data.train_images)
+        module.restorer.fit(data.train_images)
         module.restorer.fit_labels(data.train_labels)
         fit_prior(experiment)
         if suite is not None and suite.reference is None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from thaw.checks import Count, Seed, checked
 from thaw.diffusion.degradations.base import Degradation
-from thaw.diffusion.schedules import NOTHING_LEFT
+from thaw.diffusion.schedules import NOTHING_LEFT, alpha_bar_of
 from thaw.pixels import PixelRange
 
 # Weights of red, green and blue in grey (ITU-R BT.601).
@@ -31,7 +31,7 @@ class Source(Protocol):
 
 
 class Animorph(Degradation):
-    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z, z an image of another data set.
+    """x_t = signal_t x_0 + sigma_t z, z an image of another data set.
 
     Bansal et al. 2022, section 5.3, where z are photographs of animals, T = 200 and the schedule is
     the cosine. Its alpha_bar_T is 6e-8, so x_T is z alone and shows nothing of x_0: even the
@@ -41,7 +41,7 @@ class Animorph(Degradation):
     black until :meth:`fit` and is stored in the checkpoint.
 
     Args:
-        schedule: alpha_bar, float64 ``[T + 1]``, from :mod:`thaw.diffusion.schedules`.
+        schedule: (signal, sigma), float64 ``[T + 1, 2]``, from :mod:`thaw.diffusion.schedules`.
         partners: the other data set, read in :meth:`fit` only; resized, made grey or coloured.
         num_partners: size of the bank; images are repeated where there are fewer.
         seed: seed for the choice of the images in the bank.
@@ -62,14 +62,19 @@ class Animorph(Degradation):
         seed: Seed = 0,
     ) -> None:
         super().__init__()
+        if schedule.max() > 1:
+            raise ValueError(
+                f"schedule must mix two images, with sigma up to 1, got one of {schedule.max():g}"
+            )
         self.schedule = schedule
         self.num_steps = len(schedule) - 1
-        self.leaves_nothing = schedule[-1].item() < NOTHING_LEFT
+        self.leaves_nothing = alpha_bar_of(schedule[-1]).item() < NOTHING_LEFT
         self.pixel_range = pixel_range
         self.partners = partners
         self.seed = seed
-        self.register_buffer("signal", schedule.sqrt().float(), persistent=False)
-        self.register_buffer("sigma", (1 - schedule).sqrt().float(), persistent=False)
+        signal, sigma = schedule.float().unbind(1)
+        self.register_buffer("signal", signal, persistent=False)
+        self.register_buffer("sigma", sigma, persistent=False)
         self.register_buffer("bank", torch.zeros(num_partners, *image_shape, dtype=torch.uint8))
 
     def fit(self, images: Tensor) -> None:

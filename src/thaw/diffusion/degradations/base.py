@@ -30,10 +30,10 @@ class Degradation(nn.Module, ABC):
     """Whether x_T shows nothing of x_0; no restoration from x_T is then scored."""
 
     schedule: Tensor | None = None
-    """alpha_bar, float64 ``[T + 1]`` on the CPU; None where no single one holds for all pixels."""
+    """(signal, sigma), float64 ``[T + 1, 2]`` on the CPU; None where there is no single one."""
 
     ends_in_noise: bool = False
-    """Whether x_T is N(0, I) for every practical purpose."""
+    """Whether x_T is noise alone for every practical purpose."""
 
     noise_is_known: bool = True
     """Whether images are restored with the noise known, as Algorithms 1 and 2 require."""

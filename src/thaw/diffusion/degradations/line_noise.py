@@ -8,8 +8,9 @@ from torch import Tensor
 
 from thaw.checks import Count, NotNegative, Seed, Share, checked
 from thaw.diffusion.degradations.base import Condition
-from thaw.diffusion.degradations.gaussian import Noising
+from thaw.diffusion.degradations.gaussian import Noising, Scales
 from thaw.diffusion.degradations.line_average import Axis, LineAverage, Order
+from thaw.diffusion.schedules import variance_preserving
 
 NOTHING = 1e-12
 
@@ -69,20 +70,40 @@ class LineNoise(Noising):
         self.condition = condition
         self.num_steps = num_steps
         self.spread = float(spread)
-        # By rank in the order, not by line. Not a buffer, so that it stays in float64.
-        self.alpha_bar = staggered_cosine(num_steps, self.average.num_steps, overlap)
-        self.register_buffer("signal", self.alpha_bar.sqrt().float(), persistent=False)
-        self.register_buffer("sigma", (1 - self.alpha_bar).sqrt().float(), persistent=False)
+        # (a, b) by rank in the order, not by line. Not a buffer, so that it stays in float64.
+        by_rank = staggered_cosine(num_steps, self.average.num_steps, overlap)
+        self.table = variance_preserving(by_rank)
+        signal, sigma = self.table.float().unbind(-1)
+        self.register_buffer("signal", signal, persistent=False)
+        self.register_buffer("sigma", sigma, persistent=False)
         # A copy on the CPU for samplers, whose steps must not wait for the device.
         self._step_of_line = self.average.step_of_line.clone()
         self.register_load_state_dict_post_hook(self._load_order)  # type: ignore[no-untyped-call]
 
-    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def scales(self, t: Tensor) -> Scales:
         order = self.average.step_of_line
-        return self._at_lines(self.signal[t], order), self._at_lines(self.sigma[t], order)
+        return self._of_coordinates(self.signal[t], self.sigma[t], order)
 
-    def alpha_bar_at(self, t: int) -> Tensor:
-        return self._at_lines(self.alpha_bar[t : t + 1], self._step_of_line)
+    def scales_at(self, t: int) -> Scales:
+        a, b = self.table[t : t + 1].unbind(-1)
+        signal, sigma = self._of_coordinates(a, b, self._step_of_line)
+        return Scales(signal[0], sigma[0])
+
+    def to_basis(self, x: Tensor) -> Tensor:
+        """(P x, x), ``[B, 2, C, H, W]``: what stays clean, and what the residual is taken of."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return torch.stack([self.average.remainder(x), x], dim=1)
+
+    def from_basis(self, z: Tensor) -> Tensor:
+        """P x + (1 - P) y of coordinates (P x, y), so that (P x, x) is x bit for bit."""
+        means, y = z.unbind(1)
+        return y + (means - self.average.remainder(y))
+
+    def _of_coordinates(self, signal: Tensor, sigma: Tensor, step_of_line: Tensor) -> Scales:
+        """From one value a rank, ``[B, n]``; the means keep (1, 0)."""
+        a, b = self._at_lines(signal, step_of_line), self._at_lines(sigma, step_of_line)
+        kept, replaced = torch.ones_like(a), torch.zeros_like(b)
+        return Scales(torch.stack([kept, a], dim=1), torch.stack([replaced, b], dim=1))
 
     def _at_lines(self, by_rank: Tensor, step_of_line: Tensor) -> Tensor:
         """``[B, n]``, one value a rank, as ``[B, 1, 1, W]``, or ``[B, 1, H, 1]`` for rows."""
@@ -92,9 +113,6 @@ class LineNoise(Noising):
     def _load_order(self, *_: object) -> None:
         self._step_of_line = self.average.step_of_line.cpu()
 
-    def residual(self, x: Tensor) -> Tensor:
-        return x - self.average.remainder(x)
-
     def mask(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        spoilt = 1 - self.scales(t)[0]
+        spoilt = 1 - self.scales(t).signal[:, 1]
         return spoilt.expand(-1, 1, *x_t.shape[2:]).to(x_t.dtype)

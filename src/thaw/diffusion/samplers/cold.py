@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
-from thaw.checks import Share, checked
+from thaw.checks import NotNegative, Share, checked
 from thaw.diffusion.degradations.base import Degradation, all_at
+from thaw.diffusion.degradations.gaussian import Noising
 from thaw.diffusion.samplers.base import SAMPLED, Estimate, Path, Sampler
 
 ALGORITHM_1, ALGORITHM_2 = "algorithm_1", "algorithm_2"
@@ -89,3 +91,36 @@ class Naive(Cold):
 
     def options(self) -> list[str]:
         return []
+
+
+@checked
+@dataclass(eq=False)
+class Dissipation(Cold):
+    """x_s = m_s(x_0_hat) + lambda (x_t - m_t(x_0_hat)) + noise z, for noise in a basis.
+
+    m_t(x_0) = U a_t U' x_0 is the mean of x_t; z is drawn anew in each step but the last. With
+    lambda = 0 this is inverse heat dissipation (Rissanen et al. 2022, Algorithm 2), whose network
+    predicts m_s: that is m_s(x_0_hat), for blur is linear. With lambda above 0 errors of x_0_hat
+    add up less, and the noise of x_s comes to the variance noise^2 / (1 - lambda^2).
+
+    Args:
+        noise: standard deviation of the noise, in the units of the images.
+    """
+
+    needs = Noising
+    correction: Share = 0.0
+    noise: NotNegative = 0.0125
+
+    @property
+    def stage(self) -> str:
+        return SAMPLED
+
+    def options(self) -> list[str]:
+        return [*super().options(), f"noise {self.noise:g}"]
+
+    def step(self, now: Estimate, s: int, path: Path[Degradation]) -> Tensor:
+        x_s = super().step(now, s, replace(path, noise=torch.zeros_like(now.x_t)))
+        if not s:
+            return x_s
+        z = torch.randn(x_s.shape, generator=path.generator, dtype=x_s.dtype, device=x_s.device)
+        return x_s + self.noise * z

@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from thaw.checks import Share, checked
-from thaw.diffusion.degradations.gaussian import Noising
+from thaw.diffusion.degradations.gaussian import Noising, Scales
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 
 N = TypeVar("N", bound=Noising, default=Noising)
@@ -19,14 +19,15 @@ VARIANCES: tuple[Variance, ...] = get_args(Variance)
 @checked
 @dataclass(eq=False)
 class DDIM(Sampler[N]):
-    """x_s = sqrt(ab_s) x_0_hat + sqrt(1 - ab_s - sigma^2) eps_hat + sigma z (Song et al. 2021).
+    """x_s = a_s x_0_hat + sqrt(b_s^2 - sigma^2) eps_hat + sigma z (Song et al. 2021).
 
-    Equations 12 and 16, for any s < t: sigma^2 = eta^2 (1 - ab_s) / (1 - ab_t) (1 - ab_t / ab_s),
-    and eps_hat is inferred from x_t and the (clipped) x_0_hat. With eta = 0 this is Algorithm 2
-    of Cold Diffusion with the inferred noise; with eta = 1, ancestral sampling.
+    Equations 12 and 16 in terms of x_t = a_t x_0 + b_t eps, for any s < t: sigma^2 = eta^2
+    b_s^2 / b_t^2 (b_t^2 - b_s^2 a_t^2 / a_s^2), and eps_hat is inferred from x_t and the (clipped)
+    x_0_hat. With eta = 0 this is Algorithm 2 of Cold Diffusion with the inferred noise, and the
+    Euler step of a flow; with eta = 1, ancestral sampling.
 
-    Where the degradation keeps a part K x_0 of the image, this happens to the residual R alone:
-    x_s has the K x_t of x_t. Pixels that are still clean at t stay as they are.
+    All of it happens in the basis of the noise. Coordinates that are still clean at t stay as they
+    are, whatever x_0_hat says.
 
     Args:
         eta: 0 (deterministic) to 1 (the posterior's small variance).
@@ -40,28 +41,27 @@ class DDIM(Sampler[N]):
 
     def step(self, now: Estimate, s: int, path: Path[N]) -> Tensor:
         noising = path.degradation
-        ab_t, ab_s = noising.alpha_bar_at(now.t), noising.alpha_bar_at(s)
-        direction = (1 - ab_s - self.eta**2 * posterior_variance(ab_t, ab_s)).clamp(min=0).sqrt()
-        # x_s = K x_t + sqrt(ab_s) x_0_hat + direction (x_t - sqrt(ab_t) x_0_hat) / sqrt(1 - ab_t),
-        # the last two of the residuals; what is clean at t is known, whatever x_0_hat says.
-        of_x_t = ratio(direction, (1 - ab_t).sqrt())
-        of_x_0_hat = ab_s.sqrt() - of_x_t * ab_t.sqrt()
-        is_clean = ab_t == 1
-        of_x_t, of_x_0_hat = of_x_t + is_clean.double(), of_x_0_hat * ~is_clean
-        x_t, x_0_hat = noising.residual(now.x_t), noising.residual(now.x_0_hat)
-        mean = now.x_t - x_t + scaled(of_x_t, x_t) + scaled(of_x_0_hat, x_0_hat)
-        return self._add_noise(mean, self.eta * self.deviation(ab_t, ab_s), path)
+        at_t, at_s = noising.scales_at(now.t), noising.scales_at(s)
+        left = at_s.sigma**2 - self.eta**2 * posterior_variance(at_t, at_s)
+        # z_s = a_s z_0_hat + sqrt(left) (z_t - a_t z_0_hat) / b_t
+        of_z_t = ratio(left.clamp(min=0).sqrt(), at_t.sigma)
+        of_z_0_hat = at_s.signal - of_z_t * at_t.signal
+        is_clean = at_t.is_clean
+        of_z_t, of_z_0_hat = of_z_t + is_clean.double(), of_z_0_hat * ~is_clean
+        z_t, z_0_hat = noising.to_basis(now.x_t), noising.to_basis(now.x_0_hat)
+        mean = noising.from_basis(scaled(of_z_t, z_t) + scaled(of_z_0_hat, z_0_hat))
+        return self._add_noise(mean, self.eta * self.deviation(at_t, at_s), path)
 
-    def deviation(self, ab_t: Tensor, ab_s: Tensor) -> Tensor:
+    def deviation(self, at_t: Scales, at_s: Scales) -> Tensor:
         """The standard deviation of the noise added at eta = 1."""
-        return posterior_variance(ab_t, ab_s).sqrt()
+        return posterior_variance(at_t, at_s).sqrt()
 
     def _add_noise(self, mean: Tensor, deviation: Tensor, path: Path[N]) -> Tensor:
         if not deviation.any():
             return mean
         z = torch.randn(mean.shape, generator=path.generator, dtype=mean.dtype, device=mean.device)
         noising = path.degradation
-        return mean + scaled(noising.spread * deviation, noising.residual(z))
+        return mean + noising.from_basis(scaled(deviation, noising.noise_in_basis(z)))
 
 
 @checked
@@ -70,7 +70,7 @@ class Ancestral(DDIM[Noising]):
     """x_s ~ N(mu(x_t, x_0_hat), sigma^2 I) (Ho et al. 2020, equations 6, 7 and Algorithm 2).
 
     The posterior mean is DDIM's at eta = 1. ``variance=small`` is the posterior's beta_tilde,
-    ``large`` is beta, both respaced to any s < t through alpha_bar ratios; at s = 0 no noise.
+    ``large`` is beta, both respaced to any s < t through ratios of the tables; at s = 0 no noise.
     """
 
     eta: float = field(default=1.0, init=False)
@@ -79,11 +79,11 @@ class Ancestral(DDIM[Noising]):
     def options(self) -> list[str]:
         return ["large variance"] if self.variance == "large" else []
 
-    def deviation(self, ab_t: Tensor, ab_s: Tensor) -> Tensor:
-        small = super().deviation(ab_t, ab_s)
+    def deviation(self, at_t: Scales, at_s: Scales) -> Tensor:
+        small = super().deviation(at_t, at_s)
         if self.variance == "small":
             return small
-        return torch.where(ab_s < 1, beta(ab_t, ab_s).sqrt(), small)
+        return torch.where(at_s.sigma > 0, beta(at_t, at_s).sqrt(), small)
 
 
 def scaled(coefficient: Tensor, x: Tensor) -> Tensor:
@@ -95,14 +95,18 @@ def scaled(coefficient: Tensor, x: Tensor) -> Tensor:
     return coefficient.to(device, x.dtype, non_blocking=True) * x
 
 
-def posterior_variance(ab_t: Tensor, ab_s: Tensor) -> Tensor:
-    """beta_tilde = (1 - ab_s) / (1 - ab_t) (1 - ab_t / ab_s), 0 at s = 0 by arithmetic."""
-    return ratio(1 - ab_s, 1 - ab_t) * beta(ab_t, ab_s)
+def posterior_variance(at_t: Scales, at_s: Scales) -> Tensor:
+    """beta_tilde = b_s^2 / b_t^2 beta: of x_s given x_t and x_0; 0 at s = 0 by arithmetic."""
+    return ratio(at_s.sigma, at_t.sigma) ** 2 * beta(at_t, at_s)
 
 
-def beta(ab_t: Tensor, ab_s: Tensor) -> Tensor:
-    """1 - ab_t / ab_s, for s < t; 0 where alpha_bar_s is 0 already."""
-    return (1 - ratio(ab_t, ab_s)) * (ab_s > 0)
+def beta(at_t: Scales, at_s: Scales) -> Tensor:
+    """b_t^2 - b_s^2 a_t^2 / a_s^2, the variance of x_t given x_s; 0 where a_s is 0 already.
+
+    Where the variance is preserved it is 1 - alpha_bar_t / alpha_bar_s.
+    """
+    carried = at_s.sigma * ratio(at_t.signal, at_s.signal)
+    return (at_t.sigma**2 - carried**2).clamp(min=0) * (at_s.signal > 0)
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:

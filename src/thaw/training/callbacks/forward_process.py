@@ -14,7 +14,7 @@ from thaw import runs, storage
 from thaw.checks import Count, checked
 from thaw.data.module import ImageDataModule
 from thaw.diffusion.degradations.base import all_at
-from thaw.diffusion.schedules import betas_of
+from thaw.diffusion.schedules import alpha_bar_of, betas_of
 from thaw.reporting.curves import schedule_figure
 from thaw.reporting.panels import forward_strip
 from thaw.reporting.style import harmless, own_style, save_figure
@@ -49,10 +49,10 @@ class ForwardProcess(pl.Callback):
         figures: dict[str, Callable[[], Figure]] = {
             "forward_process": lambda: self._strip(pl_module)
         }
-        alpha_bar = pl_module.restorer.degradation.schedule
-        if alpha_bar is not None:
-            figures["schedule"] = lambda: schedule_figure({"": alpha_bar})
-            storage.write_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(alpha_bar))
+        table = pl_module.restorer.degradation.schedule
+        if table is not None:
+            figures["schedule"] = lambda: schedule_figure({"": alpha_bar_of(table)})
+            storage.write_atomically(self.run_dir / runs.SCHEDULE, _schedule_csv(table))
         for name, draw in figures.items():
             with harmless(name), own_style():
                 figure = draw()
@@ -73,7 +73,9 @@ class ForwardProcess(pl.Callback):
         return forward_strip(images, times)
 
 
-def _schedule_csv(alpha_bar: Tensor) -> str:
-    rows = zip(range(1, len(alpha_bar)), betas_of(alpha_bar), alpha_bar[1:], strict=True)
-    lines = [f"{t},{beta:.9g},{alpha:.9g}" for t, beta, alpha in rows]
-    return "\n".join(["t,beta_t,alpha_t", "0,0,1", *lines]) + "\n"
+def _schedule_csv(table: Tensor) -> str:
+    alpha_bar = alpha_bar_of(table)
+    betas = torch.cat([alpha_bar.new_zeros(1), betas_of(alpha_bar)])
+    columns = torch.stack([betas, alpha_bar, *table.unbind(1)], dim=1)
+    lines = [",".join(f"{value:.9g}" for value in (t, *row)) for t, row in enumerate(columns)]
+    return "\n".join(["t,beta_t,alpha_t,signal,sigma", *lines]) + "\n"
