@@ -24,13 +24,15 @@ EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,co
 DEGRADATIONS := gaussian,column_noise,row_noise,column_random,column_shuffled,row_random,blur,blur_linear,blur_exponential,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph
 # The runs themselves start from real training images (empirical), as an upper reference.
 PRIORS := gaussian,gmm,kde
+PATH_SEEDS ?= 0,1,2
 
-.PHONY: help install quickstart study degradations test test-all lint check docs site bench bundle clean
+.PHONY: help install quickstart study degradations paths test test-all lint check docs site bench bundle clean
 help:
 	@echo "make quickstart   set up and train a small cold-diffusion model (about 5 minutes)"
 	@echo "make study        the whole study and its report; epochs=100 data=mnist device=auto seeds=0"
 	@echo "                  study=NAME overrides='...'; again: goes on where it stopped"
 	@echo "make degradations every degradation at one budget, restored and generated, and the report"
+	@echo "make paths        every path between image and noise at one budget, three seeds, and the report"
 	@echo "make test         set up and run the tests;  make test-all: the slow ones too"
 	@echo "make check        ruff, mypy, import contracts, tests"
 	@echo "make docs         rewrite docs/configuration.md and docs/gallery.md from conf/"
@@ -74,6 +76,20 @@ degradations: $(VENV)/.installed
 	$(BIN)/python evaluate.py -m runs=multirun/degradations prior=$(PRIORS) \
 	  num_samples=500 num_restored=0
 	$(BIN)/python report.py runs=multirun/degradations title='Every degradation, one budget'
+
+# Paths of one family a line, with what belongs to it.
+paths: $(VENV)/.installed
+	set -e; for family in \
+	  'degradation=gaussian schedule=cosine prediction=velocity' \
+	  'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=heun' \
+	  'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=heun' \
+	  'degradation=row_noise,column_noise,blur_noise,heat' \
+	  'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
+	  'degradation=bridge degradation/to=row_last_to_first,row_random,blur,pixelate,inpaint'; \
+	do $(BIN)/python train.py -m sweep.name=paths experiment=paths seed=$(PATH_SEEDS) $$family \
+	  trainer.accelerator=$(device) $(overrides); done
+	$(BIN)/python evaluate.py -m runs=multirun/paths prior=gmm num_samples=1000 num_restored=0
+	$(BIN)/python report.py runs=multirun/paths title='Every path, one budget'
 
 # $(call timed,PART,COMMAND): `make check` says at its end how long each part took.
 timed = @echo '$(2)'; start=$$(date +%s); $(2) && \
