@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from theory_support import exact_gaussian, restorer_of, step
+from theory_support import exact_gaussian, from_betas, restorer_of, step
 from torch import Generator, Tensor
 
 from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.predictions import Noise
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
-from thaw.diffusion.schedules import alpha_bar_of, cosine, from_betas, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
 
 SHAPE = (3, 1, 4, 5)
 few = settings(max_examples=40, deadline=None, derandomize=True)

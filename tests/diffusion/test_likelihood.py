@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import special, stats
-from theory_support import exact_gaussian, restorer_of
+from theory_support import exact_gaussian, from_betas, restorer_of
 from torch import Generator, Tensor
 from torch.distributions import Normal, kl_divergence
 
@@ -15,7 +15,7 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.likelihood import Bound, bits_per_dimension, decoder_log_likelihood
 from thaw.diffusion.predictions import Clean
 from thaw.diffusion.restorer import Restorer
-from thaw.diffusion.schedules import alpha_bar_of, from_betas, variance_preserving
+from thaw.diffusion.schedules import alpha_bar_of, variance_preserving
 from thaw.pixels import PixelRange
 
 RANGE = PixelRange(-1.0, 1.0)

@@ -11,6 +11,7 @@ from thaw.diffusion.degradations.gaussian import Gaussian
 from thaw.diffusion.predictions import Clean, Prediction
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Estimate, Path, Sampler
+from thaw.diffusion.schedules import variance_preserving
 from thaw.pixels import PixelRange
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -41,6 +42,12 @@ def restorer_of(
 ) -> Restorer:
     """The restorer whose network is the given function."""
     return Restorer(Function(function), degradation, prediction or Clean(), pixel_range)
+
+
+def from_betas(betas: Tensor) -> Tensor:
+    """The table that keeps the variance, ``[T + 1, 2]``, from T betas."""
+    alpha_bar = torch.cumprod(1 - betas, 0)
+    return variance_preserving(torch.cat([betas.new_ones(1), alpha_bar]))
 
 
 def exact_gaussian(schedule: Tensor) -> Gaussian:

@@ -185,15 +185,6 @@ def alpha_bar_of(table: Tensor) -> Tensor:
     return signal / (signal + sigma)
 
 
-def from_betas(betas: Tensor) -> Tensor:
-    """The table ``[T + 1, 2]`` that keeps the variance, from T betas.
-
-    >>> from_betas(torch.tensor([0.36, 0.75]).double())[:, 0].round(decimals=6).tolist()
-    [1.0, 0.8, 0.4]
-    """
-    return _table(betas, False, False)
-
-
 def betas_of(alpha_bar: Tensor) -> Tensor:
     """The T betas ``1 - alpha_bar[t] / alpha_bar[t - 1]``, t = 1..T, of a T + 1 entry table.
 
