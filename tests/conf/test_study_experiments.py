@@ -146,6 +146,11 @@ def test_the_study_of_the_makefile_is_every_experiment_of_the_seeds() -> None:
     assert line is not None
     listed = line[1].split(",")
     files = {path.stem for path in (CONF / "experiment").glob("*.yaml")}
-    others = {"quickstart", "degradations", *(name for name in files if name.startswith("best_"))}
+    others = {
+        "quickstart",
+        "degradations",
+        "paths",
+        *(name for name in files if name.startswith("best_")),
+    }
     assert len(set(listed)) == len(listed)
     assert set(listed) == files - others == set(STUDY)

@@ -25,7 +25,7 @@ from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
-from thaw.diffusion.schedules import cosine, linear
+from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
 from thaw.diffusion.zero_shot import DDNM, DPS, METHODS, Observation, RePaint, Rival, ZeroShot
 from thaw.pixels import PixelRange
 from thaw.seeding import generator
@@ -35,7 +35,8 @@ MEAN = torch.tensor([0.3, -0.2, 0.0, 0.1], dtype=torch.float64)
 # Pixels that depend on each other, by the more the nearer they are.
 DISTANCE = (torch.arange(4.0).double()[:, None] - torch.arange(4.0)).abs()
 COVARIANCE = 0.25 * 0.7**DISTANCE
-SCHEDULE = cosine(100)
+TABLE = cosine(100)
+SCHEDULE = alpha_bar_of(TABLE)
 WIDE = PixelRange(-3, 3)
 
 
@@ -60,9 +61,9 @@ PAIRS = LineAverage(SHAPE, "column", "random", group_size=2)
 NO_NOISE = torch.empty(1, 0)
 
 
-def gain(t: int, covariance: Tensor = COVARIANCE, schedule: Tensor = SCHEDULE) -> Tensor:
+def gain(t: int, covariance: Tensor = COVARIANCE) -> Tensor:
     """d x_0_hat / d x_t = a C (a^2 C + b^2)^-1, ``[4, 4]``."""
-    ab = schedule[t]
+    ab = SCHEDULE[t]
     of_x_t = ab * covariance + (1 - ab) * torch.eye(4, dtype=torch.float64)
     return ab.sqrt() * covariance @ torch.linalg.inv(of_x_t)
 
@@ -76,7 +77,7 @@ def optimal(covariance: Tensor = COVARIANCE) -> Restorer:
     def network(x_t: Tensor, t: Tensor) -> Tensor:
         return x_0_hat(x_t.flatten(1), int(t[0]), covariance).view_as(x_t)
 
-    return restorer_of(network, exact_gaussian(SCHEDULE), pixel_range=WIDE)
+    return restorer_of(network, exact_gaussian(TABLE), pixel_range=WIDE)
 
 
 def matrix(degradation: Degradation, t: int) -> Tensor:
@@ -192,7 +193,7 @@ def test_repaint_is_its_published_algorithm(repeats: int) -> None:
     known = torch.tensor([1.0, 1, 0, 0])
     expected = repaint(known, X_0, x_T, TIMES, repeats, draw)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    assert method.num_evaluations(Gaussian(SCHEDULE)) == 4 * repeats + 1
+    assert method.num_evaluations(Gaussian(TABLE)) == 4 * repeats + 1
 
 
 @pytest.mark.parametrize("degradation", [ROW, PAIRS, MASK], ids=["row", "pairs", "mask"])
