@@ -62,8 +62,9 @@ def test_without_a_choice_all_methods_that_fit_are_taken(
 ) -> None:
     rivals = rivals_of(run_of(degradation), HOT)
     assert [rival.sampler.stage for rival in rivals] == expected
-    # 250 steps are more than this model has.
     assert rivals[-1].describe() == "DPS, 100 steps, step size 2"
+    *_, of_few = rivals_of(run_of(degradation), run_of(Gaussian(cosine(60))))
+    assert of_few.describe() == "DPS, 60 steps, step size 2"
     for rival in rivals:
         rival.check(run_of(degradation).experiment.restorer, is_told_labels=False)
 

@@ -189,7 +189,7 @@ class DPS(ZeroShot):
     """
 
     stage = "dps"
-    num_steps: Count | None = 250
+    num_steps: Count | None = 100
     repeats: Count = field(default=1, init=False)
     step_size: Positive = 2.0
 
