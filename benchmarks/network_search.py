@@ -9,12 +9,10 @@ Keys are the fields of :class:`Candidate`. thaw's PatchUNet is what came of it.
 """
 
 import json
-import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +23,12 @@ from plain_loop import (
     Recipe,
     mean_and_spread,
     prepare,
+    score_suite,
     scores,
     side_by_side,
     step_seconds,
     train,
+    training_images,
 )
 from torch import Tensor, nn
 from torch.nn import functional
@@ -49,8 +49,6 @@ from thaw.diffusion.samplers.cold import Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.schedules import cosine
 from thaw.diffusion.weightings import MinSNR
-from thaw.metrics.encoders import load_encoder
-from thaw.metrics.suite import ScoreSuite
 from thaw.networks.cnn import CNN
 from thaw.networks.embeddings import TimeEmbedding
 from thaw.networks.patch_unet import ChannelNorm
@@ -217,20 +215,6 @@ def tried(job: Job) -> dict[str, Any]:
         found = scores(restorer, sampler, prior.to(DEVICE), score_suite(), NUM_SAMPLES)
         result[name] = {key: round(found[key], 3) for key in ("fid", "is_mean", "class_kl")}
     return result
-
-
-@cache
-def training_images(name: str) -> Tensor:
-    """Uint8 ``[N, 1, 28, 28]`` of ``mnist_5k``, or of ``mnist`` at $THAW_DATA."""
-    whole = name == "mnist"
-    source = sources.MNIST(os.environ["THAW_DATA"]) if whole else sources.MNIST5k()
-    return source.load()[0].images
-
-
-@cache
-def score_suite() -> ScoreSuite:
-    """The scores, on the device."""
-    return ScoreSuite(load_encoder("mnist")).to(DEVICE)
 
 
 def table(rows: list[dict[str, Any]], costs: dict[str, float]) -> str:

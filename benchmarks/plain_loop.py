@@ -14,17 +14,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from thaw.commands.malloc import keep_freed_memory
+from thaw.data import sources
 from thaw.diffusion.generation import generate
 from thaw.diffusion.objectives import Objective
 from thaw.diffusion.priors.base import Prior
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.base import Sampler
+from thaw.metrics.encoders import load_encoder
 from thaw.metrics.suite import ScoreSuite
 from thaw.training.lr_schedules import one_cycle
 
@@ -164,6 +167,20 @@ def scores(
     for x_0 in generate(restorer, sampler, prior, num_samples, 250, seed=0):
         suite.update(restorer.pixel_range.to_uint8(x_0))
     return suite.compute()
+
+
+@cache
+def training_images(name: str) -> Tensor:
+    """Uint8 ``[N, 1, 28, 28]`` of ``mnist_5k``, or of ``mnist`` at $THAW_DATA."""
+    whole = name == "mnist"
+    source = sources.MNIST(os.environ["THAW_DATA"]) if whole else sources.MNIST5k()
+    return source.load()[0].images
+
+
+@cache
+def score_suite() -> ScoreSuite:
+    """The scores, on the device."""
+    return ScoreSuite(load_encoder("mnist")).to(DEVICE)
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

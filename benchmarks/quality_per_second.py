@@ -17,16 +17,17 @@ from typing import Any, NamedTuple
 
 from diffusers import UNet2DModel
 from matplotlib.figure import Figure
-from network_search import score_suite, training_images
 from plain_loop import (
     DEVICE,
     Recipe,
     mean_and_spread,
     prepare,
+    score_suite,
     scores,
     side_by_side,
     step_seconds,
     train,
+    training_images,
 )
 from torch import Tensor, nn
 

@@ -96,7 +96,7 @@ class ImageDataModule:
         return torch.uint8 if self.source.value_range is None else torch.float32
 
     def use_partners(self, is_needed: bool) -> None:
-        """Leave out partners that are not needed; a ``ValueError`` where they are, and are none."""
+        """Leave out partners without need; a ``ValueError`` where needed ones are missing."""
         if is_needed and not self.source.has_partners:
             raise ValueError(
                 f"it needs images with partners, which {self.name} has not: use data=paired_folder"

@@ -197,7 +197,7 @@ class Restoration:
             own = None if labels is None else labels[batch.items].to(x_t.device)
             stages |= {"degraded": x_t} | self.restored(x_t, noise, draws, own)
             for name, rival in self.rivals.items():
-                # Of its own, so that no stage depends on which others there are.
+                # A generator for each, so that no stage depends on which others there are.
                 its_draws = generator(seed, "restore", batch.number, name, device=x_t.device)
                 told = own if self.needs_labels else None
                 with self._timed(name):

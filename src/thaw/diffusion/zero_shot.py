@@ -236,7 +236,7 @@ class Rival:
         if needs_labels and not self._tells(own, is_told_labels):
             raise ValueError(
                 f"{self.sampler.stage} goes by a class-conditional model that has not learnt to go "
-                "without labels (label_dropout above 0), and there are none of its classes here"
+                "without labels (label_dropout above 0), and the images have none of its labels"
             )
 
     def num_evaluations(self) -> int:

@@ -87,7 +87,7 @@ class BlurNoise(Noising):
         self.spread = min(1.0, 1 / ratio) if ratio else 1.0
         self.min_damping = min_damping
         signal, sigma = 1 - self.spread * (1 - schedule[:, 0]), schedule[:, 1]
-        # Of the brightness, which no blur changes.
+        # The table of the brightness, which no blur changes.
         self.schedule = torch.stack([signal, self.spread * sigma], dim=1)
         left = alpha_bar_of(self.schedule[-1]).item()
         self.leaves_nothing = self.ends_in_noise = left < NOTHING_LEFT
