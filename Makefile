@@ -80,10 +80,12 @@ degradations: $(VENV)/.installed
 # Paths of one family a line, with what belongs to it.
 paths: $(VENV)/.installed
 	set -e; for family in \
-	  'degradation=gaussian schedule=cosine prediction=velocity' \
-	  'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=heun' \
-	  'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=heun' \
-	  'degradation=row_noise,column_noise,blur_noise,heat' \
+	  'degradation=gaussian schedule=cosine prediction=velocity sampler=ddim_25' \
+	  'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=ddim_25' \
+	  'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=ddim_25' \
+	  'degradation=row_noise,column_noise sampler=ddim_25' \
+	  'degradation=blur_noise degradation.blur_to_noise=0.5,1,2 prior=empirical sampler=ddim_25' \
+	  'degradation=heat' \
 	  'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
 	  'degradation=bridge degradation/to=row_last_to_first,row_random,blur,pixelate,inpaint'; \
 	do $(BIN)/python train.py -m sweep.name=paths experiment=paths seed=$(PATH_SEEDS) $$family \
