@@ -19,7 +19,7 @@ POLYNOMIAL = {
 def kid(generated: torch.Tensor, reference: torch.Tensor) -> float:
     metric = KernelDistance(reference.double(), within_mean(reference.double()))
     metric.update(generated)
-    return float(metric.compute())
+    return float(metric.compute()["kid"])
 
 
 @pytest.mark.parametrize("num", [2, 70, 1700])
@@ -37,6 +37,29 @@ def test_equals_numpy_on_sets_of_different_sizes() -> None:
     assert kid(generated, real) == pytest.approx(sum(within) - 2 * k_xy.mean(), rel=1e-9)
 
 
+def test_error_is_the_jackknife_s() -> None:
+    generated, real = random_features(40, 24, 1, shift=0.2), random_features(100, 24, 2)
+    metric = KernelDistance(real.double(), within_mean(real.double()))
+    metric.update(generated)
+    left_out = [kid(torch.cat([generated[:k], generated[k + 1 :]]), real) for k in range(40)]
+    by_hand = (39 / 40 * np.square(left_out - np.mean(left_out)).sum()) ** 0.5
+    assert float(metric.compute()["kid_error"]) == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize(("shift", "largest"), [(0.3, 1.2), (0.0, 1.7)])
+def test_error_is_the_spread_over_draws(shift: float, largest: float) -> None:
+    real = random_features(2000, 24, 0).double()
+    metric = KernelDistance(real, within_mean(real))
+    found = []
+    for sample in random_features(12_000, 24, 3, shift=shift).split(60):
+        metric.reset()
+        metric.update(sample)
+        found.append({name: float(value) for name, value in metric.compute().items()})
+    spread = np.std([each["kid"] for each in found], ddof=1)
+    error = np.mean([each["kid_error"] ** 2 for each in found]) ** 0.5
+    assert 0.9 < error / spread < largest
+
+
 def test_is_unbiased_for_small_samples_of_one_distribution() -> None:
     real = random_features(300, 24, 0).double()
     metric = KernelDistance(real, within_mean(real))
@@ -44,6 +67,6 @@ def test_is_unbiased_for_small_samples_of_one_distribution() -> None:
     for sample in random_features(1500, 24, 3).split(10):
         metric.reset()
         metric.update(sample)
-        values.append(float(metric.compute()))
+        values.append(float(metric.compute()["kid"]))
     spread = float(np.std(values))
     assert abs(np.mean(values)) < 4 * spread / len(values) ** 0.5 < spread / 3

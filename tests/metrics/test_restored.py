@@ -49,7 +49,23 @@ def test_closed_form_of_a_constant_offset(digits: Tensor) -> None:
     assert ours["rmse"] == pytest.approx(0.01, rel=1e-4)
     assert ours["psnr"] == pytest.approx(40, abs=1e-3)
     exact = scores(x_0, x_0, -0.5, 0.5)
+    # No error where there is no spread, or no number that could have one.
+    assert exact.pop("ssim_error", 0) == pytest.approx(0, abs=1e-3)
     assert exact == {"psnr": math.inf, "ssim": pytest.approx(1, abs=1e-6), "rmse": 0}
+
+
+def test_errors_are_the_spread_over_many_sets_of_images(digits: Tensor) -> None:
+    """Digits with noise of a strength of their own, so that images differ by much."""
+    generator = torch.Generator().manual_seed(1)
+    x_0 = digits[:1000].float() / 255
+    strength = torch.rand(len(x_0), 1, 1, 1, generator=generator)
+    x_hat = x_0 + 0.2 * strength * torch.randn(x_0.shape, generator=generator)
+    sets = [scores(a, b, 0.0, 1.0) for a, b in zip(x_hat.split(50), x_0.split(50), strict=True)]
+    for name in ("psnr", "rmse", "ssim"):
+        spread = np.std([each[name] for each in sets], ddof=1)
+        assert np.mean([each[f"{name}_error"] for each in sets]) == pytest.approx(spread, rel=0.4)
+    (alone,) = [scores(x_hat[:1], x_0[:1], 0.0, 1.0)]
+    assert not {"psnr_error", "rmse_error", "ssim_error"} & set(alone)
 
 
 def test_fid_is_the_suites_own_of_the_images_as_they_are_written(
@@ -64,4 +80,4 @@ def test_fid_is_the_suites_own_of_the_images_as_they_are_written(
     suite.update(PixelRange(-0.5, 0.5).to_uint8(x_hat))
     assert ours["fid"] == pytest.approx(suite.compute()["fid"], rel=1e-6)
     without = scores(x_hat, x_0, -0.5, 0.5)
-    assert {name: ours[name] for name in without} == pytest.approx(without)
+    assert {name: ours[name] for name in without} == pytest.approx(without, rel=1e-4)

@@ -13,7 +13,8 @@ from thaw.metrics.frechet import frechet_distance, moments
 from thaw.metrics.inception_score import InceptionScore
 from thaw.metrics.suite import ScoreSuite
 
-SCORES = {"fid", "is_mean", "is_std", "kid", "precision", "recall", "class_kl", "num_classes", "n"}
+SCORES = {"fid", "is_mean", "is_std", "kid", "kid_error", "n"}
+SCORES |= {"precision", "recall", "class_kl", "num_classes"}
 FLOORS = {
     "fid_floor",
     "is_floor",

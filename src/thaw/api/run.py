@@ -226,6 +226,7 @@ class Run(Loaded):
         *,
         sampler: str | Sampler[Any] | None = None,
         num_steps: Count | None = None,
+        num_draws: Count = 1,
         seed: Seed = 0,
         batch_size: Count = BATCH_SIZE,
         **settings: Any,
@@ -234,14 +235,16 @@ class Run(Loaded):
 
         ``fid``, ``is_mean``, ``kid``, ... with what real test images score at the same number N
         (``fid_floor``, ...), and how they were measured: ``n``, ``encoder``, ``sampler``,
-        ``images``, ``seed``. On a CPU a sampler that was not given its steps takes at most 30.
+        ``images``, ``seed``. With several draws of ``num_images`` images they are means, with
+        their standard errors (``fid_error``, ...) and the scores of each draw (``draws``). On a
+        CPU a sampler that was not given its steps takes at most 30.
         Arguments as :meth:`sample`.
 
         Raises:
             ValueError: the run has no encoder (``metrics=none``), or a value is not allowed.
         """
         chosen = replace(self._loaded, experiment=self._with(sampler, num_steps, settings))
-        return generated_scores(chosen, num_images, batch_size, seed)
+        return generated_scores(chosen, num_images, batch_size, seed, num_draws)
 
     def _with(
         self, sampler: str | Sampler[Any] | None, num_steps: int | None, settings: dict[str, Any]

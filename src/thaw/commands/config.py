@@ -52,6 +52,7 @@ class Metrics:
     num_restored: NotNegativeInt
     num_restored_each_epoch: NotNegativeInt
     batch_size: Count
+    final_num_draws: Count = 1
 
 
 @dataclass
@@ -120,6 +121,7 @@ class EvaluateConfig(RunsConfig):
     """Root of conf/evaluate.yaml."""
 
     num_samples: Annotated[int, Ge(2)] = MISSING
+    num_draws: Count = 1
     num_restored: NotNegativeInt = 1000
     num_likelihood_images: Annotated[int, NumScored] = 0
 

@@ -57,7 +57,8 @@ def check(cfg: DictConfig) -> list[Path]:
 
 def _selected(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
     check_read(cfg)
-    parts = [f"generate and score {cfg.num_samples:,} images"]
+    draws = f"{cfg.num_draws} draws of " if cfg.num_draws > 1 else ""
+    parts = [f"generate and score {draws}{cfg.num_samples:,} images"]
     if cfg.num_restored:
         parts.append(f"restore {cfg.num_restored:,} where the degradation is not noise")
     if cfg.num_likelihood_images:
@@ -74,7 +75,7 @@ def _selected(cfg: DictConfig, for_use: bool = True) -> list[LoadedRun]:
 def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
     """Scores of images generated from the prior, of test images restored, and their likelihood."""
     experiment = run.experiment
-    scores = generated_scores(run, cfg.num_samples, cfg.batch_size, cfg.seed)
+    scores = generated_scores(run, cfg.num_samples, cfg.batch_size, cfg.seed, cfg.num_draws)
     result: dict[str, Any] = run.source | {"generated": scores}
     if cfg.num_restored and not experiment.restorer.degradation.leaves_nothing:
         result["restored"] = _restore(run, cfg)
@@ -84,7 +85,7 @@ def evaluate(run: LoadedRun, cfg: DictConfig) -> dict[str, Any]:
 
 
 def generated_scores(
-    run: LoadedRun, num_samples: int, batch_size: int, seed: int
+    run: LoadedRun, num_samples: int, batch_size: int, seed: int, num_draws: int = 1
 ) -> dict[str, Any]:
     """Scores of images generated from the prior, and what was measured how."""
     if run.experiment.suite is None:
@@ -94,7 +95,7 @@ def generated_scores(
     with as_input_errors():
         suite_with_reference(run)
     warn_of_misfit(run.experiment)
-    scores = score_experiment(run.experiment, num_samples, batch_size, seed)
+    scores = score_experiment(run.experiment, num_samples, batch_size, seed, num_draws=num_draws)
     log.info("generated: %s", in_words(scores))
     return scores
 
@@ -170,4 +171,5 @@ def _file_name(run: LoadedRun, result: dict[str, Any]) -> str:
     name = Path(run.checkpoint).stem + ("_ema" if run.weights == "ema" else "")
     name += f"_{run.prior}" if run.prior else ""
     name += f"_{scores['sampler']}_n{scores['n']}_seed{scores['seed']}"
+    name += f"_draws{scores['num_draws']}" if "num_draws" in scores else ""
     return re.sub(r"[^\w.=-]+", "-", name)

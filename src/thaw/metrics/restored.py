@@ -1,5 +1,6 @@
 """Scores of restored images: how close each is to its original, and whether they look real."""
 
+import math
 from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import Any
@@ -27,7 +28,8 @@ class RestorationScores(nn.Module):
     RMSE = sqrt(mean (x_hat - x_0)^2) over all pixels of all images, in the images' own units.
     PSNR = 20 log10((high - low) / RMSE) in dB, so infinite only where every image is exact.
     SSIM as :class:`SSIM`. Scores with a floor, such as FID, are of the restored images in 0..255,
-    whichever original each belongs to; they need a suite.
+    whichever original each belongs to; they need a suite. The errors of the others are standard
+    errors of means over the images.
     """
 
     def __init__(self, pixel_range: tuple[float, float], suite: ScoreSuite | None = None) -> None:
@@ -55,7 +57,10 @@ class RestorationScores(nn.Module):
         for name, metric in (*self.of_pair.items(), *self.of_set.items()):
             result = metric.compute()
             found |= result if isinstance(result, dict) else {name: result}
-        return {row.name: float(found[row.name]) for row in table.RESTORED if row.name in found}
+        scores = {row.name: float(found[row.name]) for row in table.RESTORED if row.name in found}
+        errors = {row.error: float(found.get(row.error, math.nan)) for row in table.RESTORED}
+        # One image, or images that are all exact, tell nothing of their spread.
+        return scores | {name: error for name, error in errors.items() if math.isfinite(error)}
 
 
 def _collect(has_floor: bool, source: object) -> dict[str, Any]:
@@ -115,14 +120,26 @@ class Sums(Accumulated):
         return torch.stack(self.of_every_process(getattr(self, name))).sum(dim=0)
 
 
+def standard_error(mean: Tensor, mean_square: Tensor, n: Tensor) -> Tensor:
+    """Of the mean of n values, of which those of their squares is given; NaN for n = 1."""
+    return ((mean_square - mean.square()).clamp(min=0) / (n - 1)).sqrt()
+
+
 class PixelError(Sums):
     """RMSE over all pixels of all images, and PSNR from it."""
 
     squares: Tensor
     count: Tensor
+    square_means: Tensor
+    num_images: Tensor
 
     def __init__(self, pixel_range: tuple[float, float]) -> None:
-        super().__init__(squares=torch.zeros(()), count=torch.zeros((), dtype=torch.int64))
+        super().__init__(
+            squares=torch.zeros(()),
+            count=torch.zeros((), dtype=torch.int64),
+            square_means=torch.zeros(()),
+            num_images=torch.zeros((), dtype=torch.int64),
+        )
         low, high = pixel_range
         self.width = torch.tensor(high - low)
 
@@ -130,13 +147,23 @@ class PixelError(Sums):
         """Add restored images and originals, both [N, C, H, W]."""
         self.squares = self.squares + (preds - target).square().sum()
         self.count = self.count + target.numel()
+        of_each = (preds - target).square().flatten(1).mean(dim=1)
+        self.square_means = self.square_means + of_each.square().sum()
+        self.num_images = self.num_images + len(target)
 
     def compute(self) -> dict[str, Tensor]:
-        """``psnr`` in dB, ``rmse`` in the images' own units."""
+        """``psnr`` in dB, ``rmse`` in the images' own units, and their errors."""
         mean = (self.summed("squares") / self.summed("count")).cpu()
+        n = self.summed("num_images").cpu()
+        error = standard_error(mean, self.summed("square_means").cpu() / n, n)
         decibels = 10 / torch.log(torch.tensor(10.0))
         psnr = (2 * torch.log(self.width) - torch.log(mean)) * decibels
-        return {"psnr": psnr, "rmse": mean.sqrt()}
+        return {
+            "psnr": psnr,
+            "psnr_error": decibels * error / mean,
+            "rmse": mean.sqrt(),
+            "rmse_error": error / (2 * mean.sqrt()),
+        }
 
 
 class SSIM(Sums):
@@ -146,10 +173,12 @@ class SSIM(Sums):
     """
 
     total: Tensor
+    squares: Tensor
     count: Tensor
 
     def __init__(self, pixel_range: tuple[float, float]) -> None:
-        super().__init__(total=torch.zeros(()), count=torch.zeros((), dtype=torch.int64))
+        zero = torch.zeros(())
+        super().__init__(total=zero, squares=zero, count=torch.zeros((), dtype=torch.int64))
         self.low, self.high = pixel_range
 
     def update(self, preds: Tensor, target: Tensor) -> None:
@@ -158,11 +187,14 @@ class SSIM(Sums):
         width = self.high - self.low
         found = ssim((preds - self.low) / width, (target - self.low) / width)
         self.total = self.total + found.sum()
+        self.squares = self.squares + found.square().sum()
         self.count = self.count + len(found)
 
-    def compute(self) -> Tensor:
-        """The mean over all images."""
-        return self.summed("total") / self.summed("count")
+    def compute(self) -> dict[str, Tensor]:
+        """``ssim``, the mean over all images, and ``ssim_error``."""
+        n = self.summed("count")
+        mean = self.summed("total") / n
+        return {"ssim": mean, "ssim_error": standard_error(mean, self.summed("squares") / n, n)}
 
 
 def check_size(image_shape: Sequence[int]) -> None:

@@ -76,7 +76,7 @@ class ScoreSuite(nn.Module):
         self._fitted()[0].update(features=features, logits=logits)
 
     def compute(self) -> dict[str, float]:
-        """Every score of the table with its standard deviation, ``n`` images, and every floor.
+        """Every score of the table, its standard deviation and error, ``n`` and every floor.
 
         Of at least two images, over all processes; call it on every rank.
         """
@@ -84,10 +84,10 @@ class ScoreSuite(nn.Module):
         n = sum(self.class_histogram())
         with torch.inference_mode():
             found = scores.compute()
-        names = [name for row in table.GENERATED for name in (row.name, row.std) if name]
+        names = [name for row in table.GENERATED for name in (row.name, row.std, row.error)]
         floors = reference.floor(n)
         return (
-            {name: found[name].item() for name in names}
+            {name: found[name].item() for name in names if name in found}
             | {"n": n}
             | {row.floor: floors[row.name] for row in table.GENERATED if row.name in floors}
         )  # fmt: skip

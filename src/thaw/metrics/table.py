@@ -12,7 +12,8 @@ class Score:
 
     Args:
         name: its name in files, such as ``val/NAME`` in metrics.csv and ``final/NAME`` in run.json.
-            ``..._mean`` has a standard deviation beside it, ``..._std``.
+            ``..._mean`` has a standard deviation beside it, ``..._std``; any may have a sampling
+            error, ``..._error``: the standard error that comes of scoring N images and not all.
         label: its name for readers.
         metric: ``module:attribute`` of a callable that gives its ``torchmetrics.Metric``. One with
             a floor, and each of ``GENERATED``, takes the reference and is updated with ``features``
@@ -45,6 +46,11 @@ class Score:
     def std(self) -> str:
         """The name of its standard deviation, empty if it has no such score."""
         return f"{self.short}_std" if self.short != self.name else ""
+
+    @property
+    def error(self) -> str:
+        """The name of its sampling error."""
+        return f"{self.short}_error"
 
     @property
     def floor(self) -> str:

@@ -16,9 +16,10 @@ def scores_in_words(scores: Sequence[Score], values: Mapping[str, Any], prefix: 
 
 def _in_words(score: Score, values: Mapping[str, Any], prefix: str) -> str:
     text = number(values[f"{prefix}{score.name}"], score.format)
-    if f"{prefix}{score.std}" in values:
-        error = values[f"{prefix}{score.std}"]
-        text = plus_minus(values[f"{prefix}{score.name}"], error, score.format, "+-")
+    for name in (score.error, score.std):
+        if (error := values.get(f"{prefix}{name}")) is not None:
+            text = plus_minus(values[f"{prefix}{score.name}"], error, score.format, "+-")
+            break
     unit = f" {score.unit}" if score.unit else ""
     floor = values.get(f"{prefix}{score.floor}")
     above = "" if floor is None else f" (floor {number(floor, score.format)})"

@@ -26,14 +26,16 @@ def final_scores(
 ) -> None:
     """Score ``metrics.final_num_samples`` images; into run.json, loggers, log and screen.
 
-    Nothing is done where that number is 0, or where this epoch's scores are in run.json already.
-    Each process generates its portion of the images, and the first one writes.
+    With several ``final_num_draws`` of them, means over these and their standard errors. Nothing is
+    done where that number is 0, or where this epoch's scores are in run.json already. Each process
+    generates its portion of the images, and the first one writes.
     """
     done = runs.read_record(run_dir).get("final_scores") or {}
     if experiment.suite is None or not metrics.final_num_samples or done.get("epoch") == epoch:
         return
     size = (metrics.final_num_samples, metrics.batch_size)
-    scores = score_experiment(experiment, *size, seed, portion)
+    num_draws = metrics.final_num_draws
+    scores = score_experiment(experiment, *size, seed, portion, num_draws)
     if portion.rank > 0:
         return
     log.info("final scores: %s", in_words(scores))

@@ -180,7 +180,8 @@ def final_work(training: Training) -> Work:
     work = _restored(Restoration(restorer, sampler), metrics.num_restored)
     if experiment.suite is not None:
         evaluations = sampler.num_evaluations(restorer.degradation)
-        work += Work(metrics.final_num_samples * evaluations, metrics.final_num_samples)
+        num_samples = metrics.final_num_draws * metrics.final_num_samples
+        work += Work(num_samples * evaluations, num_samples)
     return work
 
 

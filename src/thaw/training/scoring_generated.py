@@ -1,6 +1,8 @@
 """Scores of generated images."""
 
 import logging
+import statistics
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -76,18 +78,33 @@ def score_generated(
 
 
 def score_experiment(
-    experiment: Experiment, num_samples: int, batch_size: int, seed: int, portion: Portion = WHOLE
+    experiment: Experiment,
+    num_samples: int,
+    batch_size: int,
+    seed: int,
+    portion: Portion = WHOLE,
+    num_draws: int = 1,
 ) -> dict[str, Any]:
-    """Every score of images generated from the prior, and what was measured how."""
+    """Every score of images generated from the prior, and what was measured how.
+
+    With several draws of ``num_samples`` images, of the seeds ``seed``, ``seed + 1``, ..., a score
+    is their mean and has the standard error of that mean; ``draws`` has the scores of each.
+    """
     restorer, prior, suite = experiment.restorer, experiment.module.prior, experiment.suite
     assert suite is not None
     assert suite.reference is not None
     sampler = affordable(experiment.sampler, restorer)
     what = f"generating and scoring {num_samples:,} images"
-    size = (num_samples, batch_size)
-    scores = score_generated(what, restorer, sampler, prior, suite, *size, seed, portion)
-    return scores | {
-        "class_histogram": suite.class_histogram(),
+    draws, histograms = [], []
+    for draw in range(num_draws):
+        of = f", draw {draw + 1} of {num_draws}" if num_draws > 1 else ""
+        size = (num_samples, batch_size, seed + draw)
+        draws.append(
+            score_generated(f"{what}{of}", restorer, sampler, prior, suite, *size, portion)
+        )
+        histograms.append(suite.class_histogram())
+    return over_draws(draws) | {
+        "class_histogram": [sum(counts) for counts in zip(*histograms, strict=True)],
         "class_histogram_real": suite.reference.class_counts.tolist(),
         "encoder": suite.encoder.name,
         "sampler": sampler.describe(restorer.degradation),
@@ -96,9 +113,23 @@ def score_experiment(
     }
 
 
+def over_draws(draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of the scores of independent draws, with their standard errors; of one, its scores."""
+    if len(draws) == 1:
+        return dict(draws[0])
+    means = {name: statistics.fmean(draw[name] for draw in draws) for name in draws[0]}
+    errors = {
+        row.error: statistics.stdev(draw[row.name] for draw in draws) / len(draws) ** 0.5
+        for row in table.GENERATED
+    }
+    counts = {"n": draws[0]["n"], "num_draws": len(draws), "draws": list(draws)}
+    return means | errors | counts
+
+
 def in_words(scores: dict[str, Any]) -> str:
     """One line: each score with its floor, N, the encoder, the sampler, the prior."""
+    draws = f"{scores['num_draws']} draws of " if "num_draws" in scores else ""
     return (
         f"{scores_in_words(table.GENERATED, scores)}  "
-        f"N {scores['n']}, {scores['encoder']}, {scores['sampler']}, {scores['images']}"
+        f"{draws}N {scores['n']}, {scores['encoder']}, {scores['sampler']}, {scores['images']}"
     )
