@@ -55,18 +55,18 @@ def _settings(run: FinishedRun) -> dict[str, str]:
         found.pop("schedule", None)
     leaves = pd.json_normalize(config).to_dict("records")[0]
     return found | {
-        key: _plain(value)
+        key: plain(value)
         for key, value in leaves.items()
         if not key.startswith(HIDDEN) and not key.endswith(("_target_", "_partial_"))
     }
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     if isinstance(value, list) and len(value) > MAX_LISTED:  # such as a schedule's table
         ends = [*value[:3], "...", value[-1]]
-        return f"{', '.join(map(_plain, ends))} ({len(value)} values)"
+        return f"{', '.join(map(plain, ends))} ({len(value)} values)"
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(plain, value))
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
@@ -96,5 +96,5 @@ def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
         # There may be a thousand classes.
         shown = {key: value for key, value in (run.get(key) or {}).items() if key != "classes"}
         if shown:
-            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown.items())
+            yield name, ", ".join(f"{key} {plain(value)}" for key, value in shown.items())
     yield from (run.get("versions") or {}).items()
