@@ -67,10 +67,13 @@ def test_means_take_in_completed_runs_alone_and_say_of_how_many(tmp_path: Path) 
 
 def test_the_same_job_once_more_is_no_other_seed(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, job(1, fid=10.0), job(1, fid=10.0))
-    assert not any("num_seeds" in row for row in rows)
+    assert [row["num_seeds"] for row in rows] == [1, 1]
+    assert not any("val/fid/mean" in row for row in rows)
+    assert screen_table(rows).endswith("seed=0,1,2 gives the spread")
     rows = rows_of(tmp_path, job(1, fid=10.0), job(1, fid=10.0), job(2, fid=14.0))
     assert {row["val/fid/mean"] for row in rows} == {12.0}
     assert screen_table(rows).count("2 seeds") == 1
+    assert "gives the spread" not in screen_table(rows)
 
 
 def test_a_score_that_one_seed_lacks_has_no_mean(tmp_path: Path) -> None:

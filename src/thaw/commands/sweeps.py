@@ -19,6 +19,7 @@ from thaw.reporting.numbers import plus_minus
 
 # What must be equal, beside the overrides, for a mean over runs to mean anything.
 ALIKE = ("epochs", "val/n", "final/n", "encoder")
+ONE_SEED = "one seed each, so that a difference may be chance: seed=0,1,2 gives the spread"
 _sweep_dirs: list[Path] = []
 
 
@@ -68,9 +69,9 @@ def averaged() -> dict[str, str]:
 def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
     """Give completed rows the mean and standard deviation over those that differ by seed only.
 
-    Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``. Rows that
-    are not completed, or were trained or scored otherwise, are left out, and so is a score that
-    one row of a group lacks.
+    Columns ``<score>/mean`` and ``<score>/std`` (of a sample, n - 1), and ``num_seeds``; of one
+    seed the latter alone. Rows that are not completed, or were trained or scored otherwise, are
+    left out, and so is a score that one row of a group lacks.
     """
     import pandas as pd
 
@@ -81,12 +82,14 @@ def add_statistics_over_seeds(rows: list[dict[str, Any]]) -> None:
     completed = frame[frame["status"].fillna("completed") == "completed"]
     for _, group in completed.groupby(["experiment", *ALIKE], dropna=False, sort=False):
         seeds = group.drop_duplicates("job", keep="last")  # the same once more is not another seed
+        for k in group.index:
+            rows[k]["num_seeds"] = len(seeds)
         if len(seeds) < 2:
             continue
         scores = (
             seeds[list(averaged())].apply(pd.to_numeric, errors="coerce").dropna(axis="columns")
         )
-        found = {"num_seeds": len(seeds)} | {
+        found = {
             f"{name}/{statistic}": value
             for name, column in scores.dropna(axis="columns").items()
             for statistic, value in (("mean", column.mean()), ("std", column.std()))
@@ -137,6 +140,8 @@ def _row(run_dir: Path, record: dict[str, Any]) -> dict[str, Any]:
     errors = [f"{when}/{score.std}" for when in ("val", "final") for score in main if score.std]
     rest = [f"final/{score.name}" for score in table.GENERATED if score not in main]
     row |= {key: scores.get(key) for key in (*averaged(), *errors, *rest, "val/n", "final/n")}
+    sampling = [f"final/{score.error}" for score in table.GENERATED]
+    row |= {key: scores[key] for key in sampling if key in scores}
     row |= {
         key: record.get(key) for key in ("epochs", "encoder", "wall_time_s", runs.ENDED_BY, "error")
     }
@@ -168,6 +173,8 @@ def screen_table(rows: list[dict[str, Any]]) -> str:
             for line, reason in zip_longest(text, ["reason", *reasons], fillvalue="")
         ]
     text = [line.rstrip() for line in text]
+    if len([row for row in rows if row.get("num_seeds") == 1]) > 1:
+        text += ["", ONE_SEED]
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
@@ -176,7 +183,9 @@ def _means(titles: list[str], rows: list[dict[str, Any]], shown: list[str]) -> I
     groups = [" ".join(without_seed(title.split())) for title in titles]
     found = zip(groups, rows, strict=True)
     means = {
-        (group, *(row[key] for key in ALIKE)): row for group, row in found if row.get("num_seeds")
+        (group, *(row[key] for key in ALIKE)): row
+        for group, row in found
+        if row.get("num_seeds", 1) > 1
     }
     for (overrides, *_), row in means.items():
         seeds = {title for title, group in zip(titles, groups, strict=True) if group == overrides}

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
-
 from thaw.diffusion.restoration import stage_title
 from thaw.diffusion.samplers.cold import ALGORITHM_2
 from thaw.groups import GROUPS
@@ -18,7 +16,7 @@ from thaw.metrics.table import Score
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
 from thaw.reporting.labels import without_seed
-from thaw.reporting.settings import HIDDEN, plain
+from thaw.reporting.settings import settings_of
 from thaw.reporting.significance import LEVEL, POWER, Difference, holm, power
 
 EVERYTHING = "all"
@@ -201,9 +199,9 @@ def _split(run: FinishedRun, key: str) -> tuple[list[str], str | None]:
         choice = (run.get("choices") or {}).get(key)
         given = " ".join(part.removeprefix(f"{key}=") for part in own)
         return rest, given or (None if choice is None else str(choice))
-    leaves = pd.json_normalize(run.get("config") or {}).to_dict("records")[0]
-    value = plain(leaves.pop(key)) if key in leaves else None
-    return [f"{k}={plain(v)}" for k, v in leaves.items() if not k.startswith(HIDDEN)], value
+    found = settings_of(run)
+    value = found.pop(key, None)
+    return [f"{name}={text}" for name, text in found.items()], value
 
 
 def _scores(runs: Sequence[FinishedRun]) -> Iterator[Measured]:

@@ -20,7 +20,7 @@ HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep
 def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
     """What differs between the groups, and what they share; without those whose run has none."""
     groups = [group for group in groups if group.first.get("config")]
-    settings = pd.DataFrame([_settings(group.first) for group in groups], dtype=object)
+    settings = pd.DataFrame([settings_of(group.first) for group in groups], dtype=object)
     settings = settings.fillna(MISSING)
     settings.index = pd.Index([group.title for group in groups])
     differs = settings.nunique() > 1
@@ -44,8 +44,9 @@ def hyperparameters(groups: Sequence[Group]) -> tuple[Table, Table]:
     return different, shared
 
 
-def _settings(run: FinishedRun) -> dict[str, str]:
-    config = run.get("config")
+def settings_of(run: FinishedRun) -> dict[str, str]:
+    """Choices and values of a run's configuration, as far as they say how it was made."""
+    config = run.get("config") or {}
     choices = run.get("choices") or {}
     found = {
         group: str(choices[group]) for group in HYPERPARAMETERS if choices.get(group) is not None
@@ -53,20 +54,20 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     if "schedule" not in config.get("degradation", {}):  # composed, unused
         config = {key: value for key, value in config.items() if key != "schedule"}
         found.pop("schedule", None)
-    leaves = pd.json_normalize(config).to_dict("records")[0]
+    leaves = pd.json_normalize(config).to_dict("records")[0] if config else {}
     return found | {
-        key: plain(value)
+        key: _plain(value)
         for key, value in leaves.items()
         if not key.startswith(HIDDEN) and not key.endswith(("_target_", "_partial_"))
     }
 
 
-def plain(value: Any) -> str:
+def _plain(value: Any) -> str:
     if isinstance(value, list) and len(value) > MAX_LISTED:  # such as a schedule's table
         ends = [*value[:3], "...", value[-1]]
-        return f"{', '.join(map(plain, ends))} ({len(value)} values)"
+        return f"{', '.join(map(_plain, ends))} ({len(value)} values)"
     if isinstance(value, list):
-        return ", ".join(map(plain, value))
+        return ", ".join(map(_plain, value))
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
@@ -96,5 +97,5 @@ def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
         # There may be a thousand classes.
         shown = {key: value for key, value in (run.get(key) or {}).items() if key != "classes"}
         if shown:
-            yield name, ", ".join(f"{key} {plain(value)}" for key, value in shown.items())
+            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown.items())
     yield from (run.get("versions") or {}).items()
