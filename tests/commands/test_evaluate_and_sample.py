@@ -41,6 +41,32 @@ def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Pa
     )
 
 
+def test_draws_are_the_evaluations_of_the_seeds_that_follow(
+    hot_run: Path, tmp_path: Path, fork_command
+) -> None:
+    def scores(*overrides: str) -> dict:
+        given = (f"run={hot_run}", "num_samples=20", "num_restored=0", *overrides)
+        finished = fork_command("evaluate", *given, cwd=tmp_path)
+        assert finished.returncode == 0, finished.stderr
+        (path,) = set(hot_run.glob("evaluations/*_n20_*.json")) - before
+        before.add(path)
+        return json.loads(path.read_text())["generated"]
+
+    before: set[Path] = set()
+    drawn = scores("num_draws=3", "seed=5")
+    alone = [scores(f"seed={seed}") for seed in (5, 6, 7)]
+    for name in ("fid", "is_mean", "kid", "precision", "class_kl"):
+        values = [each[name] for each in alone]
+        assert [draw[name] for draw in drawn["draws"]] == pytest.approx(values, rel=1e-6)
+        assert drawn[name] == pytest.approx(np.mean(values), rel=1e-6)
+        error = drawn[f"{name.removesuffix('_mean')}_error"]
+        assert error == pytest.approx(np.std(values, ddof=1) / 3**0.5, rel=1e-4, abs=1e-7)
+    assert (drawn["n"], drawn["num_draws"]) == (20, 3)
+    histograms = np.array([each["class_histogram"] for each in alone])
+    assert drawn["class_histogram"] == histograms.sum(axis=0).tolist()
+    assert any(path.stem.endswith("_n20_seed5_draws3") for path in before)
+
+
 def test_evaluate_restores_where_the_degradation_is_not_noise(
     cold_run: Path, tmp_path: Path, fork_command
 ) -> None:
