@@ -165,6 +165,14 @@ class SampleConfig(RunsConfig):
 
 
 @dataclass
+class ReportLoss:
+    """How a report draws the losses of several runs."""
+
+    over: Annotated[str, Literal["epoch", "step"]] = "epoch"
+    smooth: Count = 1
+
+
+@dataclass
 class ReportConfig:
     """Root of conf/report.yaml."""
 
@@ -173,6 +181,9 @@ class ReportConfig:
     out: str | None = None
     title: str = "Report"
     num_shown: Count = 24
+    labels: str | None = None
+    loss: ReportLoss = field(default_factory=ReportLoss)
+    paper: bool = False
 
 
 @dataclass

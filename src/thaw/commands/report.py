@@ -2,8 +2,11 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from omegaconf import DictConfig
 
 from thaw import storage
@@ -18,19 +21,26 @@ def main(cfg: DictConfig) -> None:
     """Write the report of the selected runs into ``out``."""
     with as_input_errors():
         found = _selected(cfg)
+        names = _labels(cfg.labels)
     log.info("report      %s: %d runs", _common_folder(found), len(found))
-    write(found, _out(cfg, found), cfg.title, cfg.num_shown)
+    shown = {"title": cfg.title, "num_shown": cfg.num_shown, "labels": names, "paper": cfg.paper}
+    write(found, _out(cfg, found), cfg.loss, **shown)
 
 
-def write(found: list[Path], out: Path, title: str, num_shown: int) -> None:
-    """Write the report of these runs into ``out``, and say where."""
+def write(
+    found: list[Path], out: Path, loss: Mapping[str, Any] | None = None, **shown: Any
+) -> None:
+    """Write the report of these runs into ``out``, and say where; ``shown`` are its options."""
     # Imported here, for it takes seconds.
-    from thaw.reporting.report import write_report
+    from thaw.reporting.report import Options, write_report
+    from thaw.reporting.sections import LossAxes
 
     with as_input_errors():
         storage.check_no_links(_common_folder(found), out)
-        page = write_report(found, out, title, num_shown)
+        page = write_report(found, out, Options(**shown, losses=LossAxes(**(loss or {}))))
     log.info("report      %s", page)
+    if shown.get("paper"):
+        log.info("paper       %s", page.with_name("paper") / "paper.tex")
 
 
 def check(cfg: DictConfig) -> list[Path]:
@@ -40,7 +50,21 @@ def check(cfg: DictConfig) -> list[Path]:
 
 def _selected(cfg: DictConfig) -> list[Path]:
     check_read(cfg)
+    _labels(cfg.labels)
     return selected_runs(cfg)
+
+
+def _labels(text: str | None) -> dict[str, str]:
+    """The names of ``labels={SETTING: NAME, ...}``, a mapping of YAML, whose keys Hydra's lacks."""
+    try:
+        found = yaml.load(text or "{}", yaml.BaseLoader)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict) or not all(
+        isinstance(part, str) and part for pair in found.items() for part in pair
+    ):
+        raise ValueError(f"labels must be {{SETTING: NAME, ...}}, got {text}")
+    return found
 
 
 def _out(cfg: DictConfig, found: list[Path]) -> Path:

@@ -64,7 +64,7 @@ def run(cfg: DictConfig, run_dir: Path, began: float, is_sweep: bool = False) ->
                 with recorded(run_dir, cfg) as accepted:
                     _train(cfg, run_dir, accepted, began)
                 if cfg.report:
-                    report.write([run_dir], run_dir / "report", run_dir.name, num_shown=1)
+                    report.write([run_dir], run_dir / "report", title=run_dir.name)
                 _say_where(cfg, run_dir)
             else:
                 log.info("%s: %s", reason, run_dir)

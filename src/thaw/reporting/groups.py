@@ -1,18 +1,27 @@
 """Groups of runs that repeat one experiment: they differ by seed alone and share their means."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from thaw.reporting.finished import FinishedRun
-from thaw.reporting.labels import labels, without_seed
+from thaw.reporting.labels import distinct, labels, without_seed
+
+NONE: Mapping[str, str] = MappingProxyType({})
+MAX_NAMED = 6
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one experiment that differ by seed alone."""
+    """Runs of one experiment that differ by seed alone.
+
+    look: colour and dashes of its lines, the same in every figure.
+    """
 
     title: str
     members: Sequence[FinishedRun]
+    look: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def first(self) -> FinishedRun:
@@ -27,11 +36,12 @@ class Group:
         return f"{self.title} (seed {self.first.get('seed')})"
 
 
-def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
+def group_by_seed(found: Sequence[FinishedRun], names: Mapping[str, str] = NONE) -> list[Group]:
     """The runs in groups, in their order, each with a title that tells it from the others.
 
     Completed runs belong together where they differ by seed alone and were trained and scored
-    alike. Any other run, and the same seed once more, is a group of its own.
+    alike. Any other run, and the same seed once more, is a group of its own. ``names`` are for
+    overrides, whole titles and run directories; one that is for none of these is a ``ValueError``.
     """
     groups: dict[object, list[FinishedRun]] = {}
     overrides = []
@@ -43,8 +53,26 @@ def group_by_seed(found: Sequence[FinishedRun]) -> list[Group]:
         if (alike, repeat) not in groups:
             overrides.append(own)
         groups.setdefault((alike, repeat), []).append(run)
-    names = [members[0].get("config", "name") for members in groups.values()]
-    return list(map(Group, labels(overrides, names), groups.values()))
+    own_names = [members[0].get("config", "name") for members in groups.values()]
+    usual = labels(overrides, own_names)
+    called = labels(overrides, own_names, names)
+    titles = [
+        next((names[run.directory.name] for run in members if run.directory.name in names), title)
+        for members, title in zip(groups.values(), called, strict=True)
+    ]
+    known = {part for run in found for part in run.get("overrides") or []}
+    known |= {*usual, *(run.directory.name for run in found)}
+    known |= {part.removeprefix("experiment=") for part in known}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"labels: no run is {name}; they are {_shortened(usual)}")
+    return list(map(Group, distinct(titles), groups.values()))
+
+
+def _shortened(titles: Sequence[str]) -> str:
+    """The first titles of many."""
+    more = f" and {len(titles) - MAX_NAMED} more" if len(titles) > MAX_NAMED else ""
+    return ", ".join(titles[:MAX_NAMED]) + more
 
 
 def _experiment(run: FinishedRun) -> tuple[list[str], object]:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 # Beginnings of overrides that do not change the model that is trained.
 ASIDE = ("metrics", "callbacks", "logger", "sweep.", "data.root", "trainer.accelerator")
+DEFAULT = "default"
 
 
 def differing(overrides: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -23,11 +25,16 @@ def without_seed(overrides: Sequence[str]) -> list[str]:
     return [part for part in overrides if not part.startswith("seed=")]
 
 
-def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> list[str]:
+def labels(
+    overrides: Sequence[Sequence[str]],
+    names: Sequence[str | None],
+    given: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """A label for each run: its name where it has one, else the overrides that others lack.
 
     Overrides of how a run is scored and shown are left out where the rest tells the runs apart; an
-    experiment is called by its name alone. No two labels are the same.
+    experiment is called by its name alone. ``given`` has names for overrides and for whole labels.
+    No two labels are the same.
     """
     # Where a key is given twice, the last value counts.
     last = [list({part.partition("=")[0]: part for part in parts}.values()) for parts in overrides]
@@ -35,10 +42,16 @@ def labels(overrides: Sequence[Sequence[str]], names: Sequence[str | None]) -> l
     brief = [[part for part in parts if not part.startswith(ASIDE)] for parts in differences]
     if len(set(map(tuple, brief))) == len(set(map(tuple, differences))):
         differences = brief
-    return distinct([
-        name or " ".join(part.removeprefix("experiment=") for part in parts) or "default"
-        for name, parts in zip(names, differences, strict=True)
-    ])  # fmt: skip
+    found = []
+    for name, parts in zip(names, differences, strict=True):
+        label = name or " ".join(map(_short, parts)) or DEFAULT
+        words = [given.get(part, given.get(_short(part), _short(part))) for part in parts]
+        found.append(given.get(label) or name or " ".join(words) or DEFAULT)
+    return distinct(found)
+
+
+def _short(override: str) -> str:
+    return override.removeprefix("experiment=")
 
 
 def distinct(texts: Sequence[str]) -> list[str]:

@@ -3,7 +3,8 @@
 import base64
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import jinja2
 from thaw import __version__
 from thaw.metrics import table
 from thaw.progress import progress
+from thaw.reporting import latex, paper
 from thaw.reporting.finished import FinishedRun, read_run
-from thaw.reporting.groups import group_by_seed
+from thaw.reporting.groups import Group, group_by_seed
 from thaw.reporting.results import badness, best
-from thaw.reporting.sections import Section, sections
-from thaw.reporting.style import save_figure
+from thaw.reporting.section import Section
+from thaw.reporting.sections import LossAxes, sections
+from thaw.reporting.style import line_styles, save_figure
 
 PAGE = "index.html"
 # More would make figures longer than any screen.
@@ -26,51 +29,72 @@ NUM_SECTIONS = 10
 MARK = '<meta name="generator" content="thaw'
 
 
-def write_report(
-    run_dirs: Sequence[Path], out: Path, title: str, num_shown: int = NUM_SHOWN
-) -> Path:
+@dataclass(frozen=True)
+class Options:
+    """What a report shows.
+
+    title: title of the page.
+    num_shown: largest number of experiments that have figures, those of the best FID; tables have
+        all.
+    labels: names for overrides, whole titles and run directories.
+    losses: how losses of several runs are drawn.
+    paper: whether paper/ is written too.
+    """
+
+    title: str = "Report"
+    num_shown: int = NUM_SHOWN
+    labels: Mapping[str, str] = field(default_factory=dict)
+    losses: LossAxes = field(default_factory=LossAxes)
+    paper: bool = False
+
+
+def write_report(run_dirs: Sequence[Path], out: Path, options: Options) -> Path:
     """Write the report of these run directories into the folder ``out``; returns the page.
 
-    Args:
-        run_dirs: run directories; the page names what is missing or damaged in one.
-        out: a folder that is new, empty, or an earlier report, which is overwritten; anything else
-            is a ``ValueError``.
-        title: title of the page.
-        num_shown: largest number of experiments that have figures, those of the best FID; tables
-            have all.
+    What is missing or damaged in one is named on the page. ``out`` is new, empty, or an earlier
+    report, which is overwritten; anything else is a ``ValueError``.
     """
     _check_out(out)
-    for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
-        if (out / folder).is_dir():
-            shutil.rmtree(out / folder)
     read: list[FinishedRun] = []
     with progress(f"reading {len(run_dirs)} runs", len(run_dirs), lambda: len(read)):
         read.extend(map(read_run, run_dirs))
-    groups = group_by_seed(read)
-    drawn = best(groups, num_shown)
+    groups = group_by_seed(read, options.labels)
+    for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
+        if (out / folder).is_dir():
+            shutil.rmtree(out / folder)
+    chosen = best(groups, options.num_shown)
+    looks = line_styles(len(chosen))
+    drawn = [replace(group, look=look) for group, look in zip(chosen, looks, strict=True)]
     written: list[Section] = []
     with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(written)):
-        for section in sections(groups, drawn):
+        for section in sections(groups, drawn, options.losses):
             _write(section, out)
             written.append(section)
+    (out / PAGE).write_text(_page(written, groups, drawn, options), encoding="utf-8")
+    if options.paper:
+        paper.write(written, groups, out / paper.FOLDER, options.title)
+    return out / PAGE
+
+
+def _page(
+    written: Sequence[Section], groups: Sequence[Group], drawn: Sequence[Group], options: Options
+) -> str:
     score = table.GENERATED[0]
     ranked_by = f"{'lowest' if score.lower_is_better else 'highest'} {score.label}"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thaw.reporting", "."), autoescape=True
     )
     environment.trim_blocks = environment.lstrip_blocks = True
-    page = environment.get_template("report.html").render(
-        title=title,
+    return environment.get_template("report.html").render(
+        title=options.title,
         sections=[section for section in written if not section.is_empty],
-        num_runs=len(run_dirs),
+        num_runs=sum(len(group.members) for group in groups),
         num_groups=len(groups),
         num_drawn=len(drawn),
         ranked_by=ranked_by if any(math.isfinite(badness(group)) for group in drawn) else "",
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    (out / PAGE).write_text(page, encoding="utf-8")
-    return out / PAGE
 
 
 def _check_out(out: Path) -> None:
@@ -87,10 +111,11 @@ def _write(section: Section, out: Path) -> None:
     for drawing in section.drawings:
         path = out / "figures" / drawing.name
         files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
-        save_figure(drawing.figure, *files)
+        save_figure(drawing.draw(), *files)
         # Lines stay sharp as SVG; images would only grow.
         kind, file = ("svg+xml", files[1]) if drawing.is_chart else ("png", files[0])
         data = base64.b64encode(file.read_bytes()).decode()
         drawing.source = f"data:image/{kind};base64,{data}"
     for each in section.tables:
-        each.write(out / "tables")
+        each.write_csv(out / "tables" / f"{each.name}.csv")
+        latex.write(each, out / "tables" / f"{each.name}.tex")

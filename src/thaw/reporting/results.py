@@ -2,16 +2,24 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 from thaw.diffusion.restoration import STAGES, stage_title
 from thaw.metrics import table
 from thaw.metrics.table import Score
+from thaw.reporting.captions import (
+    WAYS,
+    Value,
+    about_restored,
+    about_results,
+    conditions,
+    restored_column,
+    seeds_in_words,
+)
 from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
-Value = Callable[[FinishedRun], Any]
 FLOOR = "floor: real test images"
 
 
@@ -84,31 +92,28 @@ def results(groups: Sequence[Group]) -> Table:
         }
         for group in groups
     ]
-    rows += [
+    floors = [
         {"run": FLOOR, **_floors(alone, _final, table.GENERATED), "N": over_seeds(alone, n, ".0f")}
         for alone in _one_for_each_n(groups)
     ]
-    return Table.of(
-        "results",
-        "Results of each run after its last epoch, and means over those that are completed. FID to "
-        "classes are the final scores, of N generated images: they start from the prior, not from "
-        "an image of the data. class KL is the KL divergence of their classes from the data's. The "
-        "floor of a score, in the last rows, is what N real test images score: the best that N "
-        "generated images can be expected to. PSNR is of restored images: test images degraded all "
-        "the way (t = T) and restored by one prediction (direct), by Algorithms 1 and 2, or by the "
-        "sampler.",
-        rows,
-        math.inf,
+    measured = conditions(groups, n, _final("encoder"))
+    caption = partial(
+        about_results,
+        seeds=seeds_in_words(groups),
+        measured=measured,
+        has_floors=bool(floors),
     )
+    return Table.of("results", caption, [*rows, *floors], math.inf, len(floors))
 
 
 def _main_restored(group: Group) -> dict[str, Cell]:
     score = table.RESTORED[0]
     return {
-        f"{score.label} {stage_title(stage).removesuffix(' prediction')} ({score.unit})":
-            over_seeds(group, _at("restoration", stage, score.name), score.format)
-        for stage in ("direct", "algorithm_1", "algorithm_2", "sampled")
-    }  # fmt: skip
+        restored_column(stage): over_seeds(
+            group, _at("restoration", stage, score.name), score.format
+        )
+        for stage in WAYS
+    }
 
 
 def _one_for_each_n(groups: Sequence[Group]) -> list[Group]:
@@ -140,7 +145,7 @@ def estimates(groups: Sequence[Group]) -> Table:
     return Table.of(
         "estimates",
         "The scores of the last epoch, of few images by a sampler of few steps, beside the final "
-        "scores of the same weights.",
+        f"scores of the same weights, {seeds_in_words(groups)}.",
         rows,
     )
 
@@ -188,12 +193,6 @@ def restorations(groups: Sequence[Group]) -> Table:
         for stage in STAGES
         if isinstance(group.first.get("restoration", stage), dict)
     ]
-    return Table.of(
-        "restoration",
-        "Test images degraded all the way (t = T) and restored from that same x_T: by one "
-        "prediction (direct), and step by step, by Algorithms 1 and 2 of Cold Diffusion with the "
-        "sampler's steps, or by a sampler that is neither (sampled). FID is of the N restored "
-        "images. RMSE is in the images' own units, whose range has width 1 unless the "
-        "configuration says otherwise.",
-        rows,
-    )
+    there = [stage for stage in STAGES if stage_title(stage) in {row["images"] for row in rows}]
+    measured = conditions(groups, _at("restoration", "n"), _at("encoder"))
+    return Table.of("restoration", partial(about_restored, there=there, measured=measured), rows)

@@ -1,105 +1,60 @@
 """The sections of a report: what it shows of the runs, and what it could not show and why."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Literal
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.networks.activations import ACTIVATIONS
 from thaw.reporting import curves, panels, results, settings
+from thaw.reporting.captions import (
+    Value,
+    about_losses,
+    conditions,
+    in_words,
+    seeds_in_words,
+    ways,
+)
 from thaw.reporting.finished import read_alpha_bar, read_image, read_restoration, sample_grids
 from thaw.reporting.groups import Group
-from thaw.reporting.tables import Table
+from thaw.reporting.section import Section, slug
+from thaw.reporting.style import Look
 
 STUDY_EPOCHS = (1, 20, 40, 60, 100)
 MAX_COLUMNS = 6
-T = TypeVar("T")
 
 
-@dataclass
-class Drawing:
-    """A figure of the report.
+@dataclass(frozen=True)
+class LossAxes:
+    """How losses of several runs are drawn.
 
-    is_chart: whether it is lines on white, which a dark page may invert.
-    source: the address of its image on the page, once it is written.
+    over: ``epoch`` (means over each epoch) or ``step`` (every step).
+    smooth: number of epochs or steps of the running mean over the training loss, 1 for none.
     """
 
-    name: str
-    caption: str
-    figure: Figure
-    is_chart: bool = True
-    source: str = ""
+    over: Literal["epoch", "step"] = "epoch"
+    smooth: int = 1
 
 
-@dataclass
-class Section:
-    """Part of the page: what it shows, and what it could not show and why.
-
-    prefix: folder of its figures, ending in a slash, or empty.
-    """
-
-    title: str
-    prefix: str = ""
-    drawings: list[Drawing] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    folded: bool = False
-    number: str = ""
-
-    @property
-    def anchor(self) -> str:
-        """The name that links to it."""
-        return f"{self.number}{slug(self.title)}".lower()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to show."""
-        return not (self.drawings or self.tables or self.notes)
-
-    def draw(self, name: str, caption: str, figure: Figure, is_chart: bool = True) -> None:
-        """Add a figure."""
-        self.drawings.append(Drawing(f"{self.prefix}{name}", caption, figure, is_chart))
-
-    def tabulate(self, *tables: Table) -> "Section":
-        """Add those tables that have rows; returns this section."""
-        self.tables += [each for each in tables if each.rows]
-        return self
-
-    def collect(
-        self, groups: Sequence[Group], read: Callable[[Group], T], is_mean: bool = False
-    ) -> dict[str, T]:
-        """What ``read`` gives of each group, by title; its ``ValueError`` becomes a note.
-
-        The title names the seed of the run that is read, unless ``is_mean`` says that all are.
-        """
-        found = {}
-        for group in groups:
-            try:
-                found[group.title if is_mean else group.title_of_first] = read(group)
-            except ValueError as error:
-                self.notes.append(f"{group.title}: {error}")
-        return found
-
-
-def sections(groups: Sequence[Group], drawn: Sequence[Group]) -> Iterator[Section]:
+def sections(
+    groups: Sequence[Group], drawn: Sequence[Group], losses: LossAxes
+) -> Iterator[Section]:
     """All sections in the order of the page: tables of ``groups``, figures of those ``drawn``."""
+    side_by_side = (_scores, partial(_losses, shown=losses), _samples, _restorations, _classes)
     yield _problems(groups)
     yield _results(groups)
     yield _hyperparameters(groups)
-    for side_by_side in SIDE_BY_SIDE:
-        yield side_by_side(drawn, "")
+    for section_of in side_by_side:
+        yield section_of(drawn, "")
     yield _setup(drawn)
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
-            yield _one(group, f"{number:02d}_")
+            yield _one(group, f"{number:02d}_", side_by_side)
     yield Section("Environment").tabulate(settings.environment(groups))
 
 
@@ -130,31 +85,45 @@ def _hyperparameters(groups: Sequence[Group]) -> Section:
 
 def _scores(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Scores over the epochs", prefix)
-    sizes = sorted({n for group in groups for run in group.members for n in run.column("val/n")[1]})
-    of = f", N = {', '.join(f'{n:,.0f}' for n in sizes)}" if sizes else ""
+    looks = _looks(groups)
     for score in table.GENERATED:
         if score.is_main:
             found = section.collect(groups, partial(_curve, score), is_mean=True)
             if found:
-                caption = f"{score.label} of images generated after an epoch{of}."
-                figure = curves.score_figure(found, score.title, log=score.lower_is_better)
-                section.draw(score.short, caption, figure)
+                caption = _about_curves(score, groups, found)
+                draw = partial(
+                    curves.score_figure, found, score.title, score.lower_is_better, looks
+                )
+                section.draw(score.short, caption, draw)
     return section
+
+
+def _about_curves(score: Score, groups: Sequence[Group], found: Mapping[str, curves.Curve]) -> str:
+    """The caption of a score's curves: N, encoder, floors and seeds."""
+    shown = [group for group in groups if group.title in found]
+    measured = conditions(
+        shown, lambda run: max(run.column("val/n")[1], default=None), lambda run: run.get("encoder")
+    )
+    floors = sorted({curve.floor for curve in found.values() if curve.floor is not None})
+    said = f"{score.label} of images generated after an epoch{measured}; {seeds_in_words(shown)}"
+    if any(np.any(curve.std) for curve in found.values()):
+        said += ", the bands are one standard deviation to either side"
+    if floors:
+        values = in_words([format(floor, score.format) for floor in floors])
+        said += f". Floor, what as many real test images score: {values}"
+    return f"{said}."
 
 
 def _curve(score: Score, group: Group) -> curves.Curve:
     columns = [run.column(f"val/{score.name}") for run in group.members]
-    values = pd.concat([pd.Series(values, epochs, float) for epochs, values in columns])
-    if values.empty:
+    if not any(values for _, values in columns):
         raise ValueError(f"no val/{score.name} in metrics.csv")
-    by_epoch = values.groupby(level=0)
-    mean, std = by_epoch.mean(), by_epoch.std().fillna(0)
     scored = [row for row in group.first.epochs if f"val/{score.name}" in row] or [{}]
     floor, size = scored[-1].get(f"val/{score.floor}"), scored[-1].get("val/n")
-    return curves.Curve(mean.index.to_numpy(), mean.to_numpy(), std.to_numpy(), floor, size)
+    return curves.Curve.over_seeds(columns, floor, size)
 
 
-def _losses(groups: Sequence[Group], prefix: str) -> Section:
+def _losses(groups: Sequence[Group], prefix: str, shown: LossAxes) -> Section:
     section = Section("Loss", prefix)
     for group in groups:
         num_read = len(group.first.step_losses[0])
@@ -164,20 +133,36 @@ def _losses(groups: Sequence[Group], prefix: str) -> Section:
                 f"{group.title}: its file has {num_read} of {num_steps:.0f} steps' losses"
             )
     known = [group for group in groups if len(group.first.step_losses[0]) or group.first.epochs]
-    if found := section.collect(known, _loss):
-        caption = (
-            "Training loss of each step, its mean over each epoch, and the loss on the "
-            "validation images. Losses of different objectives or predictions do not compare."
-        )
-        section.draw("loss", caption, curves.loss_figure(found))
+    if len(known) == 1:
+        _draw_steps(section, known[0])
+    elif known:
+        found = section.collect(known, partial(_loss, shown=shown), is_mean=True)
+        caption = about_losses(found, shown.over, shown.smooth, seeds_in_words(known))
+        draw = partial(curves.loss_figure, found, shown.over, _looks(known))
+        section.draw("loss", caption, draw)
     return section
 
 
-def _loss(group: Group) -> curves.Losses:
-    run = group.first
-    return curves.Losses(
-        run.step_losses, run.column("train/loss", "step"), run.column("val/loss", "step")
-    )
+def _draw_steps(section: Section, group: Group) -> None:
+    """The losses of one run, each step's too."""
+    each_step, losses = group.first.step_losses, _loss(group, LossAxes("epoch"), "step")
+    caption = about_losses({group.title: losses}, "epoch", 1, seeds_in_words([group]))
+    if len(each_step[0]):
+        of = f" of seed {group.first.get('seed')}" if len(group.members) > 1 else ""
+        caption += f" Pale: the loss of each step{of}."
+    section.draw("loss", caption, partial(curves.steps_figure, each_step, losses, group.look))
+
+
+def _loss(group: Group, shown: LossAxes, x: str | None = None) -> curves.Losses:
+    """Means over the seeds; the training loss of each epoch where there is none of each step."""
+    x = x or shown.over
+    steps = [run.step_losses for run in group.members] if shown.over == "step" else []
+    train = steps if any(len(losses) for _, losses in steps) else [
+        run.column("train/loss", x) for run in group.members
+    ]  # fmt: skip
+    smooth = [(places, curves.smoothed(losses, shown.smooth)) for places, losses in train]
+    val = [run.column("val/loss", x) for run in group.members]
+    return curves.Losses(curves.Curve.over_seeds(smooth), curves.Curve.over_seeds(val))
 
 
 def _samples(groups: Sequence[Group], prefix: str) -> Section:
@@ -192,7 +177,8 @@ def _samples(groups: Sequence[Group], prefix: str) -> Section:
 
     if images := section.collect(groups, read):
         caption = "Samples after some epochs, each run from the same starting points throughout."
-        section.draw("samples", caption, panels.samples_figure(images, epochs), is_chart=False)
+        draw = partial(panels.samples_figure, images, epochs)
+        section.draw("samples", caption, draw, is_chart=False)
     return section
 
 
@@ -211,12 +197,13 @@ def chosen_epochs(epochs: set[int]) -> list[int]:
 def _restorations(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Restoration", prefix)
     if found := section.collect(groups, lambda group: read_restoration(group.first)):
+        there = {stage for stages in found.values() for stage in stages}
         caption = (
-            "Test images, the same degraded all the way (t = T), and restored from there: by one "
-            "prediction, by Algorithms 1 and 2 of Cold Diffusion, or by the run's own sampler."
+            "Test images, the same degraded all the way (t = T), and restored from there"
+            f"{ways(there)}."
         )
-        figure = panels.restoration_figure(list(found.items()))
-        section.draw("restoration", caption, figure, is_chart=False)
+        draw = partial(panels.restoration_figure, list(found.items()))
+        section.draw("restoration", caption, draw, is_chart=False)
     return section
 
 
@@ -224,8 +211,15 @@ def _classes(groups: Sequence[Group], prefix: str) -> Section:
     section = Section("Classes of the generated images", prefix)
     if counts := section.collect(groups, _counts):
         real = next(iter(Section("").collect(groups, partial(_counts, end="_real")).values()), None)
-        caption = "Classes of the images of the final scores, as the encoder sees them."
-        section.draw("classes", caption, curves.class_figure(counts, real))
+        shown = [group for group in groups if group.title_of_first in counts]
+        first = [replace(group, members=[group.first]) for group in shown]
+        measured = conditions(first, *(_final_score(name) for name in ("n", "encoder")))
+        marks = "; marks: real images" if real else ""
+        caption = (
+            f"Classes of the images of the final scores, as the encoder sees them{measured}{marks}."
+        )
+        draw = partial(curves.class_figure, counts, real, _looks(groups))
+        section.draw("classes", caption, draw)
     return section
 
 
@@ -236,7 +230,13 @@ def _counts(group: Group, end: str = "") -> list[float]:
     return value
 
 
-SIDE_BY_SIDE = (_scores, _losses, _samples, _restorations, _classes)
+def _final_score(name: str) -> Value:
+    return lambda run: run.get("final_scores", f"final/{name}")
+
+
+def _looks(groups: Sequence[Group]) -> dict[str, Look]:
+    """The looks of groups, by each title that they have in a figure."""
+    return {title: group.look for group in groups for title in (group.title, group.title_of_first)}
 
 
 def _setup(groups: Sequence[Group]) -> Section:
@@ -247,28 +247,30 @@ def _setup(groups: Sequence[Group]) -> Section:
         if alpha_bar is not None and not any(map(alpha_bar.equal, schedules.values())):
             schedules[title] = alpha_bar
     if schedules:
-        caption = "The noise schedules of the runs, each once."
-        section.draw("schedules", caption, curves.schedule_figure(schedules))
-    given = dict.fromkeys(group.first.get("config", "model", "activation") for group in groups)
-    known = [name for name in given if name in ACTIVATIONS]
+        caption = "The noise schedules of the runs, each once, by the first run that has it."
+        draw = partial(curves.schedule_figure, schedules, _looks(groups))
+        section.draw("schedules", caption, draw)
+    known: dict[str, Look] = {}
+    for group in groups:
+        name = group.first.get("config", "model", "activation")
+        if name in ACTIVATIONS:
+            known.setdefault(name, group.look)
     if known:
-        caption = "The activation functions of the networks."
-        section.draw("activations", caption, curves.activation_figure(known))
+        caption = "The activation functions of the networks, in the colour of the first run."
+        draw = partial(curves.activation_figure, list(known), known)
+        section.draw("activations", caption, draw)
     return section
 
 
-def _one(group: Group, number: str) -> Section:
+def _one(
+    group: Group, number: str, side_by_side: Sequence[Callable[[Sequence[Group], str], Section]]
+) -> Section:
     """All figures of one run, folded away on the page."""
     whole = Section(group.title, folded=True, number=number)
-    for side_by_side in SIDE_BY_SIDE:
+    for section_of in side_by_side:
         folder = f"runs/{number}{slug(group.title)}/"
-        whole.drawings += side_by_side([group], folder).drawings
+        whole.drawings += section_of([group], folder).drawings
     for run in group.members:
         overrides = run.get("overrides") or ["no overrides"]
         whole.notes.append(f"{run.directory}: {' '.join(overrides)}")
     return whole
-
-
-def slug(text: str) -> str:
-    """A name for files and links made of what every system and browser takes."""
-    return re.sub(r"[^\w.=+-]+", "-", text, flags=re.ASCII).strip("-.")[:60] or "run"

@@ -1,5 +1,6 @@
 """Tables of how runs were made: their hyperparameters and where they ran."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from thaw.reporting.tables import MISSING, Table
 
 MAX_COLUMNS = 12
 MAX_LISTED = 60
+# What a checksum or a commit is in tables; run.json has all of it.
+CHECKSUM = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 HIDDEN = ("callbacks.", "logger.", "resume", "replay", "trusted", "name", "sweep.", "seed",
           "data.root", "data.source", "metrics.suite", "trainer.enable_", "prior.seed",
           "degradation.seed", "data.seed", "degradation.schedule")  # fmt: skip
@@ -97,5 +100,6 @@ def _surroundings(run: FinishedRun) -> Iterator[tuple[str, str]]:
         # There may be a thousand classes.
         shown = {key: value for key, value in (run.get(key) or {}).items() if key != "classes"}
         if shown:
-            yield name, ", ".join(f"{key} {_plain(value)}" for key, value in shown.items())
+            words = ", ".join(f"{key} {_plain(value)}" for key, value in shown.items())
+            yield name, CHECKSUM.sub(r"\1", words)
     yield from (run.get("versions") or {}).items()

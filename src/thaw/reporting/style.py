@@ -3,16 +3,19 @@
 import logging
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.transforms import Bbox
 
 from thaw import storage
 from thaw.reporting.labels import distinct
@@ -23,9 +26,58 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":", "-.")
 GREY = "#767676"
-LEGEND_ROW = 0.17  # inches
+Look = Mapping[str, Any]
+"""Colour and dashes of a run's lines."""
+# Characters of a point in an inch, about.
+DENSITY = 100
+
+
+@dataclass(frozen=True)
+class Medium:
+    """Where figures are shown.
+
+    settings: matplotlib's settings for them.
+    widths: widths in inches that a figure may have, from the smallest; empty for any.
+    legend_rows: rows of a legend that a figure has room for as it is.
+    """
+
+    settings: Mapping[Any, Any]
+    widths: Sequence[float] = ()
+    legend_rows: int = 4
+
+
+SIZES = ("axes.titlesize", "axes.labelsize", "legend.fontsize", "xtick.labelsize",
+         "ytick.labelsize")  # fmt: skip
 # A fixed salt and no date: the same runs give the same SVG, byte for byte.
-SVG: dict[Any, Any] = {"svg.hashsalt": "thaw", "svg.fonttype": "path"}
+SCREEN = Medium(
+    dict(zip(SIZES, (9, 10, 8, 9, 9), strict=True))
+    | {"svg.hashsalt": "thaw", "svg.fonttype": "path", "savefig.dpi": 150}
+)
+# A column and the whole width of a page of two columns. Type 42 are whole fonts, which every
+# publisher takes; Type 3, matplotlib's usual, many refuse.
+PAPER = Medium(
+    dict(zip(SIZES, (8, 8, 7, 7, 7), strict=True))
+    | {"font.size": 8, "font.family": ["STIXGeneral", "DejaVu Sans"], "mathtext.fontset": "stix",
+       "lines.linewidth": 1.1, "lines.markersize": 3, "axes.linewidth": 0.6,
+       "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5,
+       "ytick.major.size": 2.5, "pdf.fonttype": 42, "savefig.dpi": 300},
+    (3.25, 6.75),
+    0,
+)  # fmt: skip
+# A figure for the screen that is wider, in inches, takes the whole width of a page.
+FITS_COLUMN = 7.0
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
+_medium = ContextVar("medium", default=SCREEN)
+
+
+@contextmanager
+def on_paper() -> Iterator[None]:
+    """Draw and save figures as a paper wants them."""
+    before = _medium.set(PAPER)
+    try:
+        yield
+    finally:
+        _medium.reset(before)
 
 
 @contextmanager
@@ -36,7 +88,7 @@ def own_style() -> Iterator[None]:
     """
     with rc_context():
         rcdefaults()
-        rcParams.update(SVG)
+        rcParams.update(_medium.get().settings)
         yield
 
 
@@ -51,17 +103,28 @@ def harmless(name: str) -> Iterator[None]:
         log.warning("%s could not be drawn, going on without it: %s", name, error)
 
 
-def line_styles(count: int) -> list[dict[str, Any]]:
+def line_styles(count: int) -> list[Look]:
     """Colour and dashes for each of ``count`` lines; colours repeat with other dashes."""
     pairs = [{"color": c, "linestyle": d} for d in DASHES for c in COLOURS]
     return [pairs[k % len(pairs)] for k in range(count)]
+
+
+def canvas(
+    width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Figure:
+    """A figure of so many inches on the screen; on paper it is as wide as a column or a page."""
+    widths = _medium.get().widths
+    if widths:
+        fitting = widths[0] if width <= FITS_COLUMN else widths[-1]
+        width, height = fitting, height * fitting / width
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
     """A figure of ``count`` axes, ``columns`` a row, each ``width`` x ``height`` inches."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = canvas(width * columns, height * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[count:]:
         axes.set_axis_off()
@@ -88,18 +151,22 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     if not any(labels):
         return
     longest = max(len(line) for label in labels for line in label.split("\n")) + 8
-    fitting = max(1, int(15 * figure.get_figwidth() / longest))
+    fitting = max(1, int(1.2 * DENSITY / _size("legend") * figure.get_figwidth() / longest))
     columns = min(fitting, len(labels))
     # The figure grows with the legend, which would leave the lines no room.
     height = max(label.count("\n") + 1 for label in labels)
-    rows = height * math.ceil(len(labels) / columns)
-    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 4))
+    rows = height * math.ceil(len(labels) / columns) - _medium.get().legend_rows
+    figure.set_figheight(figure.get_figheight() + _row("legend") * max(0, rows))
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
-    figure.legend(handles, labels, frameon=False, fontsize=8, **place)
+    figure.legend(handles, labels, frameon=False, **place)
 
 
-def titled(titles: Iterable[str], width: int, lines: int = 3) -> list[str]:
-    """Titles in about so many lines, each of at most ``width`` characters, no two the same."""
+def titled(titles: Iterable[str], inches: float, lines: int, of: str = "title") -> list[str]:
+    """Titles in about so many lines of a width in inches, no two the same.
+
+    ``of`` is where they stand: ``title``, ``label`` (of axes) or ``legend``.
+    """
+    width = max(8, int(DENSITY / _size(of) * inches))
     half = width * lines // 2
     short = [t if len(t) <= 2 * half else f"{t[:half]}…{t[-half:]}" for t in titles]
     # A dollar sign would begin a formula.
@@ -110,7 +177,18 @@ def make_room(figure: Figure, titles: Sequence[str], columns: int) -> None:
     """Make a figure higher, so that the titles of its axes may have several lines."""
     lines = [title.count("\n") for title in titles]
     rows = [max(lines[k : k + columns]) for k in range(0, len(lines), columns)]
-    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(rows))
+    figure.set_figheight(figure.get_figheight() + _row("title") * sum(rows))
+
+
+def _size(of: str) -> float:
+    """The size of a text in points."""
+    name: Any = "legend.fontsize" if of == "legend" else f"axes.{of}size"
+    return float(rcParams[name])
+
+
+def _row(of: str) -> float:
+    """The height of a line of text in inches."""
+    return 1.5 * _size(of) / 72
 
 
 def show_image(axes: Axes, image: np.ndarray[Any, Any]) -> None:
@@ -131,8 +209,10 @@ def save_figure(figure: Figure, *paths: Path) -> None:
         layout.execute(figure)
         figure.set_layout_engine(None)
     size = figure.get_tightbbox().padded(0.05)
+    if _medium.get().widths:  # as wide as it is to be
+        size = Bbox.from_extents(0, size.y0, figure.get_figwidth(), size.y1)
     for path in paths:
         storage.make_folder(path.parent)
-        metadata = {"Date": None} if path.suffix == ".svg" else None
+        dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix)
         with storage.writing(path):
-            figure.savefig(path, dpi=150, metadata=metadata, bbox_inches=size)
+            figure.savefig(path, metadata=dated and {dated: None}, bbox_inches=size)

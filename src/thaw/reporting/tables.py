@@ -1,4 +1,4 @@
-"""Tables of measured values, written as CSV and LaTeX."""
+"""Tables of measured values, written as CSV; latex.py sets them."""
 
 import math
 import statistics
@@ -16,7 +16,6 @@ from thaw.reporting.numbers import number, plus_minus
 MISSING = "--"
 # Rows above which a table is folded away.
 LONG = 50
-LATEX_HEAD = r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}"
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,12 @@ class Number:
     count: int = 1
     places: str = ".3g"
 
+    @property
+    def exact(self) -> float | int:
+        """The mean in full; of what is counted a whole number, where it is one."""
+        is_count = self.places.endswith(".0f") and float(self.mean).is_integer()
+        return int(self.mean) if is_count else self.mean
+
     def __str__(self) -> str:
         if self.std is None:
             return number(self.mean, self.places)
@@ -37,40 +42,49 @@ class Number:
 Cell = str | Number
 
 
+Caption = str | Callable[[Sequence[str]], str]
+
+
 @dataclass(frozen=True)
 class Table:
-    """Titled columns and rows of cells; the first column says what a row is."""
+    """Titled columns and rows of cells; the first column says what a row is.
+
+    num_last: how many of the last rows stay below whatever the others are sorted by.
+    """
 
     name: str
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     folded: bool = False
+    num_last: int = 0
 
     @classmethod
     def of(
-        cls, name: str, caption: str, rows: Sequence[Mapping[str, Cell]], longest: float = LONG
+        cls,
+        name: str,
+        caption: Caption,
+        rows: Sequence[Mapping[str, Cell]],
+        longest: float = LONG,
+        num_last: int = 0,
     ) -> "Table":
         """A table of rows by column, without the columns that are missing in every row.
 
-        With more than ``longest`` rows it is folded away on the page.
+        ``caption`` may be a function of the columns that are there. With more than ``longest`` rows
+        the table is folded away on the page.
         """
         columns = dict.fromkeys(column for row in rows for column in row)
         kept = [column for column in columns
                 if any(row.get(column, MISSING) != MISSING for row in rows)]  # fmt: skip
         cells = [[row.get(column, MISSING) for column in kept] for row in rows]
-        return cls(name, caption, kept, cells, folded=len(rows) > longest)
+        words = caption if isinstance(caption, str) else caption(kept)
+        return cls(name, words, kept, cells, len(rows) > longest, num_last)
 
-    def write(self, folder: Path) -> None:
-        """``name.csv`` (numbers in full, ``±`` in columns of their own) and ``name.tex``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(self._full_rows()).to_csv(folder / f"{self.name}.csv", index=False)
-        shown = pd.DataFrame([list(map(str, row)) for row in self.rows], columns=[*self.columns])
-        alignment = "".join("r" if self.is_number(k) else "l" for k in range(len(self.columns)))
-        text = shown.to_latex(index=False, escape=True, caption=_latex(self.caption),
-                              label=f"tab:{self.name}", column_format=alignment)  # fmt: skip
-        text = text.replace("±", r"$\pm$")
-        (folder / f"{self.name}.tex").write_text(f"{LATEX_HEAD}\n{text}", encoding="utf-8")
+    def write_csv(self, path: Path) -> None:
+        """Numbers in full, ``±`` in columns of their own."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # As objects, for whole numbers would become fractions beside an empty cell.
+        pd.DataFrame(list(self._full_rows()), dtype=object).to_csv(path, index=False)
 
     def is_number(self, column: int) -> bool:
         """Whether a column holds numbers (and is set flush right)."""
@@ -81,7 +95,7 @@ class Table:
             full: dict[str, str | float | int] = {}
             for column, cell in zip(self.columns, row, strict=True):
                 if isinstance(cell, Number):
-                    full[column] = cell.mean
+                    full[column] = cell.exact
                     if cell.std is not None:
                         full |= {f"{column} std": cell.std, f"{column} seeds": cell.count}
                 else:
@@ -101,10 +115,3 @@ def over_seeds(
         return MISSING
     std = statistics.stdev(numbers) if len(set(numbers)) > 1 else None
     return Number(statistics.fmean(numbers), std, len(numbers), places)
-
-
-def _latex(text: str) -> str:
-    """A caption's special characters, as pandas escapes those of cells only."""
-    for character in "&%$#_{}":
-        text = text.replace(character, f"\\{character}")
-    return text
