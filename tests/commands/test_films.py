@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from thaw.diffusion.restoration import Restoration
-from thaw.ranks import WHOLE
 from thaw.reporting.films import Film, films_of
 from thaw.training.loading import load_run
 

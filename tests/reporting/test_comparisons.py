@@ -177,8 +177,8 @@ def test_one_seed_has_no_error_unless_it_has_draws() -> None:
     )
     assert (alone.verdict, alone.to_settle) == ("one seed: no error known", "more seeds")
     assert headline([alone]) == [
-        "blur against fade: FID 1.00 lower; "
-        "with one seed nobody can say whether that is more than chance."
+        "blur against fade: FID 1.00 lower at N = 1,000.",
+        "One seed each: nobody can say whether that is more than chance.",
     ]
     rng = np.random.default_rng(0)
     shared = rng.standard_normal(5)

@@ -181,9 +181,12 @@ class ReportConfig:
     out: str | None = None
     title: str = "Report"
     num_shown: Count = 24
+    num_played: NotNegativeInt = 8
+    compare: Annotated[Any, str | Sequence[str] | None] = None
     labels: str | None = None
     loss: ReportLoss = field(default_factory=ReportLoss)
     paper: bool = False
+    data: Annotated[Any, DataRoot] = MISSING
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ def main(cfg: DictConfig) -> None:
         found = _selected(cfg)
         names = _labels(cfg.labels)
     log.info("report      %s: %d runs", _common_folder(found), len(found))
-    shown = {"title": cfg.title, "num_shown": cfg.num_shown, "labels": names, "paper": cfg.paper}
-    write(found, _out(cfg, found), cfg.loss, **shown)
+    keys = ("title", "num_shown", "num_played", "paper")
+    shown = {key: cfg[key] for key in keys} | {"labels": names, "compare": _compared(cfg.compare)}
+    write(found, _out(cfg, found), cfg.loss, data_root=cfg.data.root, **shown)
 
 
 def write(
@@ -32,8 +33,8 @@ def write(
 ) -> None:
     """Write the report of these runs into ``out``, and say where; ``shown`` are its options."""
     # Imported here, for it takes seconds.
-    from thaw.reporting.report import Options, write_report
-    from thaw.reporting.sections import LossAxes
+    from thaw.reporting.report import write_report
+    from thaw.reporting.sections import LossAxes, Options
 
     with as_input_errors():
         storage.check_no_links(_common_folder(found), out)
@@ -65,6 +66,11 @@ def _labels(text: str | None) -> dict[str, str]:
     ):
         raise ValueError(f"labels must be {{SETTING: NAME, ...}}, got {text}")
     return found
+
+
+def _compared(keys: str | Sequence[str] | None) -> list[str]:
+    """The keys of ``compare``: none, one, or a list."""
+    return [keys] if isinstance(keys, str) else list(keys or [])
 
 
 def _out(cfg: DictConfig, found: list[Path]) -> Path:

@@ -81,6 +81,17 @@ class Comparison:
         one = Difference(self.means[1] - self.means[0], math.nan, 1)
         return self.of_seeds or self.of_draws or one
 
+    def reversed(self) -> "Comparison":
+        """The same, the other way round."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            means=self.means[::-1],
+            of_seeds=self.of_seeds and self.of_seeds.reversed(),
+            of_draws=self.of_draws and self.of_draws.reversed(),
+        )
+
     @property
     def is_called(self) -> bool:
         """Whether the two are told apart, at 5 % after the correction."""

@@ -3,8 +3,8 @@
 import base64
 import math
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,51 +14,33 @@ from thaw import __version__
 from thaw.metrics import table
 from thaw.progress import progress
 from thaw.reporting import latex, paper
+from thaw.reporting.comparisons import compared
 from thaw.reporting.finished import FinishedRun, read_run
 from thaw.reporting.groups import Group, group_by_seed
 from thaw.reporting.results import badness, best
 from thaw.reporting.section import Section
-from thaw.reporting.sections import LossAxes, sections
+from thaw.reporting.sections import Options, sections
 from thaw.reporting.style import line_styles, save_figure
 
 PAGE = "index.html"
-# More would make figures longer than any screen.
-NUM_SHOWN = 24
 # Sections beside one for each run that has figures.
-NUM_SECTIONS = 10
+NUM_SECTIONS = 12
 MARK = '<meta name="generator" content="thaw'
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a report shows.
-
-    title: title of the page.
-    num_shown: largest number of experiments that have figures, those of the best FID; tables have
-        all.
-    labels: names for overrides, whole titles and run directories.
-    losses: how losses of several runs are drawn.
-    paper: whether paper/ is written too.
-    """
-
-    title: str = "Report"
-    num_shown: int = NUM_SHOWN
-    labels: Mapping[str, str] = field(default_factory=dict)
-    losses: LossAxes = field(default_factory=LossAxes)
-    paper: bool = False
 
 
 def write_report(run_dirs: Sequence[Path], out: Path, options: Options) -> Path:
     """Write the report of these run directories into the folder ``out``; returns the page.
 
     What is missing or damaged in one is named on the page. ``out`` is new, empty, or an earlier
-    report, which is overwritten; anything else is a ``ValueError``.
+    report, which is overwritten; anything else is a ``ValueError``, and so is a key to compare by
+    in which no runs differ.
     """
     _check_out(out)
     read: list[FinishedRun] = []
     with progress(f"reading {len(run_dirs)} runs", len(run_dirs), lambda: len(read)):
         read.extend(map(read_run, run_dirs))
     groups = group_by_seed(read, options.labels)
+    comparisons = compared(groups, options.compare) if options.compare else []
     for folder in ("figures", "tables"):  # an earlier report's, maybe of other runs
         if (out / folder).is_dir():
             shutil.rmtree(out / folder)
@@ -67,7 +49,7 @@ def write_report(run_dirs: Sequence[Path], out: Path, options: Options) -> Path:
     drawn = [replace(group, look=look) for group, look in zip(chosen, looks, strict=True)]
     written: list[Section] = []
     with progress("drawing the figures", NUM_SECTIONS + len(drawn), lambda: len(written)):
-        for section in sections(groups, drawn, options.losses):
+        for section in sections(groups, drawn, options, comparisons):
             _write(section, out)
             written.append(section)
     (out / PAGE).write_text(_page(written, groups, drawn, options), encoding="utf-8")

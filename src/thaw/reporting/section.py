@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -34,6 +34,8 @@ class Section:
     """Part of the page: what it shows, and what it could not show and why.
 
     prefix: folder of its figures, ending in a slash, or empty.
+    words: sentences that come first.
+    films: what can be played with, a run each, as plain data.
     """
 
     title: str
@@ -41,6 +43,8 @@ class Section:
     drawings: list[Drawing] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    films: list[dict[str, Any]] = field(default_factory=list)
     folded: bool = False
     number: str = ""
 
@@ -52,7 +56,7 @@ class Section:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.drawings or self.tables or self.notes)
+        return not (self.drawings or self.tables or self.notes or self.words or self.films)
 
     def draw(
         self, name: str, caption: str, draw: Callable[[], Figure], is_chart: bool = True

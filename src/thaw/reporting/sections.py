@@ -1,7 +1,7 @@
 """The sections of a report: what it shows of the runs, and what it could not show and why."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from thaw.metrics import table
 from thaw.metrics.table import Score
 from thaw.networks.activations import ACTIVATIONS
-from thaw.reporting import curves, panels, results, settings
+from thaw.reporting import curves, panels, results, settings, verdicts
 from thaw.reporting.captions import (
     Value,
     about_losses,
@@ -20,6 +20,8 @@ from thaw.reporting.captions import (
     seeds_in_words,
     ways,
 )
+from thaw.reporting.comparisons import Comparison
+from thaw.reporting.films import Films, films_of
 from thaw.reporting.finished import read_alpha_bar, read_image, read_restoration, sample_grids
 from thaw.reporting.groups import Group
 from thaw.reporting.section import Section, slug
@@ -27,6 +29,8 @@ from thaw.reporting.style import Look
 
 STUDY_EPOCHS = (1, 20, 40, 60, 100)
 MAX_COLUMNS = 6
+# More would make figures longer than any screen, and the page larger than 10 MB.
+NUM_SHOWN, NUM_PLAYED = 24, 8
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,74 @@ class LossAxes:
     smooth: int = 1
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a report shows.
+
+    title: title of the page.
+    num_shown: largest number of experiments that have figures, those of the best FID; tables have
+        all.
+    labels: names for overrides, whole titles and run directories.
+    compare: keys whose values are compared, all else equal.
+    num_played: largest number of experiments that can be played with.
+    data_root: folder of the data, if not that of training.
+    losses: how losses of several runs are drawn.
+    paper: whether paper/ is written too.
+    """
+
+    title: str = "Report"
+    num_shown: int = NUM_SHOWN
+    labels: Mapping[str, str] = field(default_factory=dict)
+    compare: Sequence[str] = ()
+    num_played: int = NUM_PLAYED
+    data_root: str | None = None
+    losses: LossAxes = field(default_factory=LossAxes)
+    paper: bool = False
+
+
 def sections(
-    groups: Sequence[Group], drawn: Sequence[Group], losses: LossAxes
+    groups: Sequence[Group],
+    drawn: Sequence[Group],
+    options: Options,
+    comparisons: Sequence[Comparison] = (),
 ) -> Iterator[Section]:
     """All sections in the order of the page: tables of ``groups``, figures of those ``drawn``."""
-    side_by_side = (_scores, partial(_losses, shown=losses), _samples, _restorations, _classes)
+    losses = partial(_losses, shown=options.losses)
+    side_by_side = (_scores, losses, _samples, _restorations, _classes)
+    if comparisons:
+        yield _comparison(comparisons)
     yield _problems(groups)
     yield _results(groups)
     yield _hyperparameters(groups)
     for section_of in side_by_side:
         yield section_of(drawn, "")
+    yield _play(drawn[: options.num_played], options.data_root)
     yield _setup(drawn)
     if len(drawn) > 1:
         for number, group in enumerate(drawn):
             yield _one(group, f"{number:02d}_", side_by_side)
     yield Section("Environment").tabulate(settings.environment(groups))
+
+
+def _comparison(comparisons: Sequence[Comparison]) -> Section:
+    section = Section("What is better", words=verdicts.headline(comparisons))
+    section.tabulate(verdicts.comparison_table(comparisons))
+    caption = (
+        "The best value of each key against the others: differences with 95 % intervals, blue "
+        "where the two are told apart."
+    )
+    section.draw("differences", caption, partial(verdicts.difference_figure, comparisons))
+    return section
+
+
+def _play(groups: Sequence[Group], data_root: str | None) -> Section:
+    section = Section("Play")
+
+    def read(group: Group) -> Films:
+        return films_of(group.first.directory, group.title_of_first, data_root)
+
+    section.films = [asdict(films) for films in section.collect(groups, read).values()]
+    return section
 
 
 def _problems(groups: Sequence[Group]) -> Section:

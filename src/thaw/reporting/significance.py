@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
@@ -24,6 +24,10 @@ class Difference:
     def of(cls, differences: Sequence[float]) -> "Difference":
         std = statistics.stdev(differences) if len(differences) > 1 else math.nan
         return cls(statistics.fmean(differences), std, len(differences))
+
+    def reversed(self) -> "Difference":
+        """The same, the other way round."""
+        return replace(self, mean=-self.mean)
 
     @property
     def error(self) -> float:

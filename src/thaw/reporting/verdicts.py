@@ -11,7 +11,7 @@ from thaw.reporting.numbers import number
 from thaw.reporting.style import BLUE, GREY, ORANGE, own_style, panels, titled
 from thaw.reporting.tables import MISSING, Cell, Number, Table
 
-MAX_SENTENCES = 6
+MAX_SENTENCES = 4
 MAX_ROWS = 20
 
 
@@ -21,53 +21,61 @@ def name_of(key: str, value: str) -> str:
     return value if key in stands_alone else f"{key}={value}"
 
 
-def against_best(found: Sequence[Comparison]) -> list[Comparison]:
-    """By each score, the comparisons of the value with the best mean, the others' alike."""
-    kept: list[Comparison] = []
-    sets = dict.fromkeys((each.key, each.rest, each.measured.label) for each in found)
+def best_against_others(found: Sequence[Comparison]) -> dict[str, list[Comparison]]:
+    """By each score, the comparisons of the value with the best mean, which comes ``first``."""
+    kept: dict[str, list[Comparison]] = {}
+    sets = dict.fromkeys((each.measured.label, each.key, each.rest) for each in found)
     for chosen in sets:
-        alike = [each for each in found if (each.key, each.rest, each.measured.label) == chosen]
+        alike = [each for each in found if (each.measured.label, each.key, each.rest) == chosen]
         means = {each.first: each.means[0] for each in alike}
         means |= {each.second: each.means[1] for each in alike}
-        lower = alike[0].measured.score.lower_is_better
-        best = min(means, key=lambda value: means[value] if lower else -means[value])
-        kept += [each for each in alike if best in (each.first, each.second)]
+        sign = 1 if alike[0].measured.score.lower_is_better else -1
+        best = min(means, key=lambda value: sign * means[value])
+        kept.setdefault(chosen[0], []).extend(
+            each if each.first == best else each.reversed()
+            for each in alike
+            if best in (each.first, each.second)
+        )
     return kept
 
 
 def headline(found: Sequence[Comparison]) -> list[str]:
     """Sentences that answer which value is better, by the first score: the best against others."""
-    first = found[0].measured.label
-    by_first = [each for each in against_best(found) if each.measured.label == first]
+    by_first = best_against_others(found)[found[0].measured.label]
     sentences = [sentence(each) for each in by_first[:MAX_SENTENCES]]
     if len(by_first) > MAX_SENTENCES:
         sentences.append(f"{len(by_first) - MAX_SENTENCES} more are in the table.")
+    if all(each.difference.count < 2 for each in by_first):
+        sentences.append("One seed each: nobody can say whether that is more than chance.")
     return sentences
 
 
 def sentence(each: Comparison) -> str:
-    """``A is better than B: FID 8.10 lower, 6.90 to 9.30 (95 %), 3 seeds, N = 1,000.``"""
+    """``A is better than B: FID 8.10 lower, 6.90 to 9.30 (95 %), 3 seeds, N = 1,000.``
+
+    A is the first value, the one with the better mean.
+    """
     score, found = each.measured.score, each.difference
-    names = [name_of(each.key, value) for value in (each.first, each.second)]
-    better, other = reversed(names) if each.is_second_better else names
-    low, high = sorted((-x if found.mean < 0 else x) for x in found.interval)
-    unit = f" {score.unit}" if score.unit else ""
-    change = f"{number(abs(found.mean), score.format)}{unit}"
-    change += " lower" if score.lower_is_better else " higher"
-    within = f"{number(low, score.format)} to {number(high, score.format)} (95 %)"
-    label, size = each.measured.label, f"N = {each.num_images:,}"
+    first, second = (name_of(each.key, value) for value in (each.first, each.second))
     rest = f" ({each.rest})" if each.rest else ""
+    sign = 1 if score.lower_is_better else -1
+    unit = f" {score.unit}" if score.unit else ""
+    change = f"{number(sign * found.mean, score.format)}{unit}"
+    change += " lower" if score.lower_is_better else " higher"
+    label, size = each.measured.label, f"N = {each.num_images:,}"
     if found.count < 2:
-        chance = "with one seed nobody can say whether that is more than chance"
-        return f"{better} against {other}{rest}: {label} {change}; {chance}."
-    of = f"{found.count} {'seeds' if each.of_seeds else 'draws of one seed'}, {size}"
+        return f"{first} against {second}{rest}: {label} {change} at {size}."
+    ends = sorted(sign * end for end in found.interval)
+    within = f"{' to '.join(number(end, score.format) for end in ends)} (95 %)"
+    of = f"{found.count} seeds" if each.of_seeds else f"{found.count} draws of one seed"
     only = "" if each.of_seeds else " Another training of either may turn it round."
     if each.is_called:
-        return f"{better} is better than {other}{rest}: {label} {change}, {within}, {of}.{only}"
+        better = f"{first} is better than {second}{rest}"
+        return f"{better}: {label} {change}, {within}, {of}, {size}.{only}"
     settle = f" To settle it: {each.to_settle}." if each.of_seeds else only
     return (
-        f"{better} and {other}{rest} are not distinguishable by {label} at {size}, "
-        f"{of.partition(',')[0]}: {change} with {better}, {within}.{settle}"
+        f"{first} and {second}{rest} are not distinguishable by {label} at {size}, {of}: "
+        f"{change} with {first}, {within}.{settle}"
     )
 
 
@@ -111,27 +119,26 @@ def difference_figure(found: Sequence[Comparison]) -> Figure:
 
     Blue where the two are told apart, grey where they are not. At most 20 rows a score.
     """
-    shown = against_best(found)
-    labels = list(dict.fromkeys(each.measured.label for each in shown))
-    rows = {label: [e for e in shown if e.measured.label == label][:MAX_ROWS] for label in labels}
-    height = 0.9 + 0.32 * max(map(len, rows.values()))
-    figure, cells = panels(len(labels), 2, 4.6, height)
-    for axes, label in zip(cells, labels, strict=True):
-        for place, each in enumerate(rows[label]):
-            difference = each.difference
-            colour = GREY if not each.is_called else BLUE
-            low, high = difference.interval
+    shown = {label: rows[:MAX_ROWS] for label, rows in best_against_others(found).items()}
+    height = 1.0 + 0.44 * max(map(len, shown.values()))
+    figure, cells = panels(len(shown), 2, 4.6, height)
+    for axes, (label, rows) in zip(cells, shown.items(), strict=True):
+        bests = {name_of(each.key, each.first) for each in rows}
+        for place, each in enumerate(rows):
+            colour = BLUE if each.is_called else GREY
+            low, high = each.difference.interval
             if math.isfinite(low):
                 axes.plot([low, high], [place, place], color=colour, lw=1.6)
-            axes.plot(difference.mean, place, "o", color=colour, ms=5)
+            axes.plot(each.difference.mean, place, "o", color=colour, ms=5)
         axes.axvline(0, color=ORANGE, lw=0.8, ls="--")
-        names = [f"{name_of(e.key, e.second)} - {name_of(e.key, e.first)}" for e in rows[label]]
-        axes.set_yticks(range(len(names)), titled(names, 34, 2), fontsize=8)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        score = rows[label][0].measured.score
-        better = "left" if score.lower_is_better else "right"
-        unit = f" in {score.unit}" if score.unit else ""
-        axes.set_xlabel(
-            f"difference in {label}{unit} ({better}: the first named is better)", fontsize=8
-        )
+        others = [
+            name_of(each.key, each.second)
+            + ("" if len(bests) == 1 else f" against {name_of(each.key, each.first)}")
+            for each in rows
+        ]
+        axes.set_yticks(range(len(rows)), titled(others, 2.4, 2, "label"), fontsize="small")
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        than = f"\nless that of {bests.pop()}" if len(bests) == 1 else ", others less the best"
+        unit = f" in {rows[0].measured.score.unit}" if rows[0].measured.score.unit else ""
+        axes.set_title(f"{label}{unit}{than}")
     return figure
