@@ -28,7 +28,7 @@ return images.length && images.every((image) => image.complete)
 """
 # Running text that would have to be scrolled sideways, which a table's cells may be.
 CUT_OFF = """
-return [...document.querySelectorAll("h1, h2, p, li, figcaption")]
+return [...document.querySelectorAll("h1, h2, p, li, figcaption, label")]
   .filter((element) => element.checkVisibility())
   .filter((element) => element.getBoundingClientRect().right > window.innerWidth)
   .map((element) => element.innerText);
@@ -206,5 +206,6 @@ def test_a_phone_shows_its_whole_width(page: Chrome) -> None:
     page.refresh()
     images_of(page)
     widths = "return [window.innerWidth, document.documentElement.scrollWidth];"
+    page.execute_script('document.querySelector("details.columns").open = true;')
     assert page.execute_script(widths) == [PHONE["width"], PHONE["width"]]
     assert not page.execute_script(CUT_OFF)

@@ -12,6 +12,7 @@ from reporting_support import HOSTILE, record, write_record
 
 from thaw.reporting.finished import read_run
 from thaw.reporting.groups import group_by_seed
+from thaw.reporting.latex import escaped
 from thaw.reporting.report import Options, write_report
 from thaw.reporting.reproduce import script
 
@@ -87,6 +88,26 @@ def test_fonts_are_embedded_and_none_is_of_type_3(compiled: Path) -> None:
     for line in listed:
         assert "Type 3" not in line
         assert line.split()[-5] == "yes", line  # embedded
+
+
+@pytest.mark.parametrize("left_out", [r"\\IfFileExists{lmodern", "no such line"])
+def test_every_letter_that_is_kept_is_in_the_fonts(
+    left_out: str, report: Report, tmp_path: Path
+) -> None:
+    """Without Latin Modern too, whose line is taken out; bitmaps would be of Type 3."""
+    lines = (report.out / "paper" / "paper.tex").read_text().splitlines()
+    head = [line for line in lines if not re.match(left_out, line)]
+    head = head[: head.index(r"\maketitle")]
+    text = escaped(" ".join(map(chr, range(0x20, 0x500))))
+    (tmp_path / "x.tex").write_text("\n".join([*head, text, r"\end{document}"]))
+    command = [program("pdflatex"), "-interaction=nonstopmode", "-halt-on-error", "x.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "unavailable" not in done.stdout
+    listed = subprocess.run(
+        [program("pdffonts"), tmp_path / "x.pdf"], capture_output=True, text=True, check=True
+    )
+    assert "Type 3" not in listed.stdout
 
 
 def test_figures_are_as_wide_as_a_column_or_a_page(report: Report) -> None:
