@@ -41,7 +41,14 @@ def test_it_holds_every_configuration_and_model_and_no_test(wheel: Path) -> None
     for folder in ("conf", "zoo"):
         own = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert {f"thaw/{path}" for path in own} <= names
-    for name in ("py.typed", "reporting/report.html", "metrics/weights/mnist.safetensors"):
+    for name in (
+        "py.typed",
+        "reporting/report.html",
+        "reporting/report.css",
+        "reporting/report.js",
+        "reporting/paper.tex",
+        "metrics/weights/mnist.safetensors",
+    ):
         assert f"thaw/{name}" in names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     # Where Hydra looks for a sweeper and a launcher; other packages have their own there.

@@ -50,7 +50,11 @@ UNREAD = [
     ("evaluate", "+resume=x", "did you mean run=DIR?"),
     ("sample", "+ckpt_path=x", "did you mean checkpoint?"),
     ("sample", "+digits=3", "did you mean digit?"),
-    ("report", "+x=1", "unknown key x; allowed: num_shown, out, run, runs, title"),
+    (
+        "report",
+        "+x=1",
+        "unknown key x; allowed: labels, loss, num_shown, out, paper, run, runs, title",
+    ),
     ("train_encoder", "+epoch=1", "did you mean epochs?"),
 ]
 

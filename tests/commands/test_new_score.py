@@ -54,12 +54,12 @@ def main() -> None:
     table.GENERATED = (*table.GENERATED, TOY)  # type: ignore[assignment]
     table.RESTORED = (*table.RESTORED, WORST)  # type: ignore[assignment]
     from thaw.commands.app import run
-    from thaw.reporting.report import write_report
+    from thaw.reporting.report import Options, write_report
 
     sys.argv = ["train.py", "-m", "seed=1,2", "sweep.name=toy", *JOB]
     with contextlib.suppress(SystemExit):
         run("train")
-    write_report(sorted(Path("multirun/toy").glob("*/")), Path("report"), "Toys")
+    write_report(sorted(Path("multirun/toy").glob("*/")), Path("report"), Options("Toys"))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -106,3 +107,39 @@ def test_what_cannot_be_reported_on_is_one_line_and_exit_code_2(
     assert expected in line
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "foreign" / "notes.txt").read_text() == "mine"
+
+
+def test_names_losses_and_a_paper_as_typed_in_a_shell(sweep: Path, fork_command) -> None:
+    """The example of the help, but for the runs."""
+    command = f"""runs='{sweep.name}' out=named loss.over=step loss.smooth=2 paper=true
+        labels='{{degradation=column_random: Columns, 1_hot: "Noise, T = 1,000"}}'"""
+    lines = said(fork_command("report", *shlex.split(command), cwd=sweep.parent))
+    out = sweep.parent / "named"
+    assert lines[-1].endswith("named/paper/paper.tex")
+    assert set(results(out)) == {
+        "Columns trainer.max_epochs=2", "Noise, T = 1,000", "floor: real test images",
+    }  # fmt: skip
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "Training loss (each step, running mean over 2 steps)" in page
+    assert (out / "paper" / "reproduce.sh").is_file()
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("Noise", "labels must be {SETTING: NAME, ...}, got Noise"),
+        ("{a=b}", "labels must be {SETTING: NAME, ...}, got {a=b}"),
+        ("{a=b: [c]}", "labels must be {SETTING: NAME, ...}"),
+        ("{a=b", "labels must be {SETTING: NAME, ...}"),
+        ("{a=b: c}", "labels: no run is a=b; they are x=run"),
+    ],
+)
+def test_labels_that_name_nothing_are_refused(
+    labels: str, expected: str, tmp_path: Path, fork_command
+) -> None:
+    bare_run(tmp_path / "run")
+    finished = fork_command("report", "run=run", f"labels={labels}", cwd=tmp_path)
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert expected in line
+    assert not (tmp_path / "run" / "report").exists()

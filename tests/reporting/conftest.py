@@ -5,7 +5,7 @@ from page_support import Page
 from report_runs import Report, broken_runs, whole_runs
 from reporting_support import HOSTILE
 
-from thaw.reporting.report import write_report
+from thaw.reporting.report import Options, write_report
 
 
 @pytest.fixture(scope="session")
@@ -14,5 +14,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("report")
     marker = folder / "executed"
     runs = whole_runs(folder) | broken_runs(folder, marker)
-    page = write_report(list(runs.values()), folder / "out", f"Title {HOSTILE}")
+    page = write_report(
+        list(runs.values()), folder / "out", Options(f"Title {HOSTILE}", paper=True)
+    )
     return Report(folder / "out", Page(page.read_text(encoding="utf-8")), runs, marker)

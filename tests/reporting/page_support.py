@@ -9,8 +9,9 @@ ADDRESSES = ("src", "href", "srcset", "action", "data", "poster", "xlink:href")
 class Page(HTMLParser):
     """The elements of a page; an end tag that closes nothing, or something else, is an error.
 
-    ``text`` is all text outside of style, ``notes`` that of each list item, ``sections`` that of
-    each heading's section, ``tables`` the cells of each table by its id.
+    ``text`` is all text outside of style and scripts, ``scripts`` that of each script, ``notes``
+    that of each list item, ``sections`` that of each heading's section, ``tables`` the cells of
+    each table by its id.
     """
 
     def __init__(self, source: str) -> None:
@@ -18,6 +19,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.notes: list[str] = []
         self.tables: dict[str, list[list[str]]] = {}
         self.feed(source)
@@ -45,6 +47,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if "style" in self.open:
+            return
+        if "script" in self.open:
+            self.scripts.append(data)
             return
         self.text += data
         if "li" in self.open:

@@ -12,6 +12,8 @@ from report_runs import Report
 from reporting_support import HOSTILE
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 pytestmark = pytest.mark.browser
@@ -26,7 +28,7 @@ return images.length && images.every((image) => image.complete)
 """
 # Running text that would have to be scrolled sideways, which a table's cells may be.
 CUT_OFF = """
-return [...document.querySelectorAll("h1, h2, p, li, figcaption")]
+return [...document.querySelectorAll("h1, h2, p, li, figcaption, label")]
   .filter((element) => element.checkVisibility())
   .filter((element) => element.getBoundingClientRect().right > window.innerWidth)
   .map((element) => element.innerText);
@@ -93,7 +95,100 @@ def test_it_shows_its_figures_asks_for_nothing_else_and_obeys_no_name(
     assert {address.scheme for address in asked} <= {"file", "data"}
     assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
     assert page.title == f"Title {HOSTILE}"
-    assert page.execute_script("return document.scripts.length;") == 0
+    assert page.execute_script("return document.scripts.length;") == 1  # the page's own
+
+
+ROWS = """
+const table = document.getElementById(arguments[0]);
+return [...table.tBodies[0].rows].filter((row) => row.checkVisibility())
+  .map((row) => [...row.cells].filter((cell) => cell.checkVisibility())
+    .map((cell) => cell.innerText));
+"""
+
+
+def rows(page: Chrome, table: str = "table-results") -> list[list[str]]:
+    """The cells that are shown of a table's body."""
+    found: list[list[str]] = page.execute_script(ROWS, table)
+    return found
+
+
+def press(page: Chrome, *keys: str) -> None:
+    """Keys of the keyboard, one after the other, wherever the focus is."""
+    ActionChains(page).send_keys(*keys).perform()
+
+
+def reach(page: Chrome, condition: str) -> None:
+    """Press Tab until the focused element, ``it``, is meant."""
+    script = f"const it = document.activeElement; return Boolean({condition});"
+    for _ in range(200):
+        press(page, Keys.TAB)
+        if page.execute_script(script):
+            return
+    raise AssertionError(f"Tab does not lead to {condition}")
+
+
+@pytest.fixture
+def fresh(page: Chrome) -> Chrome:
+    """The page as it opens, wide enough for every column."""
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 1300, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    page.refresh()
+    return page
+
+
+def test_tables_are_sorted_by_the_keyboard_with_what_is_missing_last(fresh: Chrome) -> None:
+    before = rows(fresh)
+    assert [row[0] for row in before if row[5] != "--"] == [
+        f"hot {HOSTILE}", "degradation=column_random",
+    ]  # fmt: skip
+    where = 'it.matches("#table-results button") && it.innerText === "FID"'
+    reach(fresh, where)
+    press(fresh, Keys.ENTER)
+    head = 'return document.activeElement.closest("th").getAttribute("aria-sort");'
+    assert fresh.execute_script(head) == "ascending"
+    fids = [row[5] for row in rows(fresh)]
+    assert fids == ["20.00", "22.75 ± 1.8", *["--"] * 5]
+    press(fresh, Keys.SPACE)
+    assert fresh.execute_script(head) == "descending"
+    assert [row[5] for row in rows(fresh)] == ["22.75 ± 1.8", "20.00", *["--"] * 5]
+    press(fresh, Keys.ENTER)
+    assert fresh.execute_script(head) is None
+    assert rows(fresh) == before
+    foot = 'return document.querySelector("#table-results tfoot").innerText;'
+    assert fresh.execute_script(foot).startswith("floor: real test images")
+
+
+def test_tables_are_searched_by_the_keyboard(fresh: Chrome) -> None:
+    reach(fresh, 'it.type === "search" && it.ariaLabel.endsWith("results")')
+    press(fresh, "COLUMN_random")
+    assert [row[0] for row in rows(fresh)] == ["degradation=column_random"]
+    count = 'return document.querySelector(".tools .count").innerText;'
+    assert fresh.execute_script(count) == "1 of 7 rows"
+    press(fresh, " no such")
+    assert rows(fresh) == []
+    press(fresh, *[Keys.BACKSPACE] * 21)
+    assert len(rows(fresh)) == 7
+    assert fresh.execute_script(count) == ""
+
+
+def test_columns_are_hidden_by_the_keyboard_and_come_back(fresh: Chrome) -> None:
+    before = rows(fresh)
+    reach(fresh, 'it.matches(".tools summary")')
+    press(fresh, Keys.ENTER)
+    reach(fresh, 'it.type === "checkbox" && it.parentElement.innerText.trim() === "FID"')
+    press(fresh, Keys.SPACE)
+    assert rows(fresh) == [row[:5] + row[6:] for row in before]
+    heads = """return [...document.querySelectorAll("#table-results th, #table-results td")]
+      .filter((cell) => cell.cellIndex === 5 && cell.checkVisibility()).length;"""
+    assert fresh.execute_script(heads) == 0  # of head and foot too
+    press(fresh, Keys.SPACE)
+    assert rows(fresh) == before
+    press(fresh, Keys.ESCAPE)
+    assert not fresh.execute_script('return document.querySelector("details.columns").open;')
+    assert fresh.execute_script('return document.activeElement.matches(".tools summary");')
+    assert not [entry for entry in fresh.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -111,5 +206,6 @@ def test_a_phone_shows_its_whole_width(page: Chrome) -> None:
     page.refresh()
     images_of(page)
     widths = "return [window.innerWidth, document.documentElement.scrollWidth];"
+    page.execute_script('document.querySelector("details.columns").open = true;')
     assert page.execute_script(widths) == [PHONE["width"], PHONE["width"]]
     assert not page.execute_script(CUT_OFF)

@@ -21,7 +21,8 @@ from reporting_support import (
     write_record,
 )
 
-from thaw.reporting.report import write_report
+import thaw.reporting
+from thaw.reporting.report import Options, write_report
 from thaw.reporting.sections import chosen_epochs
 
 FIGURES = {
@@ -31,6 +32,7 @@ TABLES = {
     "results", "estimates", "restoration", "hyperparameters", "hyperparameters_shared",
     "environment",
 }  # fmt: skip
+SCRIPT = Path(thaw.reporting.__file__).with_name("report.js")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -42,8 +44,8 @@ def small_run(folder: Path, **changes: Any) -> Path:
     return run_dir
 
 
-def page_of(run_dirs: list[Path], out: Path, title: str = "A title", **shown: int) -> Page:
-    return Page(write_report(run_dirs, out, title, **shown).read_text(encoding="utf-8"))
+def page_of(run_dirs: list[Path], out: Path, title: str = "A title", **shown: Any) -> Page:
+    return Page(write_report(run_dirs, out, Options(title, **shown)).read_text(encoding="utf-8"))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -56,7 +58,8 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def test_the_page_s_elements_close_and_what_users_wrote_is_text(report: Report) -> None:
     page = report.page  # parsed: every element closed
-    assert "script" not in dict(page.tags)
+    assert page.of("script") == [{}]
+    assert [script.strip() for script in page.scripts] == [SCRIPT.read_text().strip()]
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
     assert f"Title {HOSTILE}" in page.text
     assert f"hot {HOSTILE}" in page.text
@@ -128,7 +131,9 @@ def test_every_table_is_there_as_csv_and_latex_with_the_rows_of_the_page(report:
         assert set(shown[0]) <= set(stored[0])
         latex = (report.out / "tables" / f"{name}.tex").read_text(encoding="utf-8")
         assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
-        assert latex.count("\\\\\n") == len(shown)
+        rows = re.search(r"midrule\n(.*?)\\bottomrule", latex, re.DOTALL)
+        assert rows
+        assert rows[1].count("\\\\\n") == len(shown) - 1
 
 
 def test_results_stand_side_by_side_with_seeds_as_one_row(report: Report) -> None:
@@ -225,7 +230,7 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(
     before = snapshot(tmp_path)
     run_dir = tmp_path / "nothing"
     with pytest.raises(ValueError, match="not a folder|holds something that is not a report"):
-        write_report([run_dir], out, "x")
+        write_report([run_dir], out, Options("x"))
     assert snapshot(tmp_path) == before
 
 

@@ -77,6 +77,41 @@ def test_a_name_given_in_the_configuration_is_the_title() -> None:
     assert [group.title for group in group_by_seed(found)] == ["mine", "lr=2"]
 
 
+ACTIVATIONS = [
+    run("0_gelu", {"overrides": ["model.activation=gelu", "lr=1"]}),
+    run("1_relu", {"overrides": ["model.activation=relu", "lr=1"]}),
+    run("2_relu", {"overrides": ["model.activation=relu", "lr=2", "metrics.num_samples=9"]}),
+    run("3_rows", {"overrides": ["experiment=rows"]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({}, ["model.activation=gelu lr=1", "model.activation=relu lr=1",
+              "model.activation=relu lr=2", "rows"]),
+        ({"model.activation=gelu": "GELU", "lr=2": "fast"},
+         ["GELU lr=1", "model.activation=relu lr=1", "model.activation=relu fast", "rows"]),
+        ({"model.activation=relu": "ReLU", "model.activation=relu lr=2": "both"},
+         ["model.activation=gelu lr=1", "ReLU lr=1", "both", "rows"]),
+        ({"0_gelu": "a", "experiment=rows": "Rows, random"},
+         ["a", "model.activation=relu lr=1", "model.activation=relu lr=2", "Rows, random"]),
+        ({"0_gelu": "same", "1_relu": "same", "rows": "r"},
+         ["same (1)", "same (2)", "model.activation=relu lr=2", "r"]),
+    ],
+)  # fmt: skip
+def test_names_stand_in_place_of_settings_titles_and_directories(
+    names: dict[str, str], expected: list[str]
+) -> None:
+    assert [group.title for group in group_by_seed(ACTIVATIONS, names)] == expected
+
+
+def test_a_name_for_what_no_run_is_says_so() -> None:
+    with pytest.raises(ValueError, match="labels: no run is lr=3; they are model.activation=gelu"):
+        group_by_seed(ACTIVATIONS, {"lr=3": "x"})
+    group_by_seed(ACTIVATIONS, {"metrics.num_samples=9": "of no title, but there"})
+
+
 def test_runs_of_which_no_overrides_are_known_stand_alone_under_their_directory() -> None:
     groups = group_by_seed([run("a/1", {}), run("a/2", {}), run("b", {"overrides": []})])
     assert [group.title for group in groups] == ["a/1", "a/2", "default"]

@@ -77,7 +77,7 @@ def test_what_is_no_number_is_missing_and_neither_zero_nor_nan(value: Any, tmp_p
     table = results([group("a", run(final_scores=scores)), group("b")])
     assert line(table, "a")["FID"] == MISSING
     assert str(line(table, "b")["FID"]) == "20.00"
-    table.write(tmp_path)
+    table.write_csv(tmp_path / "results.csv")
     assert read_csv(tmp_path / "results.csv")[0]["FID"] == ""
 
 
@@ -156,24 +156,60 @@ def test_later_evaluations_have_a_row_each_with_prior_and_sampler() -> None:
 
 
 def test_the_csv_holds_the_numbers_in_full(tmp_path: Path) -> None:
-    results([seeds(), group("other")]).write(tmp_path)
+    results([seeds(), group("other")]).write_csv(tmp_path / "results.csv")
     columns, other, _ = read_csv(tmp_path / "results.csv")
     assert float(columns["FID"]) == np.mean(FIDS)
     assert float(columns["FID std"]) == pytest.approx(np.std(FIDS, ddof=1), rel=1e-15)
-    assert float(columns["FID seeds"]) == 3
-    assert float(columns["parameters"]) == 15905
+    counts = ("FID seeds", "parameters", "epochs", "N", "classes", "seeds")
+    assert [columns[name] for name in counts] == ["3", "15905", "3", "1000", "10", "3"]
     assert (other["FID"], other["FID std"], other["FID seeds"]) == ("20.0", "", "")
     assert float(other["loss"]) == rows(0)[-1]["train/loss"]
 
 
-def test_latex_escapes_what_users_wrote(tmp_path: Path) -> None:
-    rows = [["a & b_c", Number(1.0, 0.5)], ["50 % {x} #2 $y$ ~ ^2 \\alpha", "--"]]
-    Table("t", "50 % of R&D_1", ["run", "FID"], rows).write(tmp_path)
-    text = (tmp_path / "t.tex").read_text()
-    assert r"\caption{50 \% of R\&D\_1}" in text
-    assert r"a \& b\_c & 1.00 $\pm$ 0.50 \\" in text
-    escaped = r"50 \% \{x\} \#2 \$y\$ \textasciitilde \textasciicircum 2 \textbackslash alpha"
-    assert escaped in text.replace(r"\space ", "")
+def test_whole_numbers_stay_whole_beside_empty_cells_and_means_of_them_are_fractions(
+    tmp_path: Path,
+) -> None:
+    groups = [group("a", run(epochs=None)), group("b"), group("c", run(epochs=3), run(epochs=4))]
+    results(groups).write_csv(tmp_path / "results.csv")
+    assert [row["epochs"] for row in read_csv(tmp_path / "results.csv")] == ["", "3", "3.5", ""]
+
+
+def test_a_caption_speaks_of_columns_that_are_there_and_says_how_they_were_measured() -> None:
+    whole = results([seeds()]).caption
+    assert "3 seeds: means and standard deviations" in whole
+    assert "N = 1,000, encoder mnist-cnn-v1" in whole
+    for word in ("FID", "class KL", "floor", "PSNR", "one prediction", "Algorithm 2"):
+        assert word in whole
+    assert "sampler" not in whole  # these runs have their algorithms
+    scores = {"final/fid": 3.0, "final/n": 500}
+    bare = results([group("x", run("hot", final_scores=scores, restoration=None))]).caption
+    assert bare == (
+        "Results of each run after its last epoch, one seed. FID is of generated images, which "
+        "start from the prior, not from an image of the data, N = 500. "
+        "The floor, in the last rows, is what N real test images score: the best that N generated "
+        "images can be expected to."
+    )
+    nothing = results([group("x", run("hot", final_scores=None, restoration=None))])
+    assert nothing.caption == "Results of each run after its last epoch, one seed."
+    psnr = {"direct": {"psnr": 12.0}, "n": 50}
+    caption = restorations([group("x", run(restoration=psnr))]).caption
+    assert "one prediction (direct), N = 50" in caption
+    for word in ("Algorithm", "FID", "RMSE"):
+        assert word not in caption
+
+
+def test_floors_are_the_last_rows() -> None:
+    table = results([group("a"), group("b", run(final_scores=None))])
+    assert table.num_last == 1
+    assert [row[0] for row in table.rows[-table.num_last :]] == [FLOOR]
+
+
+def test_no_table_has_a_whole_checksum_or_commit() -> None:
+    checksum, commit = "0123456789ab" + "f" * 52, "abcdef012345" + "0" * 28
+    given = run(dataset={"name": "x", "checksum": checksum}, git={"commit": commit})
+    found = settings(environment([group("a", given)]))
+    assert found["data"] == ["name x, checksum 0123456789ab"]
+    assert found["git"] == ["commit abcdef012345"]
 
 
 def settings(table: Table) -> dict[str, Sequence[str]]:

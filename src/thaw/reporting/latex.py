@@ -19,14 +19,15 @@ NARROWEST = 20
 MAX_ROWS = 48
 # What a figure may take of a page's height, its caption aside.
 HEIGHT = r"0.85\textheight"
-SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+SPECIAL = {character: f"\\{character}" for character in "&%#_{}"} | {
+    "$": r"{\char36}",  # \$ is of another font, which may be there as a bitmap alone
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "…": r"\dots{}", "·": r"\textperiodcentered{}", "\u2212": "$-$",
+    "±": r"$\pm$", "…": r"\dots{}", "·": r"$\cdot$", "\u2212": "$-$",
     "\u00d7": r"$\times$",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"{\ttfamily\char34}",
     "\n": " ", "\r": " ",
 }  # fmt: skip
-LETTERS = "ÆæØøŒœßŁłıÅå¡¿£"
+LETTERS = "ÆæØøŒœßŁłıÅå"
 ACCENTS = tuple("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030b\u030c\u0327")
 BREAKS = {character: f"{character}\\allowbreak{{}}" for character in "=./:+,;@"}
 BREAKS |= {"_": r"\_\allowbreak{}"}
@@ -44,7 +45,8 @@ def escaped(text: str, is_broken: bool = False) -> str:
 def _latin(character: str) -> str:
     """A Latin letter as it is where every font of LaTeX has it, accents apart."""
     parts = unicodedata.normalize("NFD", character)
-    is_there = " " <= parts[0] <= "~" and (len(parts) == 1 or parts[1:] in ACCENTS)
+    is_accented = parts[1:] in ACCENTS and ord(character) < 0x180
+    is_there = " " <= parts[0] <= "~" and (parts == character or is_accented)
     return character if is_there or character in LETTERS else f"U+{ord(character):04X}"
 
 

@@ -9,7 +9,7 @@ for (const table of document.querySelectorAll("table")) {
     return element;
   };
 
-  // Sorting: up, down, as it was. What is missing comes last.
+  // Sorting: up, down, as it was. Missing values come last.
   const value = (row, k) => {
     const cell = row.cells[k], text = cell.textContent.trim();
     if (text === "--" || text === "") return null;
