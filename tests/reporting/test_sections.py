@@ -11,7 +11,7 @@ from reporting_support import step_losses, write_run
 
 from thaw.reporting.finished import read_run
 from thaw.reporting.groups import Group, group_by_seed
-from thaw.reporting.sections import LossAxes, sections
+from thaw.reporting.sections import LossAxes, Options, sections
 from thaw.reporting.style import line_styles
 
 SHOWN = {"a=1", "a=2", "a=3"}
@@ -33,7 +33,7 @@ def figures(groups: list[Group], **losses: Any) -> dict[str, tuple[str, Figure]]
     """Caption and figure of each drawing by its name."""
     return {
         drawing.name: (drawing.caption, drawing.draw())
-        for section in sections(groups, groups, LossAxes(**losses))
+        for section in sections(groups, groups, Options(losses=LossAxes(**losses)))
         for drawing in section.drawings
     }
 

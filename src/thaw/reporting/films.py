@@ -74,7 +74,7 @@ def films_of(run_dir: Path, title: str, data_root: str | None = None) -> Films:
     try:
         run.experiment.data.setup()
     except (OSError, ValueError) as error:
-        raise ValueError(f"nothing to play with, it takes test images: {error}") from error
+        raise ValueError(f"its test images are not at hand: {error}") from error
     restorer = run.experiment.restorer
     with evaluating(restorer):
         views = {

@@ -109,7 +109,10 @@ def _play(groups: Sequence[Group], data_root: str | None) -> Section:
     section = Section("Play")
 
     def read(group: Group) -> Films:
-        return films_of(group.first.directory, group.title_of_first, data_root)
+        try:
+            return films_of(group.first.directory, group.title_of_first, data_root)
+        except ValueError as error:
+            raise ValueError(f"nothing to play with: {error}") from error
 
     section.films = [asdict(films) for films in section.collect(groups, read).values()]
     return section
