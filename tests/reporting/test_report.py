@@ -1,8 +1,8 @@
 """The report: everything that there is, what there is not by name, and nothing from elsewhere."""
 
 import base64
-import io
 import csv
+import io
 import re
 from pathlib import Path
 from typing import Any

@@ -20,6 +20,7 @@ from thaw.reporting.finished import FinishedRun
 from thaw.reporting.groups import Group
 from thaw.reporting.tables import MISSING, Cell, Number, Table, over_seeds
 
+ERRORS = "An error is the sampling error, that of scoring N images and not all."
 FLOOR = "floor: real test images"
 
 
@@ -45,13 +46,15 @@ def _text(group: Group, value: Value) -> str:
 
 
 def _score_cells(
-    group: Group, value: Callable[[str], Value], floors: bool = True
+    group: Group, value: Callable[[str], Value], in_full: bool = True
 ) -> dict[str, Cell]:
-    """Every score of generated images, with floors for the main ones, and N."""
+    """Every score of generated images, in full with sampling errors and main floors, and N."""
     cells: dict[str, Cell] = {}
     for score in table.GENERATED:
         cells[score.label] = over_seeds(group, value(score.name), score.format)
-        if floors and score.is_main:
+        if in_full:
+            cells[f"{score.label} error"] = over_seeds(group, value(score.error), ".2g")
+        if in_full and score.is_main:
             cells[f"{score.label} floor"] = over_seeds(group, value(score.floor), score.format)
     return cells | {"N": over_seeds(group, value("n"), ".0f")}
 
@@ -84,7 +87,7 @@ def results(groups: Sequence[Group]) -> Table:
             "seeds": Number(len(group.members), places=".0f") if several else MISSING,
             "loss": over_seeds(group, _at("last_epoch", "train/loss"), ".4f"),
             "val. loss": over_seeds(group, _last("loss"), ".4f"),
-            **_score_cells(group, _final, floors=False),
+            **_score_cells(group, _final, in_full=False),
             **_main_restored(group),
             "time (min)": over_seeds(group, _at("wall_time_s"), ".1f", 1 / 60),
             "parameters": over_seeds(group, _at("num_parameters"), ",.0f"),
@@ -145,7 +148,7 @@ def estimates(groups: Sequence[Group]) -> Table:
     return Table.of(
         "estimates",
         "The scores of the last epoch, of few images by a sampler of few steps, beside the final "
-        f"scores of the same weights, {seeds_in_words(groups)}.",
+        f"scores of the same weights, {seeds_in_words(groups)}. {ERRORS}",
         rows,
     )
 
@@ -168,7 +171,7 @@ def evaluations(groups: Sequence[Group]) -> Table:
     return Table.of(
         "evaluations",
         "Each later evaluation of a run's checkpoint (evaluate.py): how its images were generated, "
-        "and their scores.",
+        f"and their scores. {ERRORS}",
         rows,
     )
 
