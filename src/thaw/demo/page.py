@@ -50,7 +50,7 @@ def serve(playground: Playground, listening: socket.socket) -> None:
             make_page(playground),
             path="/",
             theme=gr.themes.Default(
-                "indigo",
+                primary_hue="indigo",
                 neutral_hue="slate",
                 font=["system-ui", "sans-serif"],
                 font_mono=["monospace"],
