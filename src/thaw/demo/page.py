@@ -88,7 +88,7 @@ def _restoring(playground: Playground) -> None:
     middle = max(1, last // 2)
     with gr.Row():
         with gr.Column(min_width=260):
-            gr.Markdown(f"### 1. Draw\nor upload an image; it becomes {width} x {height} pixels.")
+            gr.Markdown(f"### 1. Draw\nor upload; it becomes {width} x {height} pixels.")
             canvas = gr.HTML(
                 "",
                 html_template=_canvas(image_shape),
@@ -99,7 +99,7 @@ def _restoring(playground: Playground) -> None:
                 clear = gr.Button("Clear", elem_id="clear", **SMALL)
                 invert = gr.Button("Invert", elem_id="invert", **SMALL)
                 upload = gr.UploadButton("Upload", elem_id="upload", **SMALL)
-                test = gr.Button("Test image", elem_id="test", **SMALL)
+                test = gr.Button("Example", elem_id="test", **SMALL)
             note = gr.HTML(elem_id="note")
         with gr.Column(min_width=260):
             gr.Markdown("### 2. Degrade\nMove t: the further, the less is left.")
@@ -163,9 +163,14 @@ def _generating(playground: Playground) -> None:
         with gr.Column(min_width=260):
             sampler = gr.Dropdown(names, value=OWN, label="sampler")
             steps = gr.Slider(
-                1, playground.num_steps, playground.steps_of(OWN), step=1, label="steps"
+                1,
+                playground.num_steps,
+                playground.steps_of(OWN),
+                step=1,
+                label="steps",
+                elem_id="steps",
             )
-            num_images = gr.Slider(1, MAX_IMAGES, 16, step=1, label="images")
+            num_images = gr.Slider(1, MAX_IMAGES, 16, step=1, label="images", elem_id="images")
             with gr.Row():
                 seed = gr.Number(0, precision=0, minimum=0, maximum=2**32 - 1, label="seed")
                 another = gr.Button("New seed", **SMALL)

@@ -159,7 +159,7 @@ class Playground:
             images = self._bytes(state.x_t)
             pictures = {f"x_t, t = {state.t}": images}
             if state.x_0_hat is not None:
-                pictures["x_0 as the network sees it"] = self._bytes(state.x_0_hat)
+                pictures["x_0_hat, the network's guess"] = self._bytes(state.x_0_hat)
             share = (self.restorer.chunked.calls - before) / total
             yield Shown(f"generating: t = {state.t} of {self.num_steps}", min(1.0, share), pictures)
         assert images is not None
