@@ -153,7 +153,7 @@ def _restoring(playground: Playground) -> None:
     upload.upload(take, upload, [canvas, note], **QUIET)
     test.click(take_test, None, [canvas, note, label], **QUIET)
     started = restore.click(restore_it, [canvas, t, label], [state, restored], **WAITING)
-    stop.click(lambda: progress("stopped", DONE), None, state, cancels=[started], **QUIET)
+    _stops(stop, started, state)
 
 
 def _generating(playground: Playground) -> None:
@@ -191,17 +191,22 @@ def _generating(playground: Playground) -> None:
     def generate_them(
         sampler: str, steps: float, num_images: float, seed: int, label: int, guidance: float
     ) -> Iterator[tuple[str, str]]:
-        told = {"label": _given(label), "guidance": guidance if playground.is_guided else None}
+        scale = guidance if playground.is_guided else None
+        asked = (int(num_images), sampler, int(steps), int(seed), _given(label), scale)
         with _in_words():
-            yield from _paced(
-                playground.generated(int(num_images), sampler, int(steps), int(seed), **told)
-            )
+            yield from _paced(playground.generated(*asked))
 
     sampler.change(playground.steps_of, sampler, steps, **QUIET)
     another.click(lambda: random.randrange(100_000), None, seed, **QUIET)
     given = [sampler, steps, num_images, seed, label, guidance]
     started = generate.click(generate_them, given, [state, generated], **WAITING)
-    stop.click(lambda: progress("stopped", DONE), None, state, cancels=[started], **QUIET)
+    _stops(stop, started, state)
+
+
+def _stops(stop: gr.Button, started: Any, state: gr.HTML) -> None:
+    """Have a button cancel what was started, and then say so: together, a step could come last."""
+    cancelled = stop.click(None, cancels=[started])
+    cancelled.then(lambda: progress("stopped", DONE), None, state, **QUIET)
 
 
 def _canvas(image_shape: tuple[int, int, int]) -> str:
