@@ -38,16 +38,19 @@ class Demo(NamedTuple):
     port: int
 
 
+Serve = Callable[..., Demo]
+
+
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Demo]]:
-    """``serve(RUN)``: the demo of a run, on a free port."""
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """``serve(RUN, ...)``: the demo of a run, on a free port."""
     started: dict[str, Demo] = {}
     folder = tmp_path_factory.mktemp("demo")
 
-    def start(run: str) -> Demo:
+    def start(run: str, *arguments: str) -> Demo:
         if run not in started:
             process = subprocess.Popen(
-                [sys.executable, "-u", str(ROOT / "demo.py"), f"run={run}", "port=0"],
+                [sys.executable, "-u", str(ROOT / "demo.py"), f"run={run}", "port=0", *arguments],
                 cwd=folder,
                 env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE,
@@ -127,7 +130,7 @@ def stroke(page: Chrome, canvas: WebElement) -> None:
     actions.move_by_offset(side // 2, 0).move_by_offset(-side // 4, side // 2).release().perform()
 
 
-def test_draw_degrade_and_restore(page: Chrome, serve: Callable[[str], Demo]) -> None:
+def test_draw_degrade_and_restore(page: Chrome, serve: Serve) -> None:
     canvas = opened(page, serve("zoo/best_cold"))
     stroke(page, canvas)
     drawn = wait(page, lambda: sources(page, "degraded"))
@@ -161,9 +164,7 @@ def test_draw_degrade_and_restore(page: Chrome, serve: Callable[[str], Demo]) ->
     assert not any(page.execute_script(own, canvas)[::4])
 
 
-def test_files_are_answered_in_words(
-    page: Chrome, serve: Callable[[str], Demo], tmp_path: Path
-) -> None:
+def test_files_are_answered_in_words(page: Chrome, serve: Serve, tmp_path: Path) -> None:
     from PIL import Image
 
     canvas = opened(page, serve("zoo/best_cold"))
@@ -180,7 +181,21 @@ def test_files_are_answered_in_words(
     wait(page, lambda: sources(page, "degraded"))
 
 
-def test_it_asks_nobody_else_and_is_quiet(page: Chrome, serve: Callable[[str], Demo]) -> None:
+def test_an_example_is_restored(page: Chrome, serve: Serve, mnist_root: Path) -> None:
+    opened(page, serve("zoo/rows_random", f"data.root={mnist_root}"))
+    at(page, "button#test").click()
+    wait(page, lambda: "test image" in text(page, "note"))
+    shown = wait(page, lambda: sources(page, "degraded"))
+    at(page, "button#restore").click()
+    wait(page, lambda: "restored from t = 14" in text(page, "restoring"))
+    assert sources(page, "restored")["t = 14"] == shown["x_t, t = 14"]
+    at(page, "#t input[type=range]").send_keys(Keys.HOME)
+    wait(page, lambda: sources(page, "degraded").get("x_t, t = 0"))
+    at(page, "button#restore").click()
+    wait(page, lambda: "the image is clean" in page.page_source)
+
+
+def test_it_asks_nobody_else_and_is_quiet(page: Chrome, serve: Serve) -> None:
     requests_of(page)
     page.get_log("browser")
     demo = serve("zoo/best_cold")
@@ -191,7 +206,7 @@ def test_it_asks_nobody_else_and_is_quiet(page: Chrome, serve: Callable[[str], D
     assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-def test_a_phone_shows_its_whole_width(page: Chrome, serve: Callable[[str], Demo]) -> None:
+def test_a_phone_shows_its_whole_width(page: Chrome, serve: Serve) -> None:
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     try:
         opened(page, serve("zoo/best_cold"))
@@ -201,7 +216,7 @@ def test_a_phone_shows_its_whole_width(page: Chrome, serve: Callable[[str], Demo
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_it_listens_on_this_machine_alone(serve: Callable[[str], Demo]) -> None:
+def test_it_listens_on_this_machine_alone(serve: Serve) -> None:
     port = serve("zoo/best_cold").port
     with socket.create_connection(("127.0.0.1", port), 5):
         pass
@@ -218,7 +233,7 @@ def generate(page: Chrome, steps: str, images: str) -> None:
     at(page, "button#generate").click()
 
 
-def test_a_long_generation_can_be_stopped(page: Chrome, serve: Callable[[str], Demo]) -> None:
+def test_a_long_generation_can_be_stopped(page: Chrome, serve: Serve) -> None:
     opened(page, serve("zoo/best_conditional"))
     generate(page, Keys.END, Keys.END)
     words = wait(page, lambda: re.search(r"t = (\d+) of 1000", text(page, "generating")))
@@ -236,7 +251,7 @@ def test_a_long_generation_can_be_stopped(page: Chrome, serve: Callable[[str], D
     wait(page, lambda: "DDIM, 1 steps" in text(page, "generating"))
 
 
-def test_two_at_once_both_get_their_pictures(page: Chrome, serve: Callable[[str], Demo]) -> None:
+def test_two_at_once_both_get_their_pictures(page: Chrome, serve: Serve) -> None:
     demo = serve("zoo/best_conditional")
     with browser() as other:
         for each in (page, other):
@@ -248,7 +263,7 @@ def test_two_at_once_both_get_their_pictures(page: Chrome, serve: Callable[[str]
         assert sources(page, "generated") == sources(other, "generated")
 
 
-def test_a_page_that_is_closed_stops_its_work(page: Chrome, serve: Callable[[str], Demo]) -> None:
+def test_a_page_that_is_closed_stops_its_work(page: Chrome, serve: Serve) -> None:
     demo = serve("zoo/best_conditional")
     opened(page, demo)
     generate(page, Keys.END, Keys.END)
@@ -259,7 +274,7 @@ def test_a_page_that_is_closed_stops_its_work(page: Chrome, serve: Callable[[str
     wait(page, lambda: "DDIM, 1 steps" in text(page, "generating"))
 
 
-def test_ctrl_c_ends_it(serve: Callable[[str], Demo]) -> None:
+def test_ctrl_c_ends_it(serve: Serve) -> None:
     process = serve("zoo/best_cold").process
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130

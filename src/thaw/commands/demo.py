@@ -1,6 +1,7 @@
 """python demo.py: a page in the browser to play with a run."""
 
 import logging
+import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,7 +64,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:
-        reason = error.strerror or error
+        # Python adds the address to the reason, which is named here already.
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
         raise InputError(f"host={host} port={port}: {reason}; port=0 takes any free one") from None
 
 

@@ -136,7 +136,7 @@ def _restoring(playground: Playground) -> None:
             image, words, own = playground.test_image(random.random())
         except (OSError, ValueError) as error:
             return gr.skip(), _problem(str(error)), gr.skip()
-        return as_url(to_pil(image[0])), progress(words, DONE), own
+        return as_url(to_pil(image[0])), progress(words, DONE), gr.skip() if own is None else own
 
     gr.on(
         [canvas.change, t.change],
@@ -249,4 +249,4 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise gr.Error(str(error), title="") from error
+        raise gr.Error(str(error), title="", print_exception=False) from error

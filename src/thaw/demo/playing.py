@@ -72,8 +72,10 @@ class Playground:
         own = affordable(self.samplers[name], self.restorer).num_steps
         return own or self.num_steps
 
-    def test_image(self, place: float) -> tuple[Tensor, str, int]:
-        """An image of the run's test split, at a place of it from 0 to 1, its name and its class.
+    def test_image(self, place: float) -> tuple[Tensor, str, int | None]:
+        """An image of the run's test split, at a place of it from 0 to 1, its name, and its class.
+
+        The class is None where the model is told none, or has never seen this one.
 
         OSError or ValueError where the data is not there.
         """
@@ -82,7 +84,9 @@ class Playground:
             data.setup()
         number = int(place * len(data.test_images))
         label = int(data.test_labels[number])
-        return data.test_images[number : number + 1], f"test image {number}", label
+        known = any(label == each for _, each in self.classes)
+        name = f"test image {number}"
+        return data.test_images[number : number + 1], name, label if known else None
 
     def degraded(self, image: Tensor, t: int, seed: int = 0) -> Tensor:
         """x_t of an image, 0 <= t <= T: where :meth:`restored` of the same seed begins."""
