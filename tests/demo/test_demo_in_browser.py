@@ -84,7 +84,8 @@ def wait(page: Chrome, until: Callable[[], Any]) -> Any:
 
 
 def at(page: Chrome, selector: str) -> WebElement:
-    found: WebElement = page.find_element(By.CSS_SELECTOR, selector)
+    """An element, once it is there: the page is built part by part."""
+    found: WebElement = wait(page, lambda: page.find_elements(By.CSS_SELECTOR, selector))[0]
     return found
 
 
