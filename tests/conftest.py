@@ -17,7 +17,9 @@ torch.set_num_threads(1)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TIMEOUT_S = 400
-COMMANDS = ("train", "evaluate", "sample", "export", "import_weights", "train_encoder", "report")
+COMMANDS = (
+    "train", "evaluate", "sample", "demo", "export", "import_weights", "train_encoder", "report",
+)  # fmt: skip
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -82,7 +82,16 @@ def test_the_installed_command_trains_in_an_empty_folder(site: Path, tmp_path: P
 def test_the_command_lists_its_commands_and_refuses_others(site: Path, tmp_path: Path) -> None:
     thaw = [sys.executable, str(site / "bin" / "thaw")]
     listed = output(*thaw, "--help", cwd=tmp_path, PYTHONPATH=str(site))
-    for name in ("train", "sample", "evaluate", "report", "export", "import", "train-encoder"):
+    for name in (
+        "train",
+        "sample",
+        "evaluate",
+        "demo",
+        "report",
+        "export",
+        "import",
+        "train-encoder",
+    ):
         assert f"  {name} " in listed
     wrong = subprocess.run(
         [*thaw, "fly"],

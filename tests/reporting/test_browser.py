@@ -1,17 +1,15 @@
 """The report in a browser, opened from disk: complete, quiet, on a phone and in the dark."""
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
+from browser_support import browser, requests_of
 from report_runs import Report
 from reporting_support import HOSTILE
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -60,19 +58,9 @@ return [luminance(getComputedStyle(document.body).backgroundColor),
 @pytest.fixture(scope="module")
 def page(report: Report) -> Iterator[Chrome]:
     """Headless Chromium with the report open."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if not all(programs):
-        pytest.skip("needs Debian's chromium and chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = programs[0] or ""
-    # No sandbox: CI runs as root. Containers have a /dev/shm that is too small for Chromium.
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "no-proxy-server"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options, Service(programs[1]))
-    driver.get((report.out / "index.html").as_uri())
-    yield driver
-    driver.quit()
+    with browser() as driver:
+        driver.get((report.out / "index.html").as_uri())
+        yield driver
 
 
 def images_of(page: Chrome) -> list[tuple[str, int]]:
@@ -87,9 +75,7 @@ def test_it_shows_its_figures_asks_for_nothing_else_and_obeys_no_name(
     for words, width in images_of(page):
         assert words.strip()
         assert width > 0, words
-    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    asked = [urlsplit(params["request"]["url"]) for params in sent]
+    asked = requests_of(page)
     files = [Path(unquote(address.path)) for address in asked if address.scheme == "file"]
     assert files == [report.out / "index.html"]
     assert {address.scheme for address in asked} <= {"file", "data"}

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
 from thaw.api.errors import as_value_errors
-from thaw.commands import config
-from thaw.commands.arguments import prepared
-from thaw.commands.errors import InputError
+from thaw.commands.composing import composed
 from thaw.commands.keys import check_read
 
 
@@ -32,18 +28,6 @@ def compose(*overrides: str, **keys: object) -> DictConfig:
             del cfg["hydra"]
         check_read(cfg)
     return cfg
-
-
-def composed(command: str, arguments: Sequence[str]) -> DictConfig:
-    """The configuration of a command with Hydra's own, in the key ``hydra``."""
-    config.register()
-    if option := next((each for each in arguments if each.startswith("-")), None):
-        raise InputError(
-            f"arguments must be KEY=VALUE or GROUP=CHOICE, got {option}; a sweep is a loop of calls"
-        )
-    name, overrides = prepared(arguments, command)
-    with initialize_config_dir(str(config.CONF), job_name=command, version_base="1.3"):
-        return hydra_compose(name, overrides, return_hydra_config=True)
 
 
 def as_arguments(overrides: Sequence[str], keys: dict[str, object]) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from thaw.api.choices import choice
 from thaw.api.errors import as_value_errors
 from thaw.api.run import Run
+from thaw.commands.choices import choice
 from thaw.commands.selection import run_directory
 from thaw.commands.trained import device as device_called
 from thaw.training.loading import fit_other_prior, load_run

@@ -9,11 +9,11 @@ from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
 from thaw import ranks
-from thaw.api.choices import make_sampler
 from thaw.api.errors import as_value_errors
 from thaw.api.loaded import BATCH_SIZE, NUM_SHOWN, Loaded
 from thaw.api.pictures import in_words
 from thaw.checks import Count, Seed, check, checked
+from thaw.commands.choices import make_sampler
 from thaw.commands.errors import InputError
 from thaw.commands.evaluate import generated_scores
 from thaw.diffusion.generation import draw_labels

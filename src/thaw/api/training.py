@@ -16,12 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from thaw import ranks, runs
-from thaw.api.composing import as_arguments, composed
+from thaw.api.composing import as_arguments
 from thaw.api.errors import as_value_errors
 from thaw.api.loading import load
 from thaw.api.run import Run
 from thaw.commands import directories
 from thaw.commands import train as command
+from thaw.commands.composing import composed
 from thaw.commands.malloc import keep_freed_memory
 from thaw.stopping import Stopped, listening
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, is_dataclass, make_dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Interval, MinLen
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -20,6 +20,7 @@ from thaw.privates.hydra import leave_out, share_schemas
 NumScored = Literal[0] | Annotated[int, Ge(2)]
 Methods = Annotated[Sequence[Literal["repaint", "ddnm", "dps"]], MinLen(1)]
 NotNegativeInt = Annotated[int, Ge(0)]
+Port = Annotated[int, Interval(ge=0, le=65535)]
 
 
 @dataclass
@@ -98,22 +99,36 @@ class DataRoot:
 
 
 @dataclass
-class RunsConfig:
-    """What conf/evaluate.yaml and conf/sample.yaml share."""
+class RunConfig:
+    """What a command shares that loads a run."""
 
     run: str | None = None
-    runs: Any = None
     checkpoint: str = "last"
     weights: Annotated[str, Literal["auto", "ema", "raw"]] = "auto"
     sampler: Any = None
     prior: Any = None
-    num_samples: Count = MISSING
-    batch_size: Count = 500
-    seed: Seed = 0
     device: str = "auto"
     compile: bool = False
     trusted: list[str] = field(default_factory=list)
     data: Annotated[Any, DataRoot] = MISSING
+
+
+@dataclass
+class DemoConfig(RunConfig):
+    """Root of conf/demo.yaml."""
+
+    host: str = "127.0.0.1"
+    port: Port = 7860
+
+
+@dataclass
+class RunsConfig(RunConfig):
+    """What conf/evaluate.yaml and conf/sample.yaml share."""
+
+    runs: Any = None
+    num_samples: Count = MISSING
+    batch_size: Count = 500
+    seed: Seed = 0
 
 
 @dataclass
@@ -214,6 +229,7 @@ class ImportWeightsConfig:
 
 SCHEMAS = {
     "train": TrainConfig,
+    "demo": DemoConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "import_weights": ImportWeightsConfig,

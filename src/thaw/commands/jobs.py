@@ -73,7 +73,7 @@ def _where(command: str, cfg: DictConfig) -> object:
     if command == "train":
         return f"in {runs.shown(Path(HydraConfig.get().runtime.output_dir).parent)}"
     is_new = command in ("train_encoder", "import_weights")
-    return cfg.out if is_new else cfg.run or cfg.runs
+    return cfg.out if is_new else cfg.run or cfg.get("runs")
 
 
 def check_plugins(hydra: DictConfig) -> None:

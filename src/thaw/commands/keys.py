@@ -111,7 +111,7 @@ def _no_choice(group: str, command: str) -> str:
         parent, _, only = brought_by.partition("=")
         return f"{group} goes with a choice of {parent}: give {parent}={only or 'CHOICE'} too"
     takes = f"takes choices of {', '.join(groups)} alone" if groups else "takes no choices"
-    kept = "; a run keeps its own" if command in ("evaluate", "export", "sample") else ""
+    kept = "; a run keeps its own" if command in ("demo", "evaluate", "export", "sample") else ""
     return f"unknown choice of {group}: {command}.py {takes}{kept}"
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model, or many (-m)",
     "sample": "images that a run generates or restores",
     "evaluate": "scores of a run, as often as you like",
+    "demo": "a page to draw on, degrade, restore and generate",
     "report": "a page, figures and tables of runs",
     "export": "weights of a run, to give away",
     "import": "a trained model of the study's, as a run",

@@ -1,6 +1,7 @@
 """The trained runs that a command works on, on the device that is asked for."""
 
 import logging
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -23,27 +24,32 @@ def load_selected(cfg: DictConfig, to_do: str, for_use: bool = True) -> list[Loa
     """
     where = device(cfg.device)
     directories = selected_runs(cfg)
-    chosen = (cfg.checkpoint, cfg.sampler, cfg.trusted, cfg.data.root, cfg.weights, cfg.prior)
     loaded = []
     for directory in directories:
         try:
-            run = load_run(directory, *chosen, for_use)
-            if for_use:
-                say_loaded(run, runs.read_record(directory), device_in_words(where), to_do)
-                fit_other_prior(run)
+            loaded.append(load_one(directory, cfg, to_do, where, for_use))
         except ValueError as error:
             if len(directories) == 1:
                 raise InputError(str(error)) from error
             log.warning("left out: %s: %s", directory, error)
-            continue
-        if for_use:
-            run.experiment.module.to(where)
-        if for_use and cfg.compile:
-            compile_networks(run.experiment, where)
-        loaded.append(run)
     if not loaded:
         raise InputError("none of the runs could be loaded")
     return loaded
+
+
+def load_one(
+    directory: Path, cfg: DictConfig, to_do: str, where: torch.device, for_use: bool = True
+) -> LoadedRun:
+    """One run on its device, as :func:`load_selected`."""
+    chosen = (cfg.checkpoint, cfg.sampler, cfg.trusted, cfg.data.root, cfg.weights, cfg.prior)
+    run = load_run(directory, *chosen, for_use)
+    if for_use:
+        say_loaded(run, runs.read_record(directory), device_in_words(where), to_do)
+        fit_other_prior(run)
+        run.experiment.module.to(where)
+        if cfg.compile:
+            compile_networks(run.experiment, where)
+    return run
 
 
 def device(name: str) -> torch.device:

@@ -146,7 +146,7 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
     """
     channels, height, width = image_shape
     try:
-        with Image.open(path, formats=_formats()) as stored:
+        with Image.open(path, formats=formats()) as stored:
             image = _plain(ImageOps.exif_transpose(stored), "L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     # Pillow's decoders raise nearly anything on a damaged file.
@@ -194,7 +194,7 @@ def _numbers(path: Path) -> NDArray[np.float64]:
             raise ValueError(f"an array of {numbers.dtype} {list(numbers.shape)}")
         plane = numbers.reshape(plane_of(numbers.shape))
     else:
-        with Image.open(path, formats=_formats()) as stored:
+        with Image.open(path, formats=formats()) as stored:
             if stored.mode != "L" and stored.mode[0] not in "IF":
                 raise ValueError(f"mode {stored.mode}: not numbers of one channel")
             plane = np.asarray(ImageOps.exif_transpose(stored))
@@ -220,7 +220,7 @@ def size_of(path: Path) -> tuple[int, int]:
     try:
         if path.suffix == ".npy":
             return plane_of(np.load(path, mmap_mode="r", allow_pickle=False).shape)
-        with Image.open(path, formats=_formats()) as stored:
+        with Image.open(path, formats=formats()) as stored:
             return stored.height, stored.width
     except Exception as error:
         raise _unreadable(path, error) from error
@@ -234,7 +234,7 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def formats() -> tuple[str, ...]:
     """All that Pillow reads by itself, which leaves out PostScript."""
     Image.init()
     return tuple(name for name in Image.ID if name != "EPS")

@@ -214,20 +214,35 @@ class Restoration:
         labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """``direct`` and the later stages, from x_t ``[B, C, H, W]``, its noise and labels."""
+        with evaluating(self.restorer):
+            return dict(self.ways_back(x_t, noise, draws, labels))
+
+    def ways_back(
+        self,
+        x_t: Tensor,
+        noise: Tensor,
+        draws: Generator | None = None,
+        labels: Tensor | None = None,
+    ) -> Iterator[tuple[str, Tensor]]:
+        """(name, images) after each step of each way; a name's last images are that stage.
+
+        Arguments as :meth:`restored`; to be read within ``evaluating``.
+        """
         restorer, scale = self.restorer, self.sampler.guidance
         path = Path(restorer, restorer.degradation, noise, draws, labels)
-        with evaluating(restorer):
-            with self._timed("direct"):
-                direct = guided(restorer, x_t, all_at(self.t, x_t), noise, labels, scale)
-            stages = {"direct": direct}
-            for name, sampler in self.ways.items():
-                with self._timed(name, f"{name}{REFINED}"):
-                    x_0 = sampler.sample(restorer, x_t, noise, draws, self.t, labels)
-                stages[name] = x_0
-                if self.refine:
-                    with self._timed(f"{name}{REFINED}"):
-                        stages[f"{name}{REFINED}"] = sampler.last_pass(path, x_0)
-        return stages
+        with self._timed("direct"):
+            direct = guided(restorer, x_t, all_at(self.t, x_t), noise, labels, scale)
+        yield "direct", direct
+        for name, sampler in self.ways.items():
+            x_0 = x_t
+            with self._timed(name, f"{name}{REFINED}"):
+                for state in sampler.trajectory(restorer, x_t, noise, draws, self.t, labels):
+                    x_0 = state.x_t
+                    yield name, x_0
+            if self.refine:
+                with self._timed(f"{name}{REFINED}"):
+                    refined = sampler.last_pass(path, x_0)
+                yield f"{name}{REFINED}", refined
 
     @contextmanager
     def _timed(self, *names: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from thaw.api.composing import composed
+from thaw.commands.composing import composed
 from thaw.diffusion.samplers.base import Sampler
 from thaw.training.loading import changed
 from thaw.training.nodes import check_keys, create
