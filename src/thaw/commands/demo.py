@@ -65,7 +65,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port))
     except OSError as error:
         # Python adds the address to the reason, which is named here already.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error
         raise InputError(f"host={host} port={port}: {reason}; port=0 takes any free one") from None
 
 

@@ -85,8 +85,8 @@ class Playground:
         number = int(place * len(data.test_images))
         label = int(data.test_labels[number])
         known = any(label == each for _, each in self.classes)
-        name = f"test image {number}"
-        return data.test_images[number : number + 1], name, label if known else None
+        image = data.shown(data.test_images[number : number + 1])
+        return image, f"test image {number}", label if known else None
 
     def degraded(self, image: Tensor, t: int, seed: int = 0) -> Tensor:
         """x_t of an image, 0 <= t <= T: where :meth:`restored` of the same seed begins."""
