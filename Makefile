@@ -84,7 +84,7 @@ paths: $(VENV)/.installed
 	  'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=ddim_25' \
 	  'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=ddim_25' \
 	  'degradation=row_noise,column_noise sampler=ddim_25' \
-	  'degradation=blur_noise degradation.blur_to_noise=0.5,1,2 prior=empirical sampler=ddim_25' \
+	  'degradation=blur_noise degradation.blur_to_noise=0,0.5,1,2 prior=empirical sampler=ddim_25' \
 	  'degradation=heat' \
 	  'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
 	  'degradation=bridge degradation/to=row_last_to_first,row_random,blur,pixelate,inpaint'; \
