@@ -87,7 +87,7 @@ paths: $(VENV)/.installed
 	  'degradation=blur_noise degradation.blur_to_noise=0,0.5,1,2 prior=empirical sampler=ddim_25' \
 	  'degradation=heat' \
 	  'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
-	  'degradation=bridge degradation/to=row_last_to_first,row_random,blur,pixelate,inpaint'; \
+	  'degradation=bridge degradation/to=row_random,blur,pixelate,inpaint'; \
 	do $(BIN)/python train.py -m sweep.name=paths experiment=paths seed=$(PATH_SEEDS) $$family \
 	  trainer.accelerator=$(device) $(overrides); done
 	$(BIN)/python evaluate.py -m runs=multirun/paths prior=gmm num_samples=1000 num_restored=0
