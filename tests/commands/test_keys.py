@@ -53,7 +53,8 @@ UNREAD = [
     (
         "report",
         "+x=1",
-        "unknown key x; allowed: labels, loss, num_shown, out, paper, run, runs, title",
+        "unknown key x; allowed: compare, data, labels, loss, num_played, num_shown, out, paper, "
+        "run, runs, title",
     ),
     ("train_encoder", "+epoch=1", "did you mean epochs?"),
 ]

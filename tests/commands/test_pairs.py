@@ -95,8 +95,9 @@ def test_partners_give_the_scores_that_the_test_pairs_give(folder: Path) -> None
     assert np.abs(values(folder / "compared" / "original") - scans(folder, "clean")).max() < 0.01
     for stage in ("degraded", "direct", "algorithm_2"):
         for name in compared[stage].keys() - {"seconds"}:
-            # The same images in another order.
-            assert compared[stage][name] == pytest.approx(of_split[stage][name], rel=1e-4)
+            # The same images in another order, which a small variance of float32 feels.
+            near = 1e-2 if name.endswith("_error") else 1e-4
+            assert compared[stage][name] == pytest.approx(of_split[stage][name], rel=near)
         found = values(folder / "compared" / stage).astype(np.float64) / 4095
         assert np.array_equal(found.astype(np.float32), (values(folder / "restored" / stage)
                               .astype(np.float64) / 4095).astype(np.float32))  # fmt: skip
@@ -118,7 +119,7 @@ def test_the_run_has_its_figures_and_scores(folder: Path) -> None:
     assert (run_dir / "samples" / "epoch_0001.png").is_file()
     scores = record(run_dir)["restoration"]
     assert scores["n"] == 20
-    assert {"psnr", "ssim", "rmse"} == scores["direct"].keys()
+    assert scores["direct"].keys() >= {"psnr", "ssim", "rmse", "psnr_error"}
 
 
 def test_a_report_and_generated_images(folder: Path, fork_command: Run) -> None:

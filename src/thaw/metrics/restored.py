@@ -120,6 +120,14 @@ class Sums(Accumulated):
         return torch.stack(self.of_every_process(getattr(self, name))).sum(dim=0)
 
 
+NOTHING = torch.zeros((), dtype=torch.float64)  # stays on the CPU: some devices lack float64
+
+
+def sum_of_squares(values: Tensor) -> Tensor:
+    """In float64, on the CPU, for a variance is the small difference of two such sums."""
+    return values.cpu().double().square().sum()
+
+
 def standard_error(mean: Tensor, mean_square: Tensor, n: Tensor) -> Tensor:
     """Of the mean of n values, of which those of their squares is given; NaN for n = 1."""
     return ((mean_square - mean.square()).clamp(min=0) / (n - 1)).sqrt()
@@ -137,9 +145,9 @@ class PixelError(Sums):
         super().__init__(
             squares=torch.zeros(()),
             count=torch.zeros((), dtype=torch.int64),
-            square_means=torch.zeros(()),
             num_images=torch.zeros((), dtype=torch.int64),
         )
+        self.square_means = NOTHING
         low, high = pixel_range
         self.width = torch.tensor(high - low)
 
@@ -148,14 +156,14 @@ class PixelError(Sums):
         self.squares = self.squares + (preds - target).square().sum()
         self.count = self.count + target.numel()
         of_each = (preds - target).square().flatten(1).mean(dim=1)
-        self.square_means = self.square_means + of_each.square().sum()
+        self.square_means = self.square_means + sum_of_squares(of_each)
         self.num_images = self.num_images + len(target)
 
     def compute(self) -> dict[str, Tensor]:
         """``psnr`` in dB, ``rmse`` in the images' own units, and their errors."""
         mean = (self.summed("squares") / self.summed("count")).cpu()
         n = self.summed("num_images").cpu()
-        error = standard_error(mean, self.summed("square_means").cpu() / n, n)
+        error = standard_error(mean, self.summed("square_means") / n, n)
         decibels = 10 / torch.log(torch.tensor(10.0))
         psnr = (2 * torch.log(self.width) - torch.log(mean)) * decibels
         return {
@@ -177,8 +185,8 @@ class SSIM(Sums):
     count: Tensor
 
     def __init__(self, pixel_range: tuple[float, float]) -> None:
-        zero = torch.zeros(())
-        super().__init__(total=zero, squares=zero, count=torch.zeros((), dtype=torch.int64))
+        super().__init__(total=torch.zeros(()), count=torch.zeros((), dtype=torch.int64))
+        self.squares = NOTHING
         self.low, self.high = pixel_range
 
     def update(self, preds: Tensor, target: Tensor) -> None:
@@ -187,13 +195,13 @@ class SSIM(Sums):
         width = self.high - self.low
         found = ssim((preds - self.low) / width, (target - self.low) / width)
         self.total = self.total + found.sum()
-        self.squares = self.squares + found.square().sum()
+        self.squares = self.squares + sum_of_squares(found)
         self.count = self.count + len(found)
 
     def compute(self) -> dict[str, Tensor]:
         """``ssim``, the mean over all images, and ``ssim_error``."""
-        n = self.summed("count")
-        mean = self.summed("total") / n
+        n = self.summed("count").cpu()
+        mean = self.summed("total").cpu() / n
         return {"ssim": mean, "ssim_error": standard_error(mean, self.summed("squares") / n, n)}
 
 

@@ -43,10 +43,12 @@ class Restorations(EpochScores):
             module.portion,
             self.data.val_labels[: self.num_images] if is_conditional else None,
         )
+        names = {row.name for row in table.RESTORED}
         scores = {
             f"{name}_{stage}": value
             for stage in restoration.stages[1:]
             for name, value in found[stage].items()
+            if name in names
         }
         kept = {name: f"{name}_restored" for name in ("n", *(row.floor for row in table.RESTORED))}
         return scores | {kept[key]: found[key] for key in kept if key in found}

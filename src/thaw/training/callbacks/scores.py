@@ -44,7 +44,9 @@ class Scores(EpochScores):
         )
         if scores["num_classes"] == 1:
             log.warning("all generated images are of one class: the generator has collapsed")
-        return scores
+        # An error in each epoch would be as many columns again.
+        errors = {row.error for row in table.GENERATED}
+        return {name: value for name, value in scores.items() if name not in errors}
 
     def describe(self, module: DiffusionModule) -> dict[str, str]:
         return {
