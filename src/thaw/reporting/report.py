@@ -27,7 +27,7 @@ from thaw.reporting.style import line_styles, save_figure
 PAGE = "index.html"
 # Sections beside one for each run that has figures.
 NUM_SECTIONS = 12
-# Of pictures on the page; the files beside it have lost nothing.
+# How well WebP keeps the pictures on the page, 0 to 100; the files beside it have lost nothing.
 QUALITY = 85
 MARK = '<meta name="generator" content="thaw'
 

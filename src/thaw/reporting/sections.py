@@ -214,7 +214,7 @@ def _draw_steps(section: Section, group: Group) -> None:
 
 
 def _loss(group: Group, shown: LossAxes, x: str | None = None) -> curves.Losses:
-    """Means over the seeds; the training loss of each epoch where there is none of each step."""
+    """Means over the seeds; the training loss by epoch where the steps' own losses are missing."""
     x = x or shown.over
     steps = [run.step_losses for run in group.members] if shown.over == "step" else []
     train = steps if any(len(losses) for _, losses in steps) else [
