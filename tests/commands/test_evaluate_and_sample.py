@@ -25,7 +25,9 @@ def test_evaluate_repeats_the_run_s_own_final_scores(hot_run: Path, tmp_path: Pa
     )
     assert finished.returncode == 0, finished.stderr
     (path,) = hot_run.glob("evaluations/*.json")
-    scores = json.loads(path.read_text())["generated"]
+    found = json.loads(path.read_text())
+    assert found["overrides"] == ["num_samples=30", "seed=0", "batch_size=500"]
+    scores = found["generated"]
     final = record(hot_run)["final_scores"]
     for key in ("fid", "is_mean", "kid", "class_kl"):
         assert scores[key] == pytest.approx(final[f"final/{key}"], rel=1e-6)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from commands_support import record
 
+from thaw.commands.arguments import prepare_arguments
+
 LINE = re.compile(r"\d\d:\d\d:\d\d INFO \S.*")
 
 
@@ -121,7 +123,11 @@ def test_names_losses_and_a_paper_as_typed_in_a_shell(sweep: Path, fork_command)
     }  # fmt: skip
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "Training loss (each step, running mean over 2 steps)" in page
-    assert (out / "paper" / "reproduce.sh").is_file()
+    script = (out / "paper" / "reproduce.sh").read_text(encoding="utf-8")
+    _, program, runs, *again = shlex.split(script.splitlines()[-1])
+    assert (program, runs) == ("report.py", "runs=reproduced")
+    given = [each for each in shlex.split(command)[1:] if each != "out=named"]
+    assert prepare_arguments(again, "report") == prepare_arguments(given, "report") == again
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,10 @@ def repeated(tmp_path: Path) -> list[list[str]]:
     }
     for name, contents in runs.items():
         write_record(tmp_path / name, contents)
+    (tmp_path / "odd" / "evaluations").mkdir()
+    for name, given in (("a", ["sampler=ddim", *OVERRIDES]), ("b", None)):
+        path = tmp_path / "odd" / "evaluations" / f"{name}.json"
+        path.write_text(json.dumps({"overrides": given} if given else {}))
     groups = group_by_seed([read_run(tmp_path / name) for name in runs])
     python = tmp_path / "python"
     noted = tmp_path / "noted"
@@ -146,7 +150,7 @@ def repeated(tmp_path: Path) -> list[list[str]]:
         f"print(json.dumps(sys.argv[1:]), file=open({str(noted)!r}, 'a'))\n"
     )
     python.chmod(0o755)
-    (tmp_path / "reproduce.sh").write_text(script(groups, "it's a $title"))
+    (tmp_path / "reproduce.sh").write_text(script(groups, ["title=it's a $title", "paper=true"]))
     subprocess.run(
         ["sh", "reproduce.sh"],
         cwd=tmp_path,
@@ -157,10 +161,15 @@ def repeated(tmp_path: Path) -> list[list[str]]:
     return [json.loads(line) for line in noted.read_text().splitlines()]
 
 
-def test_the_script_gives_each_run_its_overrides_and_nothing_else_is_run(
+def test_the_script_gives_each_command_its_overrides_and_nothing_else_is_run(
     repeated: list[list[str]],
 ) -> None:
     *trained, reported = repeated
+    (evaluated,) = (command for command in trained if command[0] == "evaluate.py")
+    before = trained[trained.index(evaluated) - 1]
+    assert evaluated[1] == before[-1].replace("hydra.run.dir=", "run=")
+    assert evaluated[2:] == ["sampler=ddim", *OVERRIDES]
+    trained.remove(evaluated)
     assert [command[1:-1] for command in trained] == [
         ["degradation=column_random", "seed=3"],
         OVERRIDES,

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from thaw import runs, storage
 from thaw.commands.errors import InputError, as_input_errors
 from thaw.commands.keys import check_read
+from thaw.commands.selection import given_for_any_run
 from thaw.commands.trained import load_selected
 from thaw.diffusion.guidance import labels_in_words
 from thaw.diffusion.likelihood import Bound, bits_per_dimension
@@ -40,7 +41,8 @@ def main(cfg: DictConfig) -> None:
             if cfg.num_likelihood_images:
                 run.experiment.data.setup()
     for run in selected:
-        result = evaluate(run, cfg) | {"settings": _settings(cfg)}
+        made = {"overrides": given_for_any_run(), "settings": _settings(cfg)}
+        result = evaluate(run, cfg) | made
         path = _path(run, result)
         storage.write_atomically(path, json.dumps(result, indent=2) + "\n")
         log.info("written to %s", path)

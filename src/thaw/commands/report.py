@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from thaw import storage
 from thaw.commands.errors import as_input_errors
 from thaw.commands.keys import check_read
-from thaw.commands.selection import selected_runs
+from thaw.commands.selection import given_for_any_run, selected_runs
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def main(cfg: DictConfig) -> None:
     log.info("report      %s: %d runs", _common_folder(found), len(found))
     keys = ("title", "num_shown", "num_played", "paper")
     shown = {key: cfg[key] for key in keys} | {"labels": names, "compare": _compared(cfg.compare)}
+    shown["overrides"] = given_for_any_run()
     write(found, _out(cfg, found), cfg.loss, data_root=cfg.data.root, **shown)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from thaw import runs
@@ -32,6 +33,12 @@ def selected_runs(cfg: DictConfig) -> list[Path]:
     for run in found:
         by_place.setdefault(run.resolve(), run)
     return list(by_place.values())
+
+
+def given_for_any_run() -> list[str]:
+    """The overrides of the command, without those that say which runs, or where to write."""
+    left_out = ("run=", "runs=", "out=")
+    return [each for each in HydraConfig.get().overrides.task if not each.startswith(left_out)]
 
 
 def run_directory(run: str, key: str = "run") -> Path:

@@ -84,23 +84,10 @@ def make_page(playground: Playground) -> gr.Blocks:
 def _restoring(playground: Playground) -> None:
     """Draw or upload, degrade by a slider, restore by every way."""
     image_shape, last = playground.image_shape, playground.num_steps
-    _, height, width = image_shape
     middle = max(1, last // 2)
     with gr.Row():
         with gr.Column(min_width=260):
-            gr.Markdown(f"### 1. Draw\nor upload; it becomes {width} x {height} pixels.")
-            canvas = gr.HTML(
-                "",
-                html_template=_canvas(image_shape),
-                js_on_load=(HERE / "canvas.js").read_text(encoding="utf-8"),
-                elem_classes="canvas",
-            )
-            with gr.Row():
-                clear = gr.Button("Clear", elem_id="clear", **SMALL)
-                invert = gr.Button("Invert", elem_id="invert", **SMALL)
-                upload = gr.UploadButton("Upload", elem_id="upload", **SMALL)
-                test = gr.Button("Example", elem_id="test", **SMALL)
-            note = gr.HTML(elem_id="note")
+            canvas, test, note = _drawing(image_shape)
         with gr.Column(min_width=260):
             gr.Markdown("### 2. Degrade\nMove t: the further, the less is left.")
             t = gr.Slider(0, last, middle, step=1, label="t (0: clean)", elem_id="t")
@@ -124,13 +111,6 @@ def _restoring(playground: Playground) -> None:
             image = drawn(url, image_shape)
             yield from _paced(playground.restored(image, int(t), label=_given(label)))
 
-    def take(path: str) -> tuple[Any, str]:
-        try:
-            image, words = uploaded(Path(path), image_shape)
-        except ValueError as error:
-            return gr.skip(), _problem(str(error))
-        return as_url(to_pil(image[0])), progress(words, DONE)
-
     def take_test() -> tuple[Any, str, Any]:
         try:
             image, words, own = playground.test_image(random.random())
@@ -146,14 +126,41 @@ def _restoring(playground: Playground) -> None:
         trigger_mode="always_last",
         **QUIET,
     )
+    test.click(take_test, None, [canvas, note, label], **QUIET)
+    started = restore.click(restore_it, [canvas, t, label], [state, restored], **WAITING)
+    _stops(stop, started, state)
+
+
+def _drawing(image_shape: tuple[int, int, int]) -> tuple[gr.HTML, gr.Button, gr.HTML]:
+    """A canvas to draw on or upload to; returns it, the button for an example, and its note."""
+    _, height, width = image_shape
+    gr.Markdown(f"### 1. Draw\nor upload; it becomes {width} x {height} pixels.")
+    canvas = gr.HTML(
+        "",
+        html_template=_canvas(image_shape),
+        js_on_load=(HERE / "canvas.js").read_text(encoding="utf-8"),
+        elem_classes="canvas",
+    )
+    with gr.Row():
+        clear = gr.Button("Clear", elem_id="clear", **SMALL)
+        invert = gr.Button("Invert", elem_id="invert", **SMALL)
+        upload = gr.UploadButton("Upload", elem_id="upload", **SMALL)
+        test = gr.Button("Example", elem_id="test", **SMALL)
+    note = gr.HTML(elem_id="note")
+
+    def take(path: str) -> tuple[Any, str]:
+        try:
+            image, words = uploaded(Path(path), image_shape)
+        except ValueError as error:
+            return gr.skip(), _problem(str(error))
+        return as_url(to_pil(image[0])), progress(words, DONE)
+
     clear.click(lambda: ("", ""), None, [canvas, note], **QUIET)
     invert.click(
         lambda url: as_url(to_pil(255 - drawn(url, image_shape)[0])), canvas, canvas, **QUIET
     )
     upload.upload(take, upload, [canvas, note], **QUIET)
-    test.click(take_test, None, [canvas, note, label], **QUIET)
-    started = restore.click(restore_it, [canvas, t, label], [state, restored], **WAITING)
-    _stops(stop, started, state)
+    return canvas, test, note
 
 
 def _generating(playground: Playground) -> None:

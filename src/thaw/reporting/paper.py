@@ -9,12 +9,15 @@ import jinja2
 from thaw.reporting import latex, reproduce
 from thaw.reporting.groups import Group
 from thaw.reporting.section import Drawing, Section
+from thaw.reporting.sections import Options
 from thaw.reporting.style import PAPER, on_paper, save_figure
 
 FOLDER = "paper"
 
 
-def write(sections: Sequence[Section], groups: Sequence[Group], out: Path, title: str) -> None:
+def write(
+    sections: Sequence[Section], groups: Sequence[Group], out: Path, options: Options
+) -> None:
     """Write figures/, tables/, paper.tex, which has them all, and reproduce.sh.
 
     Figures of single runs are left out; an earlier bundle is overwritten.
@@ -42,9 +45,11 @@ def write(sections: Sequence[Section], groups: Sequence[Group], out: Path, title
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("paper.tex").render(title=latex.escaped(title), sections=shown)
+    text = environment.get_template("paper.tex").render(
+        title=latex.escaped(options.title), sections=shown
+    )
     (out / "paper.tex").write_text(text + "\n", encoding="utf-8")
-    reproduce.write(groups, title, out / "reproduce.sh")
+    reproduce.write(groups, options.overrides, out / "reproduce.sh")
 
 
 def _write_figure(drawing: Drawing, out: Path) -> str:

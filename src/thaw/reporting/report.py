@@ -58,7 +58,7 @@ def write_report(run_dirs: Sequence[Path], out: Path, options: Options) -> Path:
             written.append(section)
     (out / PAGE).write_text(_page(written, groups, drawn, options), encoding="utf-8")
     if options.paper:
-        paper.write(written, groups, out / paper.FOLDER, options.title)
+        paper.write(written, groups, out / paper.FOLDER, options)
     return out / PAGE
 
 

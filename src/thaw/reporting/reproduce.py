@@ -10,7 +10,8 @@ from thaw.reporting.groups import Group
 
 HEAD = """\
 #!/bin/sh
-# Trains the runs of this report again, into {folder}/, and reports on them. In a checkout of thaw:
+# Trains and evaluates the runs of this report again, in {folder}/, and reports on them. In a
+# checkout of thaw:
 #   sh reproduce.sh
 # PYTHON=DIR/python takes another Python.
 set -eu
@@ -21,16 +22,15 @@ LEFT_OUT = re.compile(r"\+{0,2}(hydra\.(run|sweep)\.|sweep\.|resume=|report=)")
 FOLDER = "reproduced"
 
 
-def script(groups: Sequence[Group], title: str) -> str:
-    """A line for each run with its overrides, and one for the report."""
+def script(groups: Sequence[Group], overrides: Sequence[str]) -> str:
+    """The command of each run, of its evaluations, and of the report, which had ``overrides``."""
     runs = [run for group in groups for run in group.members]
     lines = [HEAD.format(folder=FOLDER)]
     for group in groups:
         lines.append(f"\n# {_one_line(group.title)}\n")
         for run in group.members:
             lines += _commands(run, f"{FOLDER}/{runs.index(run):02d}")
-    report = shlex.join(["report.py", f"runs={FOLDER}", f"title={title}", "paper=true"])
-    lines.append(f'\n# The report\n"$PYTHON" {report}\n')
+    lines.append(f"\n# The report\n{_command('report.py', f'runs={FOLDER}', *overrides)}")
     return "".join(lines)
 
 
@@ -49,7 +49,14 @@ def _commands(run: FinishedRun, folder: str) -> Iterator[str]:
         yield "# Nothing is recorded of how it was made.\n"
         return
     kept = [each for each in map(str, overrides) if not LEFT_OUT.match(each)]
-    yield f'"$PYTHON" {shlex.join(["train.py", *kept, f"hydra.run.dir={folder}"])}\n'
+    yield _command("train.py", *kept, f"hydra.run.dir={folder}")
+    for evaluation in run.evaluations:
+        if (given := evaluation.get("overrides")) is not None:
+            yield _command("evaluate.py", f"run={folder}", *map(str, given))
+
+
+def _command(*words: str) -> str:
+    return f'"$PYTHON" {shlex.join(words)}\n'
 
 
 def _one_line(text: str) -> str:
@@ -57,7 +64,7 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def write(groups: Sequence[Group], title: str, path: Path) -> None:
+def write(groups: Sequence[Group], overrides: Sequence[str], path: Path) -> None:
     """Write the script, to be run by whoever has read it."""
-    path.write_text(script(groups, title), encoding="utf-8")
+    path.write_text(script(groups, overrides), encoding="utf-8")
     path.chmod(0o755)

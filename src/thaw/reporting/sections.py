@@ -58,6 +58,7 @@ class Options:
     data_root: folder of the data, if not that of training.
     losses: how losses of several runs are drawn.
     paper: whether paper/ is written too.
+    overrides: those of the command that asked for it all, for reproduce.sh.
     """
 
     title: str = "Report"
@@ -68,6 +69,7 @@ class Options:
     data_root: str | None = None
     losses: LossAxes = field(default_factory=LossAxes)
     paper: bool = False
+    overrides: Sequence[str] = ()
 
 
 def sections(
