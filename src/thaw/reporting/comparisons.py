@@ -61,6 +61,7 @@ class Comparison:
     of_draws: over draws of one seed's two models, ``None`` with several seeds or without draws.
     sampling: what sampling alone adds to the spread of the differences; NaN where not known.
     p_value: corrected for the number of comparisons by this score.
+    level: 5 % over that number, at which one of them is found whatever the others are.
     """
 
     key: str
@@ -74,6 +75,7 @@ class Comparison:
     of_draws: Difference | None
     sampling: float = math.nan
     p_value: float = math.nan
+    level: float = LEVEL
 
     @property
     def difference(self) -> Difference:
@@ -118,7 +120,7 @@ class Comparison:
             return "more seeds"
         if self.is_called:
             return ""
-        needed = self.of_seeds.pairs_needed
+        needed = self.of_seeds.pairs_needed(self.level)
         ways = [f"{needed} seeds" if needed else "over 200 seeds"]
         if images := self._images_needed(self.of_seeds):
             ways.append(f"N = {images:,} with these seeds")
@@ -130,7 +132,9 @@ class Comparison:
             return None
         training = max(0.0, found.std**2 - self.sampling**2)
         spreads = {k: math.sqrt(training + self.sampling**2 / k) for k in FACTORS}
-        enough = (k for k in FACTORS if power(found.mean, spreads[k], found.count) >= POWER)
+        enough = (
+            k for k in FACTORS if power(found.mean, spreads[k], found.count, self.level) >= POWER
+        )
         factor = next(enough, None)
         return None if factor is None else factor * self.num_images
 
@@ -172,8 +176,9 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     for label in dict.fromkeys(each.measured.label for each in found):
         places = [k for k, each in enumerate(found) if each.measured.label == label]
         p_values = holm([found[k].difference.p_value for k in places])
+        level = LEVEL / len(places)
         for k, p_value in zip(places, p_values, strict=True):
-            result[k] = replace(found[k], p_value=p_value)
+            result[k] = replace(found[k], p_value=p_value, level=level)
     return result
 
 

@@ -51,14 +51,13 @@ class Difference:
             return 0.0 if self.mean else 1.0
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.count - 1))
 
-    @property
-    def pairs_needed(self) -> int | None:
-        """The pairs in all that find a mean like this one with 80 % power at 5 %, if at most 200.
+    def pairs_needed(self, level: float = LEVEL) -> int | None:
+        """The pairs in all that find a mean like this one with 80 % power, if at most 200.
 
         A guess as good as the mean and standard deviation of the pairs there are.
         """
         counts = range(max(2, self.count), MOST + 1)
-        return next((k for k in counts if power(self.mean, self.std, k) >= POWER), None)
+        return next((k for k in counts if power(self.mean, self.std, k, level) >= POWER), None)
 
 
 def power(mean: float, std: float, count: int, level: float = LEVEL) -> float:

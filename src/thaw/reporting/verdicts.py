@@ -89,7 +89,7 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
         "it is over draws of images, and of these two models alone. p is of the two-sided test, "
         "by Holm's method corrected for the number of comparisons by that score; up to 0.05 the "
         "two are told apart. What would settle it finds a difference as large as this one in 80 "
-        "of 100 repetitions.",
+        "of 100 repetitions, whatever the other comparisons find.",
         [_row(each) for each in found],
     )
 
