@@ -22,8 +22,6 @@ EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,co
 
 # One of each kind; decolour needs colours, paired pairs, and the other orders of averaging are the study's.
 COLD := column_random,column_shuffled,row_random,row_last_to_first,blur,blur_linear,blur_exponential,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph
-# The runs themselves start from real training images (empirical), as an upper reference.
-PRIORS := gaussian,gmm
 degradations paths: seeds = 0,1,2
 
 .PHONY: help install quickstart study degradations paths test test-all lint check docs site bench bundle clean
@@ -70,7 +68,8 @@ study: $(VENV)/.installed
 	  data=$(data) trainer.max_epochs=$(epochs) trainer.accelerator=$(device) $(overrides)
 	$(BIN)/python report.py runs=multirun/$(study) title='Diffusion on MNIST, hot and cold'
 
-# A DDPM takes back its noise as the hybrids do; the cold ones have samplers of their own.
+# A DDPM takes back its noise as the hybrids do; the cold ones have samplers of their own. The runs
+# themselves start from real training images (empirical), as an upper reference.
 degradations: $(VENV)/.installed
 	set -e; for family in \
 	  'degradation=gaussian prediction=clean,noise schedule=cosine,linear sampler=ddim_25' \
@@ -78,7 +77,7 @@ degradations: $(VENV)/.installed
 	  'degradation=$(COLD)'; \
 	do $(BIN)/python train.py -m sweep.name=degradations experiment=degradations seed=$(seeds) $$family \
 	  trainer.accelerator=$(device) $(overrides); done
-	$(BIN)/python evaluate.py -m runs=multirun/degradations prior=$(PRIORS) num_samples=1000 num_restored=0
+	$(BIN)/python evaluate.py -m runs=multirun/degradations prior=gmm num_samples=1000 num_restored=0
 	$(BIN)/python report.py runs=multirun/degradations title='Every degradation, one budget'
 
 # Paths of one family a line, with what belongs to it.
