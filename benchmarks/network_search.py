@@ -172,11 +172,12 @@ def main(out: str, as_long_as: str, seeds: str, *texts: str) -> None:
     path = folder / "search.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = [(row["candidate"], row["seed"], row["as_long_as"]) for row in rows]
-    costs = step_costs(texts or CANDIDATES, folder / "costs.json")
+    chosen = texts or CANDIDATES
+    costs = step_costs(chosen, folder / "costs.json")
     jobs = [
         Job(text, seed, round(int(as_long_as) / costs[text]), int(as_long_as))
         for seed in range(int(seeds))
-        for text in costs
+        for text in chosen
         if (text, seed, int(as_long_as)) not in done
     ]
     for job, found in side_by_side(tried, jobs):
@@ -200,7 +201,7 @@ def step_costs(texts: Sequence[str], path: Path) -> dict[str, float]:
             known[candidate.cost] = round(step / step_of_first, 4)
         costs[text] = known[candidate.cost]
         path.write_text(json.dumps(costs, indent=1) + "\n")
-    return {text: costs[text] for text in texts}
+    return costs
 
 
 def tried(job: Job) -> dict[str, Any]:
