@@ -22,10 +22,10 @@ OPENING = """\
 TRAINING = """\
 ### Hybrid, cold and hot
 
-![Samples of a hybrid, a cold and a hot model after epochs 1, 4, 8 and 12](results/hot_and_cold.png)
+![Samples of a hybrid, a cold and a hot model after epochs 1, 10 and 20](results/hot_and_cold.png)
 
-The same small network after 1, 4, 8 and 12 epochs of 4,500 digits:
-[their scores](results/degradations/README.md#cold-hybrid-hot).
+The same network after 1, 10 and 20 epochs of 4,500 digits; hybrid and cold start from what is left
+of real images at T: [their scores](results/degradations/README.md#cold-hybrid-hot).
 
 ## Forward processes
 

@@ -292,11 +292,12 @@ def last_of(key: str) -> str:
 def words_of(foundation: tuple[str, ...], changes: Sequence[str]) -> list[str]:
     """Of which the line of a refusal must have one: its keys, or the choices it was made of."""
     ends = (".", ":", "=", " must")
-    words = [f"{override.split('=')[0]}{end}" for override in foundation for end in ends]
+    words = [*TINY]  # given too
+    words += [f"{override.split('=')[0]}{end}" for override in foundation for end in ends]
     words += [override.split("=")[1] for override in foundation if override.startswith(RISKY)]
     # An experiment chooses parts of its own, such as the sampler.
     if any(override.startswith("experiment=") for override in foundation):
-        words += [f"{group}=" for group in CHOICES]
+        words += [f"{group}{end}" for group in CHOICES for end in ends]
     for change in changes:
         key, _, value = change.lstrip("+~").partition("=")
         words += [key, last_of(key), *(f"{key.split('.')[0]}{end}" for end in ends)]

@@ -34,7 +34,8 @@ class Normal(Prior[Noising]):
         if not degradation.end.leaves_nothing:
             raise ValueError(
                 f"Normal draws noise alone, and x_T of {type(degradation.end).__name__} shows "
-                "something of the image: use the empirical prior, or a schedule that ends in noise"
+                "something of the image: use the empirical prior, or a schedule that ends in "
+                "noise, as with a larger schedule.timesteps"
             )
 
     def misfit(self, degradation: Noising) -> str | None:
