@@ -222,7 +222,7 @@ def test_a_study_that_was_stopped_goes_on_from_the_packed_state(
         time.sleep(0.2)
     process.terminate()
     said, _ = process.communicate(timeout=WAIT_S)
-    assert f"{RUN}: interrupted" in said
+    assert f"{RUN}: interrupted" in said, said
     assert "== speed" not in said
     before = epochs(unpacked(first / "out", "study", tmp_path / "unpacked") / RUN)
     assert len(before) >= 2
