@@ -20,9 +20,33 @@ study ?= study
 overrides ?=
 EXPERIMENTS := ddpm_gelu_1000,ddpm_selu_100,columns_random,columns_outside_in,columns_inside_out,columns_by_4_random,rows_random,rows_by_4_random
 
-# One of each kind; decolour needs colours, paired pairs, and the other orders of averaging are the study's.
-COLD := column_random,column_shuffled,row_random,row_last_to_first,blur,blur_linear,blur_exponential,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph
+# What is swept in families, each with what belongs to it. Of degradations one of each kind: decolour
+# needs colours, paired pairs, and the other orders of averaging are the study's. A DDPM takes back its
+# noise as the hybrids do; the cold ones have samplers of their own.
+DEGRADATIONS := \
+  'degradation=gaussian prediction=clean,noise schedule=cosine,linear sampler=ddim_25' \
+  'degradation=row_noise,column_noise sampler=ddim_25' \
+  'degradation=column_random,column_shuffled,row_random,row_last_to_first,blur,blur_linear,blur_exponential,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph'
+PATHS := \
+  'degradation=gaussian schedule=cosine prediction=velocity sampler=ddim_25' \
+  'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=ddim_25' \
+  'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=ddim_25' \
+  'degradation=row_noise,column_noise sampler=ddim_25' \
+  'degradation=blur_noise degradation.blur_to_noise=0,0.5,1,2 prior=empirical sampler=ddim_25' \
+  'degradation=heat' \
+  'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
+  'degradation=bridge degradation/to=row_random,blur,pixelate,inpaint'
 degradations paths: seeds = 0,1,2
+
+# $(call families,NAME,FAMILIES): the runs start from real training images, which is an upper
+# reference, and are evaluated from a fitted mixture too.
+define families
+set -e; for family in $(2); \
+do $(BIN)/python train.py -m sweep.name=$(1) experiment=$(1) seed=$(seeds) $$family \
+  trainer.accelerator=$(device) $(overrides); done
+$(BIN)/python evaluate.py -m runs=multirun/$(1) prior=gmm num_samples=1000 num_restored=0
+$(BIN)/python report.py runs=multirun/$(1) title='All $(1) at one budget'
+endef
 
 .PHONY: help install quickstart study degradations paths test test-all lint check docs site bench bundle clean
 help:
@@ -68,33 +92,11 @@ study: $(VENV)/.installed
 	  data=$(data) trainer.max_epochs=$(epochs) trainer.accelerator=$(device) $(overrides)
 	$(BIN)/python report.py runs=multirun/$(study) title='Diffusion on MNIST, hot and cold'
 
-# A DDPM takes back its noise as the hybrids do; the cold ones have samplers of their own. The runs
-# themselves start from real training images (empirical), as an upper reference.
 degradations: $(VENV)/.installed
-	set -e; for family in \
-	  'degradation=gaussian prediction=clean,noise schedule=cosine,linear sampler=ddim_25' \
-	  'degradation=row_noise,column_noise sampler=ddim_25' \
-	  'degradation=$(COLD)'; \
-	do $(BIN)/python train.py -m sweep.name=degradations experiment=degradations seed=$(seeds) $$family \
-	  trainer.accelerator=$(device) $(overrides); done
-	$(BIN)/python evaluate.py -m runs=multirun/degradations prior=gmm num_samples=1000 num_restored=0
-	$(BIN)/python report.py runs=multirun/degradations title='Every degradation, one budget'
+	$(call families,degradations,$(DEGRADATIONS))
 
-# Paths of one family a line, with what belongs to it.
 paths: $(VENV)/.installed
-	set -e; for family in \
-	  'degradation=gaussian schedule=cosine prediction=velocity sampler=ddim_25' \
-	  'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=ddim_25' \
-	  'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=ddim_25' \
-	  'degradation=row_noise,column_noise sampler=ddim_25' \
-	  'degradation=blur_noise degradation.blur_to_noise=0,0.5,1,2 prior=empirical sampler=ddim_25' \
-	  'degradation=heat' \
-	  'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
-	  'degradation=bridge degradation/to=row_random,blur,pixelate,inpaint'; \
-	do $(BIN)/python train.py -m sweep.name=paths experiment=paths seed=$(seeds) $$family \
-	  trainer.accelerator=$(device) $(overrides); done
-	$(BIN)/python evaluate.py -m runs=multirun/paths prior=gmm num_samples=1000 num_restored=0
-	$(BIN)/python report.py runs=multirun/paths title='Every path, one budget'
+	$(call families,paths,$(PATHS))
 
 # $(call timed,PART,COMMAND): `make check` says at its end how long each part took.
 timed = @echo '$(2)'; start=$$(date +%s); $(2) && \
