@@ -176,7 +176,7 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     for label in dict.fromkeys(each.measured.label for each in found):
         places = [k for k, each in enumerate(found) if each.measured.label == label]
         p_values = holm([found[k].difference.p_value for k in places])
-        level = LEVEL / len(places)
+        level = LEVEL / max(1, sum(map(math.isfinite, p_values)))
         for k, p_value in zip(places, p_values, strict=True):
             result[k] = replace(found[k], p_value=p_value, level=level)
     return result
