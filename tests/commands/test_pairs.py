@@ -109,7 +109,8 @@ def test_partners_give_the_scores_that_the_test_pairs_give(folder: Path) -> None
             assert compared[stage]["ssim"] == pytest.approx(
                 ssim(restored, clean).mean().item(), abs=1e-4
             )
-        assert compared[stage]["psnr"] <= psnr + 1e-3  # clipping to the range is no loss
+        # The files are clipped to the range: no loss, and of a model so young a small gain.
+        assert psnr - 0.2 <= compared[stage]["psnr"] <= psnr + 1e-3
 
 
 def test_the_run_has_its_figures_and_scores(folder: Path) -> None:

@@ -143,7 +143,10 @@ def foundations() -> list[tuple[str, ...]]:
         for number, row in enumerate(rows)
     ]
     straight = [
-        ("data=cifar10", "metrics=none", "degradation=bridge", f"degradation/to={end}")
+        (
+            f"data={'paired_folder' if end == 'paired' else 'cifar10'}",
+            *("metrics=none", "degradation=bridge", f"degradation/to={end}"),
+        )
         for end in CHOICES["degradation/to"]
     ]
     return [*peaceful, *risky, *straight]

@@ -42,6 +42,7 @@ FOUNDATIONS = (
     {"data": "cifar10"},  # in colour
     {"data": "cifar10", "degradation": "bridge"},
     {"data": "paired_folder"},
+    {"data": "paired_folder", "degradation": "bridge"},
 )
 # The groups that a sample depends on, and those that decide on how Lightning trains.
 SAMPLED = {"model", "schedule", "degradation", "prediction", "sampler", "prior", "ema"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from thaw.data.datasets import PairedFolder
 from thaw.data.paired_folder import PairedFolder as Source
@@ -27,6 +27,14 @@ def write(path: Path, pixels: np.ndarray) -> None:
         np.save(path, pixels)
     else:
         Image.fromarray(pixels).save(path)
+
+
+def write_turned(path: Path, pixels: np.ndarray) -> None:
+    """Stored as a camera does that was held upright: turned back by a quarter when it is read."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, exif=exif)
 
 
 def pair(folder: Path, name: str, clean: np.ndarray, degraded: np.ndarray) -> None:
@@ -147,6 +155,16 @@ def test_both_of_a_pair_are_resized_and_cropped_alike(folder: Path) -> None:
     assert (train.images - pictures.float()).abs().mean() < 0.5
 
 
+def test_partners_are_compared_as_they_are_seen(folder: Path) -> None:
+    digit = MNIST5k().load()[0].images[0, 0, :20].numpy()  # 20 x 28
+    for split in ("train", "test"):
+        write_turned(folder / split / "clean" / "a.png", np.rot90(digit))
+        write(folder / split / "degraded" / "a.png", digit)
+    train, _ = Source(folder, image_size=[20, 28]).load()
+    assert torch.equal(train.images[:, 0], train.images[:, 1])
+    assert train.images.any()
+
+
 def test_colours_and_the_clean_images_alone(folder: Path) -> None:
     colours = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     for split in ("train", "test"):
@@ -196,6 +214,10 @@ def test_an_augmentation_changes_both_of_a_pair_alike(folder: Path) -> None:
             lambda f: write(f / "train/degraded/2.png", grey(0, sides=(8, 9))),
             ["train/degraded/2.png is 8 x 9", "train/clean/2.png is 8 x 8"],
         ),
+        (
+            lambda f: write_turned(f / "train/clean/2.png", grey(0, sides=(8, 9))),
+            ["train/degraded/2.png is 8 x 8", "train/clean/2.png is 9 x 8"],
+        ),
         (lambda f: (f / "train/clean/2.png").write_text("no"), ["train/clean/2.png is not an im"]),
         (
             lambda f: write(f / "train/clean/2.png", grey(9, np.uint16)),
@@ -236,6 +258,13 @@ def test_arrays_that_are_no_image_are_named(folder: Path, array: np.ndarray, why
     pair(folder / "train", "b.npy", array, array)
     with pytest.raises(ValueError, match=rf"clean/b\.npy is not an image.*({why})"):
         Source(folder, image_size=8, value_range=(0, 1)).load()
+
+
+def test_numbers_without_a_range_are_told_of_it(folder: Path) -> None:
+    for split in ("train", "test"):
+        pair(folder / split, "a.npy", grey(0, np.float32), grey(0, np.float32))
+    with pytest.raises(ValueError, match=r"a\.npy is not an image .*takes with data\.value_range"):
+        Source(folder, image_size=8).load()
 
 
 def test_values_are_of_one_channel_and_in_order(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Blur and noise in the basis of the cosine transform: the papers' equations and every limit."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -130,7 +131,7 @@ def test_without_blur_it_is_gaussian_noise(schedule: Tensor) -> None:
     def network(x: Tensor, t: Tensor) -> Tensor:
         return (x + t.view(-1, 1, 1, 1)).sin()
 
-    for sampler in (DDIM(7), DDIM(7, eta=0.5), Ancestral(), Dissipation()):
+    for sampler in (DDIM(7), DDIM(7, eta=0.5), Ancestral()):
         ours, theirs = (
             sampler.sample(restorer_of(network, each), x_T, noise, seeded())
             for each in (blurred, gaussian)
@@ -167,6 +168,17 @@ def test_without_noise_it_is_blur_by_the_cosine_transform() -> None:
             width = 0.5 * 40 ** ((t - 1) / (T - 1))
             expected = dct_blur(x_0, width)
             torch.testing.assert_close(at(cold, x_0, t, noise), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), DDIM(eta=0.5), Ancestral()], ids=["0", "0.5", "1"])
+def test_without_noise_the_brightness_never_changes(sampler: Sampler) -> None:
+    """Whatever the network says: it is not blurred, and there is nothing else to take back."""
+    cold = exact(BlurNoise(SHAPE, cosine(T), blur_to_noise=None))
+    x_0, other = random_images(4, *SHAPE), random_images(4, *SHAPE, seed=9)
+    wrong = restorer_of(lambda x_t, t: other, cold)
+    x_T, brightness = at(cold, x_0, T, normal(1)), x_0.mean((1, 2, 3))
+    for state in sampler.trajectory(wrong, x_T, normal(1), seeded(2)):
+        torch.testing.assert_close(state.x_t.mean((1, 2, 3)), brightness, rtol=0, atol=1e-12)
 
 
 def test_heat_is_that_of_rissanen() -> None:
@@ -263,11 +275,11 @@ LINES = LineNoise(SHAPE, "column", "random", num_steps=T, overlap=0.3)
 LINES.signal, LINES.sigma = LINES.table.unbind(-1)
 NOISINGS["lines"] = LINES
 EVERY: list[Sampler] = [DDIM(), DDIM(6, eta=0.5), Ancestral(), Ancestral(variance="large"), Cold(),
-                        Naive(7), Dissipation()]  # fmt: skip
+                        Naive(7)]  # fmt: skip
+TRACES = [(name, Dissipation()) for name in ("heat", "cold")]
 
 
-@pytest.mark.parametrize("sampler", EVERY, ids=range(len(EVERY)))
-@pytest.mark.parametrize("name", NOISINGS)
+@pytest.mark.parametrize(("name", "sampler"), [*product(NOISINGS, EVERY), *TRACES])
 def test_a_perfect_restorer_leads_back(name: str, sampler: Sampler) -> None:
     degradation, x_0, noise = NOISINGS[name], random_images(4, *SHAPE), normal(1)
     x_T = at(degradation, x_0, T, noise)

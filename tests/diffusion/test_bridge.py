@@ -21,7 +21,7 @@ from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.samplers.cold import Cold
 from thaw.diffusion.samplers.grids import Quadratic
 from thaw.diffusion.samplers.straight import InDI
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.schedules import flow, linear
 
 SHAPE = (1, 12, 12)
 LAST = 20
@@ -64,14 +64,14 @@ def test_it_leads_straight_from_x_0_to_the_end_of_the_other(name: str) -> None:
     torch.testing.assert_close(at(bridge, x_0, 5, noise), 0.75 * x_0 + 0.25 * y, rtol=0, atol=1e-12)
 
 
-def test_with_pure_noise_at_the_end_it_is_rectified_flow_bit_for_bit() -> None:
-    bridge = Bridge(SHAPE, ENDS["noise"], LAST)
+@pytest.mark.parametrize("last", [LAST, 100, 1000])
+def test_with_pure_noise_at_the_end_it_is_rectified_flow_bit_for_bit(last: int) -> None:
+    bridge, rectified = Bridge(SHAPE, ENDS["noise"], last), Gaussian(flow(last))
     x_0 = random_images(3, *SHAPE).float()
     eps = drawn(bridge, x_0)
     assert eps.shape == x_0.shape
-    for t in range(LAST + 1):
-        tau = torch.tensor(t) / LAST
-        assert torch.equal(at(bridge, x_0, t, eps), (1 - tau) * x_0 + tau * eps)
+    for t in range(last + 1):
+        assert torch.equal(at(bridge, x_0, t, eps), at(rectified, x_0, t, eps))
 
 
 @every_end

@@ -27,7 +27,7 @@ from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import EDM, Clean, Flow, Velocity
 from thaw.diffusion.priors.normal import Normal
 from thaw.diffusion.samplers.base import Sampler
-from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
+from thaw.diffusion.samplers.gaussian import DDIM, VARIANCES, Ancestral
 from thaw.diffusion.samplers.grids import Linspace, Quadratic
 from thaw.diffusion.samplers.solvers import DPMSolver, Heun
 from thaw.diffusion.samplers.straight import InDI
@@ -250,6 +250,7 @@ SAMPLERS: list[Sampler] = [
     DDIM(12),
     DDIM(12, eta=0.6),
     Ancestral(12),
+    Ancestral(12, variance="large"),
     DPMSolver(12),
     Heun(12),
     DPMSolver(9, grid=Quadratic()),
@@ -299,8 +300,10 @@ def test_weights_and_bits_are_those_of_the_scaled_process(name: str) -> None:
         Bound(restorer_of(function, exact_gaussian(each), Clean(), wide)).terms(x_0, seeded(1))
         for each, function in functions
     )
-    torch.testing.assert_close(ours["small"][:, 1:], theirs["small"][:, 1:], rtol=1e-6, atol=1e-9)
-    assert ours["small"].isfinite().all()
+    for variance in VARIANCES:
+        bits, expected = ours[variance][:, 1:], theirs[variance][:, 1:]
+        torch.testing.assert_close(bits, expected, rtol=1e-6, atol=1e-9)
+        assert bits.isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -321,6 +324,15 @@ def test_steps_are_drawn_by_a_normal_log_ratio(
     share = stats.kstest(np.log(sigma / signal), stats.norm(mean, deviation).cdf).statistic
     # Beside what chance leaves, the steps of the table.
     assert share < 1.95 / 20_000**0.5 + 0.004
+
+
+@pytest.mark.parametrize("last", [2, 10, T])
+def test_steps_of_a_flow_are_nearest_to_the_drawn_tau_up_to_T(last: int) -> None:  # noqa: N802
+    timesteps = LogNormal(1.0, 2.0)
+    t, _ = timesteps.draw(20_000, exact_gaussian(flow(last)), seeded(), torch.device("cpu"))
+    tau = (1.0 + 2.0 * torch.randn(20_000, generator=seeded()).double()).sigmoid()
+    assert torch.equal(t, (last * tau).round().long().clamp(min=1))
+    assert (t == last).any()
 
 
 def test_steps_by_the_ratio_follow_no_other_law() -> None:

@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from theory_support import RANGE
+from theory_support import RANGE, random_images, step
 from torch import Generator, Tensor, nn
 
 from thaw.diffusion import Cold, Empirical, Paired
+from thaw.diffusion.degradations.bridge import Bridge
 from thaw.diffusion.objectives import MSE
 from thaw.diffusion.predictions import Clean
 from thaw.diffusion.priors.gaussian_mixture import GaussianMixture
 from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
+from thaw.diffusion.samplers.straight import InDI
 
 SHAPE = (1, 12, 12)
 D = Paired(num_steps=4)
@@ -41,6 +43,35 @@ def test_it_is_the_straight_line_from_the_image_to_its_partner() -> None:
         x_t = D(x_0, torch.full((6,), t), y)
         torch.testing.assert_close(x_t, (1 - t / 4) * x_0 + t / 4 * y)
     assert torch.equal(D(x_0, torch.full((6,), 4), y), y)
+
+
+@pytest.mark.parametrize(("t", "s"), [(8, 7), (8, 0), (5, 2)])
+def test_indi_is_algorithm_2_with_the_partner_inferred(t: int, s: int) -> None:
+    """On a pair itself, and on a bridge to it."""
+    x_t, x_0_hat = random_images(3, *SHAPE), random_images(3, *SHAPE, seed=1)
+    y = (x_t - (1 - t / 8) * x_0_hat) / (t / 8)
+    for path in (Paired(8), Bridge(SHAPE, D, num_steps=8)):
+        x_s = step(InDI(), x_t, x_0_hat, t, s, torch.zeros_like(y), path)
+        expected = step(Cold(), x_t, x_0_hat, t, s, y, path)
+        torch.testing.assert_close(x_s, expected, rtol=0, atol=1e-12)
+
+
+def test_a_bridge_to_partners_is_their_straight_line_and_ends_in_noise_where_it_is_told() -> None:
+    pairs = RANGE.from_uint8(stored())
+    plain, noisy = (Bridge(SHAPE, D, num_steps=8, noise=eps) for eps in (0.0, 0.1))
+    x_0, y = plain.draw(pairs)
+    x, with_n = noisy.draw(pairs, Generator().manual_seed(1))
+    assert torch.equal(x, x_0)
+    for t in (0, 3, 8):
+        steps = torch.full((6,), t)
+        x_t = plain(x_0, steps, y)
+        assert torch.equal(x_t, Paired(8)(x_0, steps, y))
+        n = torch.randn(x_0.shape, generator=Generator().manual_seed(1))
+        torch.testing.assert_close(noisy(x_0, steps, with_n), x_t + 0.1 * t / 8 * n)
+    assert torch.equal(plain.noise_of(y, 8), y)
+    for bridge, t in ((plain, 3), (noisy, 8)):
+        with pytest.raises(ValueError, match="the partners, at t = T = 8 of a path without noise"):
+            bridge.noise_of(y, t)
 
 
 def test_an_image_alone_has_no_partner() -> None:

@@ -17,7 +17,7 @@ from thaw.diffusion.samplers.base import Estimate, Path, Sampler
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM, Ancestral
 from thaw.diffusion.samplers.grids import Quadratic
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.schedules import cosine, linear
 from thaw.ranks import Portion
 from thaw.seeding import generator
 
@@ -108,6 +108,17 @@ def test_every_stage_is_made_of_the_same_x_t_and_noise(
                 assert torch.equal(found["sampled"], expected)
 
 
+def test_a_sampler_that_asks_for_noise_nobody_knows_is_given_another(images: Tensor) -> None:
+    """With the noise of x_t Algorithm 2 would give back the image, whatever the network says."""
+    hot, t = Gaussian(cosine(100)), 50
+    restoration = Restoration(restorer_of(lambda x_t, t: 0 * x_t, hot), Cold(clip=False), t)
+    (found,) = restoration.batches(images, len(images), seed=0)
+    signal, sigma = hot.schedule[t].float()
+    # x_t - b_t z, of the deviation sqrt(2) b_t about a_t x_0.
+    missing = (found["sampled"] - signal * found["original"]) / sigma
+    assert missing.std().item() == pytest.approx(2**0.5, rel=0.1)
+
+
 @pytest.mark.parametrize("t", [None, 1, 4])
 @pytest.mark.parametrize("degradation", [LINES, ORDERS, HalfNoise()], ids=["lines", "orders", "n"])
 def test_a_perfect_restorer_makes_every_stage_exact(
@@ -137,8 +148,8 @@ def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
     (found,), (expected,) = (each.batches(images, 6, 1) for each in (of_run, asked_for))
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     own = "algorithm_2" if algorithm is Cold else "algorithm_1"
-    own = own if degradation is LINES else "sampled"
-    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0))
+    own, anew = (own, ()) if degradation is LINES else ("sampled", ("noise",))
+    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0, *anew))
     with torch.no_grad():
         x_0 = sampler.sample(restorer, found["degraded"], noise)
     assert torch.equal(found[f"{own}_refined"], x_0)

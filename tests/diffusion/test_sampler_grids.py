@@ -15,7 +15,7 @@ from thaw.diffusion.degradations.line_average import LineAverage
 from thaw.diffusion.samplers.cold import Cold, Naive
 from thaw.diffusion.samplers.gaussian import DDIM
 from thaw.diffusion.samplers.grids import Grid, Leading, Linspace, Quadratic, Trailing
-from thaw.diffusion.schedules import linear
+from thaw.diffusion.schedules import edm, flow, linear
 
 GRIDS = [Trailing(), Linspace(), Leading(), Quadratic()]
 every_grid = pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: grid.name)
@@ -53,6 +53,15 @@ def test_the_spacing_is_diffusers(name: str, num_steps: int) -> None:
     (grid,) = (grid for grid in GRIDS if grid.name == name)
     # Their index t - 1 is our step t.
     assert [*(published.timesteps + 1).tolist(), 0] == grid.times(1000, num_steps)
+
+
+@pytest.mark.parametrize("table", [flow(20), edm(20)], ids=["flow", "edm"])
+def test_the_leading_grid_is_for_schedules_that_keep_the_scale_of_x_T(  # noqa: N802
+    table: Tensor,
+) -> None:
+    DDIM(5, grid=Leading()).check(Gaussian(linear(20)))
+    with pytest.raises(ValueError, match="use sampler/grid=trailing$"):
+        DDIM(5, grid=Leading()).check(Gaussian(table))
 
 
 def test_quadratic_times_are_squares() -> None:

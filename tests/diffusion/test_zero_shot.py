@@ -26,7 +26,16 @@ from thaw.diffusion.restoration import Restoration
 from thaw.diffusion.restorer import Restorer
 from thaw.diffusion.samplers.cold import Cold
 from thaw.diffusion.schedules import alpha_bar_of, cosine, linear
-from thaw.diffusion.zero_shot import DDNM, DPS, METHODS, Observation, RePaint, Rival, ZeroShot
+from thaw.diffusion.zero_shot import (
+    DDNM,
+    DPS,
+    METHODS,
+    Observation,
+    RePaint,
+    Rival,
+    ZeroShot,
+    converted,
+)
 from thaw.pixels import PixelRange
 from thaw.seeding import generator
 
@@ -204,6 +213,27 @@ def test_dps_is_its_published_algorithm(degradation: Degradation) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("degradation", [ROW, PAIRS], ids=["row", "pairs"])
+@pytest.mark.parametrize(
+    "method",
+    [DDNM(5, repeats=2, clip=False), DPS(5, step_size=0.3, clip=False)],
+    ids=["ddnm", "dps"],
+)
+def test_the_range_in_which_an_image_is_seen_changes_nothing(
+    method: ZeroShot, degradation: Degradation
+) -> None:
+    """For D that is linear, and ranges about 0, whatever the network makes of the misfit."""
+    found, x_T, _ = both(method, degradation, 1)
+    seen = observed(degradation, X_0, 1)
+    narrow = PixelRange(-0.5, 0.5)
+    y = converted(seen.y, WIDE, narrow)
+    method.observation = Observation(degradation, narrow, y, 1, NO_NOISE, WIDE)
+    again = sampled(method, optimal(), x_T, seeded(2))
+    torch.testing.assert_close(again, found, rtol=0, atol=1e-10)
+    method.observation = Observation(degradation, WIDE, seen.y + 10, 1, NO_NOISE, WIDE)
+    assert (sampled(method, optimal(), x_T, seeded(2)) - found).abs().max() > 0.01
+
+
 MANY = 5000
 # Equally correlated: the mean of a row tells nothing of the differences within.
 EQUAL = 0.1 * torch.eye(4, dtype=torch.float64) + 0.15
@@ -279,8 +309,8 @@ SNOW = Snow(RANGE)
 
 @pytest.mark.parametrize(
     ("method", "degradation"),
-    [(RePaint(5), INPAINT), (DDNM(5), INPAINT), (DDNM(5), LINES), (DPS(5), LINES), (DPS(5), SNOW)],
-    ids=["repaint", "ddnm-inpaint", "ddnm-lines", "dps-lines", "dps-snow"],
+    [(RePaint(5), INPAINT), (DDNM(5), INPAINT), (DDNM(5), LINES)],
+    ids=["repaint", "ddnm-inpaint", "ddnm-lines"],
 )
 def test_a_model_that_knows_the_image_restores_it_in_the_range_that_it_is_asked_in(
     method: ZeroShot, degradation: Degradation

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 VERSION = 1
 AT_ONCE = 1024
 MAX_NAMED = 10
+NUMBERS = "which data=paired_folder takes with data.value_range"
+# Orientations from here on are turned by a quarter.
+LYING = 5
 # Pillow warns from half the largest size that it reads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -146,6 +149,8 @@ def read_image(path: Path, image_shape: tuple[int, int, int]) -> NDArray[np.uint
     """
     channels, height, width = image_shape
     try:
+        if path.suffix == ".npy":
+            raise ValueError(f"numbers, {NUMBERS}")
         with Image.open(path, formats=formats()) as stored:
             image = _plain(ImageOps.exif_transpose(stored), "L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
@@ -212,7 +217,7 @@ def plane_of(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """(H, W) of an image file, from its first bytes.
+    """(H, W) of an image file as it is read, upright, from its first bytes.
 
     Raises:
         ValueError: it is damaged, or not an image.
@@ -221,7 +226,8 @@ def size_of(path: Path) -> tuple[int, int]:
         if path.suffix == ".npy":
             return plane_of(np.load(path, mmap_mode="r", allow_pickle=False).shape)
         with Image.open(path, formats=formats()) as stored:
-            return stored.height, stored.width
+            lies = stored.getexif().get(ExifTags.Base.Orientation, 1) >= LYING
+            return (stored.width, stored.height) if lies else (stored.height, stored.width)
     except Exception as error:
         raise _unreadable(path, error) from error
 
@@ -244,10 +250,7 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
     """In ``mode``, without transparency."""
     if image.mode[0] in "IF":
         # Pillow would cut these off at 255.
-        raise ValueError(
-            f"mode {image.mode}: more than 8 bits a channel, which data=paired_folder takes with "
-            "data.value_range"
-        )
+        raise ValueError(f"mode {image.mode}: more than 8 bits a channel, {NUMBERS}")
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

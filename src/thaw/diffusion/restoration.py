@@ -50,9 +50,10 @@ def stage_title(name: str) -> str:
 def degraded(
     restorer: Restorer, images: Tensor, t: int, batch: Batch, seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Generator]:
-    """(x_0, x_t, its noise, the generator that drew it) of one batch of images as stored.
+    """(x_0, x_t, the noise to restore with, the generator) of one batch of images as stored.
 
-    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_t is x_0 at 0.
+    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_t is x_0 at 0. The
+    noise is that of x_t where it is known to who restores, and else drawn anew.
     """
     degradation = restorer.degradation
     draws = _draws(restorer, batch, seed)
@@ -60,6 +61,9 @@ def degraded(
     with torch.inference_mode():
         x_0, noise = degradation.draw(stored, draws)
         x_t = degradation(x_0, all_at(t, x_0), noise) if t else x_0
+        if not degradation.noise_is_known:
+            anew = generator(seed, "restore", batch.number, "noise", device=x_t.device)
+            noise = degradation.draw_noise(x_0, anew)
     return x_0, x_t, noise, draws
 
 
@@ -73,8 +77,8 @@ class Restoration:
     ``direct`` is R(x_t, t); ``algorithm_1`` and ``algorithm_2`` are those of Bansal et al. 2022
     with the sampler's settings; ``sampled`` is the sampler's own, where it is neither of them.
     Under Gaussian noise, where the two algorithms would have to know the noise, there are
-    ``direct`` and ``sampled`` alone. A class-conditional model is given the images' labels, or none
-    where the sampler's guidance is 0.
+    ``direct`` and ``sampled`` alone, and a sampler that asks for the noise is given another. A
+    class-conditional model is given the images' labels, or none where the sampler's guidance is 0.
 
     Args:
         restorer: the model.

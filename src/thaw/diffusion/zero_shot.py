@@ -180,8 +180,8 @@ class DPS(ZeroShot):
     """x_s less step_size times the gradient of ||y - D(x_0_hat(x_t))|| (Chung et al. 2023).
 
     "Diffusion Posterior Sampling for General Noisy Inverse Problems", arXiv 2209.14687, Algorithm
-    1, by the gradient through the network, as in their code: of the norm itself, which is 1 / 2
-    ||.|| times that of its square. D may be any that has a gradient.
+    1, by the gradient through the network, as in their code: of the norm itself, which is that of
+    its square divided by 2 ||.||. D may be any that has a gradient.
 
     Args:
         step_size: zeta, in the range of the model; twice the zeta' of the paper. 2 was best for

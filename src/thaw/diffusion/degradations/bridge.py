@@ -53,9 +53,12 @@ class Bridge(StraightPath):
         self.leaves_nothing = to.leaves_nothing
         self.ends_in_noise = to.ends_in_noise
         self.noise_is_known = to.noise_is_known
+        self.takes_partners = to.takes_partners
         self.condition = to.condition
         # What D draws for an image: all that tells it from the n that follows it in one tensor.
-        drawn = to.draw_noise(torch.zeros(1, *image_shape), Generator().manual_seed(0))
+        channels, *sides = image_shape
+        images = torch.zeros(1, channels * (1 + to.takes_partners), *sides)
+        _, drawn = to.draw(images, Generator().manual_seed(0))
         self._shape = drawn.shape[1:]
         self._whole = None if drawn.is_floating_point() else drawn.dtype
 
@@ -66,9 +69,26 @@ class Bridge(StraightPath):
     def fit(self, images: Tensor) -> None:
         self.other.fit(images)
 
+    def draw(self, images: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        x_0, own = self.other.draw(images, generator)
+        return x_0, self._joined(own, x_0, generator)
+
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The noise of D; with eps above 0 ``[B, n]``, all of it and then n, float32 or wider."""
-        own = self.other.draw_noise(x_0, generator)
+        return self._joined(self.other.draw_noise(x_0, generator), x_0, generator)
+
+    def noise_of(self, x_t: Tensor, t: int) -> Tensor:
+        if not self.takes_partners:
+            return super().noise_of(x_t, t)
+        if self.noise or t != self.num_steps:
+            raise ValueError(
+                f"degraded images are the partners, at t = T = {self.num_steps} of a path without "
+                "noise: give the clean images too (partners=)"
+            )
+        return self.other.noise_of(x_t, self.other.num_steps)
+
+    def _joined(self, own: Tensor, x_0: Tensor, generator: Generator | None) -> Tensor:
+        """The noise of D, and n behind it."""
         if not self.noise:
             return own
         wide = torch.promote_types(x_0.dtype, torch.float32)

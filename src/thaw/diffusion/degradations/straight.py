@@ -20,8 +20,9 @@ class StraightPath(Degradation):
         """x_T, ``[B, C, H, W]`` of x_0's dtype, from what :meth:`draw` gave."""
 
     def forward(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        tau = self.tau(x_0, t)
-        return (1 - tau) * x_0 + tau * self.y(x_0, noise)
+        # Not 1 - tau, which would be rounded twice.
+        kept = self.tau(x_0, self.num_steps - t)
+        return kept * x_0 + self.tau(x_0, t) * self.y(x_0, noise)
 
     def tau(self, x: Tensor, t: Tensor) -> Tensor:
         """tau_t of each image x ``[B, C, H, W]``, ``[B, 1, 1, 1]`` of its dtype."""

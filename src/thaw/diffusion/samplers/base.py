@@ -85,7 +85,7 @@ class Sampler(Part[D], ABC):
                 f"num_steps={self.num_steps} is more than the {degradation.num_steps} steps of "
                 f"{type(degradation).__name__}"
             )
-        check_needs(self.grid, degradation)
+        self.grid.check(check_needs(self.grid, degradation))
 
     def at_most(self, num_steps: int) -> Self:
         """The same sampler in no more than so many steps."""

@@ -11,6 +11,8 @@ from thaw.diffusion.degradations.gaussian import Noising
 from thaw.diffusion.samplers.base import SAMPLED, Estimate, Path, Sampler
 
 ALGORITHM_1, ALGORITHM_2 = "algorithm_1", "algorithm_2"
+# Standard deviation up to which noise is a trace, in the units of the images.
+TRACE = 0.1
 
 
 @checked
@@ -29,7 +31,8 @@ class Cold(Sampler[Degradation]):
     it is so for lambda = b_s / b_t alone, where z cancels. If z is drawn anew in each step, lambda
     is what eta is in DDIM: the mean given x_t is DDIM's (Song et al. 2021, equation 12) for
 
-        lambda b_t = sqrt(b_s^2 - sigma^2),  sigma = eta b_s / b_t sqrt(1 - a_t^2 / a_s^2),
+        lambda b_t = sqrt(b_s^2 - sigma^2),
+        sigma = eta b_s / b_t sqrt(b_t^2 - b_s^2 a_t^2 / a_s^2),
 
     from b_s / b_t at eta = 0 over a_t b_s^2 / (a_s b_t^2) at eta = 1, ancestral sampling, to 0 at
     sigma = b_s, where all noise is new. The deviation is b_s - lambda b_t here and sigma in DDIM,
@@ -117,6 +120,16 @@ class Dissipation(Cold):
 
     def options(self) -> list[str]:
         return [*super().options(), f"noise {self.noise:g}"]
+
+    def check(self, degradation: Degradation) -> None:
+        super().check(degradation)
+        assert isinstance(degradation, Noising)
+        sigma = degradation.scales_at(degradation.num_steps).sigma.max()
+        if degradation.spread * sigma > TRACE:
+            raise ValueError(
+                "Dissipation is for images with a trace of noise, and those of "
+                f"{type(degradation).__name__} have more: use sampler=ddim"
+            )
 
     def step(self, now: Estimate, s: int, path: Path[Degradation]) -> Tensor:
         x_s = super().step(now, s, replace(path, noise=torch.zeros_like(now.x_t)))

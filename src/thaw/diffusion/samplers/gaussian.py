@@ -46,8 +46,9 @@ class DDIM(Sampler[N]):
         # z_s = a_s z_0_hat + sqrt(left) (z_t - a_t z_0_hat) / b_t
         of_z_t = ratio(left.clamp(min=0).sqrt(), at_t.sigma)
         of_z_0_hat = at_s.signal - of_z_t * at_t.signal
-        is_clean = at_t.is_clean
-        of_z_t, of_z_0_hat = of_z_t + is_clean.double(), of_z_0_hat * ~is_clean
+        # Without noise, a coordinate that has not faded shows z_0 too.
+        is_clean = at_t._replace(sigma=noising.spread * at_t.sigma).is_clean
+        of_z_t, of_z_0_hat = of_z_t.where(~is_clean, 1.0), of_z_0_hat * ~is_clean
         z_t, z_0_hat = noising.to_basis(now.x_t), noising.to_basis(now.x_0_hat)
         mean = noising.from_basis(scaled(of_z_t, z_t) + scaled(of_z_0_hat, z_0_hat))
         return self._add_noise(mean, self.eta * self.deviation(at_t, at_s), path)
@@ -70,7 +71,9 @@ class Ancestral(DDIM[Noising]):
     """x_s ~ N(mu(x_t, x_0_hat), sigma^2 I) (Ho et al. 2020, equations 6, 7 and Algorithm 2).
 
     The posterior mean is DDIM's at eta = 1. ``variance=small`` is the posterior's beta_tilde,
-    ``large`` is beta, both respaced to any s < t through ratios of the tables; at s = 0 no noise.
+    right for a single x_0. ``large`` is right for x_0 ~ N(0, I): r_s^2 / r_t^2 beta with r_t^2 =
+    a_t^2 + b_t^2, which is beta where the variance is preserved (their section 3.2). Both are
+    respaced to any s < t through ratios of the tables; at s = 0 no noise.
     """
 
     eta: float = field(default=1.0, init=False)
@@ -83,7 +86,8 @@ class Ancestral(DDIM[Noising]):
         small = super().deviation(at_t, at_s)
         if self.variance == "small":
             return small
-        return torch.where(at_s.sigma > 0, beta(at_t, at_s).sqrt(), small)
+        scale = ratio(torch.hypot(*at_s), torch.hypot(*at_t))
+        return torch.where(at_s.sigma > 0, scale * beta(at_t, at_s).sqrt(), small)
 
 
 def scaled(coefficient: Tensor, x: Tensor) -> Tensor:

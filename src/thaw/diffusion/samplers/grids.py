@@ -49,13 +49,22 @@ class Leading(Grid):
     """1 + k floor(T / n), k = n - 1, ..., 0, then 0 (Lin et al. 2023, Table 2, leading).
 
     As in DDIM's own code (Song et al. 2021). It starts below T, from images degraded up to T: a
-    small error where both are all but noise, and none of the cold algorithms allows it.
+    small error where both are all but noise of the same scale, and none of the cold algorithms
+    allows it.
 
     >>> Leading().times(1000, 4)
     [751, 501, 251, 1, 0]
     """
 
     needs = Gaussian
+
+    def check(self, degradation: Gaussian) -> None:
+        norms = degradation.schedule.norm(dim=1)
+        if not torch.allclose(norms, torch.ones_like(norms)):
+            raise ValueError(
+                "the leading grid starts below T, where x_t of this schedule is on another scale "
+                "than x_T: use sampler/grid=trailing"
+            )
 
     def times(self, last: int, num_steps: int) -> list[int]:
         stride = last // num_steps
