@@ -32,19 +32,20 @@ PATHS := \
   'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=ddim_25' \
   'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=ddim_25' \
   'degradation=row_noise,column_noise sampler=ddim_25' \
-  'degradation=blur_noise degradation.blur_to_noise=0,0.5,1,2 prior=empirical sampler=ddim_25' \
+  'degradation=blur_noise degradation.blur_to_noise=0,0.5,1 sampler=ddim_25' \
+  'degradation=blur_noise degradation.blur_to_noise=2 prior=empirical sampler=ddim_25' \
   'degradation=heat' \
   'degradation=row_last_to_first,row_random,column_random,blur,pixelate,inpaint' \
   'degradation=bridge degradation/to=row_random,blur,pixelate,inpaint'
 degradations paths: seeds = 0,1,2
 
-# $(call families,NAME,FAMILIES): the runs start from real training images, which is an upper
-# reference, and are evaluated from a fitted mixture too.
+# $(call families,NAME,FAMILIES): runs whose x_T shows something start from real training images,
+# which is an upper reference, and are evaluated from each fitted prior too.
 define families
 set -e; for family in $(2); \
 do $(BIN)/python train.py -m sweep.name=$(1) experiment=$(1) seed=$(seeds) $$family \
   trainer.accelerator=$(device) $(overrides); done
-$(BIN)/python evaluate.py -m runs=multirun/$(1) prior=gmm num_samples=1000 num_restored=0
+$(BIN)/python evaluate.py -m runs=multirun/$(1) prior=gaussian,gmm,kde num_samples=1000 num_restored=0
 $(BIN)/python report.py runs=multirun/$(1) title='All $(1) at one budget'
 endef
 
@@ -97,6 +98,7 @@ degradations: $(VENV)/.installed
 
 paths: $(VENV)/.installed
 	$(call families,paths,$(PATHS))
+	$(BIN)/python docs/draw_paths.py multirun/paths multirun/paths/paths.png
 
 # $(call timed,PART,COMMAND): `make check` says at its end how long each part took.
 timed = @echo '$(2)'; start=$$(date +%s); $(2) && \
