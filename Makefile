@@ -28,7 +28,7 @@ DEGRADATIONS := \
   'degradation=row_noise,column_noise sampler=ddim_25' \
   'degradation=column_random,column_shuffled,row_random,row_last_to_first,blur,blur_linear,blur_exponential,inpaint,inpaint_random,pixelate,fade,zoom,snow,animorph'
 PATHS := \
-  'degradation=gaussian schedule=cosine prediction=velocity sampler=ddim_25' \
+  'degradation=gaussian schedule=cosine prediction=velocity,clean sampler=ddim_25' \
   'degradation=gaussian schedule=flow prediction=flow objective/timesteps=logit_normal sampler=ddim_25' \
   'degradation=gaussian schedule=edm prediction=edm objective/timesteps=log_normal sampler=ddim_25' \
   'degradation=row_noise,column_noise sampler=ddim_25' \

@@ -1,4 +1,4 @@
-"""Scores against the share of the correction in Cold Diffusion's sampler, for every degradation.
+"""Scores against the share of the correction in Cold Diffusion's sampler.
 
 ``python benchmarks/correction.py OUT EPOCHS SEEDS [degradation ...]`` trains a model of each
 degradation (:data:`DEGRADATIONS` if none is named) for each seed, then generates and restores by
@@ -183,11 +183,11 @@ def of(rows: Iterable[dict[str, Any]], score: str, **keys: Any) -> list[float]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: FID and PSNR in as many steps as were tried, mean and deviation over the seeds."""
+    """Markdown: each score in as many steps as were tried, mean and deviation over the seeds."""
     heads = [words(*pair) for pair in CORRECTIONS]
     lines = []
-    for score in ("fid", "psnr"):
-        lines += [f"{SCORES[score]}:", "", f"| degradation | steps | seeds | {' | '.join(heads)} |"]
+    for score, title in SCORES.items():
+        lines += [f"{title}:", "", f"| degradation | steps | seeds | {' | '.join(heads)} |"]
         lines += ["| --- " + "| ---: " * (2 + len(heads)) + "|"]
         for name in DEGRADATIONS:
             own = [row for row in rows if row["degradation"] == name]
