@@ -47,7 +47,8 @@ GPU = "cuda"
 Module = TypeVar("Module", bound=nn.Module)
 SAMPLERS: list[tuple[str, Sampler]] = [
     *((name, sampler(3)) for name in DEGRADATIONS for sampler in (Cold, Naive)),
-    *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral, Dissipation)),
+    *((name, sampler(3)) for name in NOISING for sampler in (DDIM, Ancestral)),
+    ("heat", Dissipation(3)),
     *(("gaussian", sampler(3)) for sampler in (DPMSolver, Heun)),
     ("bridge", InDI(3)),
 ]
