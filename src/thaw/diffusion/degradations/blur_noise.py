@@ -47,9 +47,9 @@ class BlurNoise(Noising):
     2022).
 
     ``blur_to_noise`` is one knob between cold and hot, after warm diffusion's ratio (Hsueh et al.
-    2025, arXiv 2511.16904); how it turns is thaw's own. At 1 blur and noise are as they are given; r
-    below 1 blurs by r width_t alone, at 0 it is Gaussian noise; r above 1 goes the share s = 1 / r
-    of the way from the blurred image to x_t, (1 - s) U d_t U' x_0 + s x_t, at None (s = 0) it is
+    2025, arXiv 2511.16904); how it turns is thaw's own. At 1 blur and noise are as they are given;
+    r below 1 blurs by r width_t alone, at 0 it is Gaussian noise; r above 1 goes the share s = 1 /
+    r of the way from the blurred image to x_t, (1 - s) U d_t U' x_0 + s x_t, at None (s = 0) it is
     blur alone.
 
     Args:
