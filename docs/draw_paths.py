@@ -19,8 +19,8 @@ from thaw.runs import OVERRIDES
 
 # What was typed for the run, by the label of its row.
 ROWS = {
-    "hot: noise": "degradation=gaussian schedule=cosine",
-    "hot: rectified flow": "schedule=flow",
+    "hot: noise": "degradation=gaussian schedule=cosine prediction=clean",
+    "hot: rectified flow": "degradation=gaussian schedule=flow",
     "warm: blur and noise": "degradation=blur_noise degradation.blur_to_noise=1",
     "warm: heat": "degradation=heat",
     "between: rows and noise": "degradation=row_noise",
@@ -44,7 +44,10 @@ def main(sweep: str, out: str) -> None:
         label: next((path for path, given in typed.items() if {*text.split()} <= given), None)
         for label, text in ROWS.items()
     }
-    save_figure(figure({label: path for label, path in found.items() if path}), Path(out))
+    drawn = {label: path for label, path in found.items() if path}
+    if not drawn:
+        raise SystemExit(f"no run of seed 0 in {sweep} is one of {', '.join(ROWS)}")
+    save_figure(figure(drawn), Path(out))
 
 
 def overrides(run_dir: Path) -> set[str]:

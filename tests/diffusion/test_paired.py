@@ -68,10 +68,13 @@ def test_a_bridge_to_partners_is_their_straight_line_and_ends_in_noise_where_it_
         assert torch.equal(x_t, Paired(8)(x_0, steps, y))
         n = torch.randn(x_0.shape, generator=Generator().manual_seed(1))
         torch.testing.assert_close(noisy(x_0, steps, with_n), x_t + 0.1 * t / 8 * n)
-    assert torch.equal(plain.noise_of(y, 8), y)
-    for bridge, t in ((plain, 3), (noisy, 8)):
-        with pytest.raises(ValueError, match="the partners, at t = T = 8 of a path without noise"):
-            bridge.noise_of(y, t)
+    assert all(torch.equal(each, y) for each in plain.draw_degraded(y, 8))
+    # InDI starts from y + eps n.
+    x_T, own = noisy.draw_degraded(y, 8, Generator().manual_seed(1))
+    assert torch.equal(own, with_n)
+    assert torch.equal(x_T, noisy(x_0, torch.full((6,), 8), own))
+    with pytest.raises(ValueError, match="at the end of this path, t = T = 8: leave out t=3"):
+        noisy.draw_degraded(y, 3)
 
 
 def test_an_image_alone_has_no_partner() -> None:

@@ -58,6 +58,8 @@ def images() -> Tensor:
     return torch.randint(0, 256, (6, *SHAPE), dtype=torch.uint8)
 
 
+# Of a noise that nobody knows.
+UNKNOWN = (0, "restore", "noise")
 BOTH = ("original", "degraded", "direct", "algorithm_1", "algorithm_2")
 CASES = {
     "cold": (LINES, Cold(), BOTH),
@@ -148,8 +150,8 @@ def test_a_sampler_that_ends_refined_does_so_in_a_stage_of_its_own(
     (found,), (expected,) = (each.batches(images, 6, 1) for each in (of_run, asked_for))
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     own = "algorithm_2" if algorithm is Cold else "algorithm_1"
-    own, anew = (own, ()) if degradation is LINES else ("sampled", ("noise",))
-    noise = degradation.draw_noise(found["original"], generator(1, "restore", 0, *anew))
+    own, key = (own, (1, "restore", 0)) if degradation is LINES else ("sampled", UNKNOWN)
+    noise = degradation.draw_noise(found["original"], generator(*key))
     with torch.no_grad():
         x_0 = sampler.sample(restorer, found["degraded"], noise)
     assert torch.equal(found[f"{own}_refined"], x_0)

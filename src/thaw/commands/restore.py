@@ -91,7 +91,7 @@ def prepare(run: LoadedRun, cfg: DictConfig) -> Given:
     takes_partners = experiment.restorer.degradation.takes_partners
     if cfg.partners is not None and not takes_partners:
         raise InputError(f"partners= needs a run of images with partners, and {run.run_dir} has "
-                         "none (degradation=paired)")  # fmt: skip
+                         "none (degradation=paired, or a bridge to it)")  # fmt: skip
     # A clean image alone has no partner to be mixed with.
     is_of_partners = takes_partners and cfg.images is not None
     is_degraded = (cfg.degraded or is_of_partners) and cfg.partners is None

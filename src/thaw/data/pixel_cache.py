@@ -226,7 +226,9 @@ def size_of(path: Path) -> tuple[int, int]:
         if path.suffix == ".npy":
             return plane_of(np.load(path, mmap_mode="r", allow_pickle=False).shape)
         with Image.open(path, formats=formats()) as stored:
-            lies = stored.getexif().get(ExifTags.Base.Orientation, 1) >= LYING
+            # That of a PNG would decode all of it.
+            exif = Image.Image.getexif(stored)
+            lies = exif.get(ExifTags.Base.Orientation, 1) >= LYING
             return (stored.width, stored.height) if lies else (stored.height, stored.width)
     except Exception as error:
         raise _unreadable(path, error) from error

@@ -50,10 +50,9 @@ def stage_title(name: str) -> str:
 def degraded(
     restorer: Restorer, images: Tensor, t: int, batch: Batch, seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Generator]:
-    """(x_0, x_t, the noise to restore with, the generator) of one batch of images as stored.
+    """(x_0, x_t, its noise, the generator that drew it) of one batch of images as stored.
 
-    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_t is x_0 at 0. The
-    noise is that of x_t where it is known to who restores, and else drawn anew.
+    x_0 and x_t are floats in the model's range, on its device; t is 0..T, and x_t is x_0 at 0.
     """
     degradation = restorer.degradation
     draws = _draws(restorer, batch, seed)
@@ -61,9 +60,6 @@ def degraded(
     with torch.inference_mode():
         x_0, noise = degradation.draw(stored, draws)
         x_t = degradation(x_0, all_at(t, x_0), noise) if t else x_0
-        if not degradation.noise_is_known:
-            anew = generator(seed, "restore", batch.number, "noise", device=x_t.device)
-            noise = degradation.draw_noise(x_0, anew)
     return x_0, x_t, noise, draws
 
 
@@ -77,7 +73,7 @@ class Restoration:
     ``direct`` is R(x_t, t); ``algorithm_1`` and ``algorithm_2`` are those of Bansal et al. 2022
     with the sampler's settings; ``sampled`` is the sampler's own, where it is neither of them.
     Under Gaussian noise, where the two algorithms would have to know the noise, there are
-    ``direct`` and ``sampled`` alone, and a sampler that asks for the noise is given another. A
+    ``direct`` and ``sampled`` alone, by a noise of its own where the sampler asks for one. A
     class-conditional model is given the images' labels, or none where the sampler's guidance is 0.
 
     Args:
@@ -147,7 +143,7 @@ class Restoration:
     def check_degraded(self, image_shape: Sequence[int]) -> None:
         """Refuse images that are degraded already where their noise would have to be known."""
         try:
-            self.restorer.degradation.noise_of(torch.zeros(1, *image_shape), self.t)
+            self.restorer.degradation.draw_degraded(torch.zeros(1, *image_shape), self.t)
         except ValueError as error:
             raise ValueError(f"degraded=true: {error}") from error
 
@@ -193,8 +189,8 @@ class Restoration:
             stages: dict[str, Tensor] = {}
             if is_degraded:
                 restorer, draws = self.restorer, _draws(self.restorer, batch, seed)
-                x_t = restorer.pixel_range.from_uint8(images[batch.items].to(restorer.device))
-                noise = restorer.degradation.noise_of(x_t, self.t)
+                given = restorer.pixel_range.from_uint8(images[batch.items].to(restorer.device))
+                x_t, noise = restorer.degradation.draw_degraded(given, self.t, draws)
             else:
                 x_0, x_t, noise, draws = degraded(self.restorer, images, self.t, batch, seed)
                 stages["original"] = x_0
@@ -233,6 +229,7 @@ class Restoration:
         Arguments as :meth:`restored`; to be read within ``evaluating``.
         """
         restorer, scale = self.restorer, self.sampler.guidance
+        noise = self.known(noise, x_t)
         path = Path(restorer, restorer.degradation, noise, draws, labels)
         with self._timed("direct"):
             direct = guided(restorer, x_t, all_at(self.t, x_t), noise, labels, scale)
@@ -247,6 +244,13 @@ class Restoration:
                 with self._timed(f"{name}{REFINED}"):
                     refined = sampler.last_pass(path, x_0)
                 yield f"{name}{REFINED}", refined
+
+    def known(self, noise: Tensor, x_t: Tensor) -> Tensor:
+        """The noise of x_t ``[B, C, H, W]`` where it is known; else another, drawn anew."""
+        degradation = self.restorer.degradation
+        if degradation.noise_is_known:
+            return noise
+        return degradation.draw_noise(x_t, generator(0, "restore", "noise", device=x_t.device))
 
     @contextmanager
     def _timed(self, *names: str) -> Iterator[None]:

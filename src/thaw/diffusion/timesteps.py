@@ -47,7 +47,7 @@ class UniformTimesteps(Timesteps[Degradation]):
 class LogNormal(Timesteps[Gaussian]):
     """log(sigma_t / signal_t) ~ N(mean, deviation^2), t the step that is nearest to a draw.
 
-    Nearest by the table: halfway between two steps is the mean of their rows (signal, sigma).
+    Where signal_T is 0, as with a flow, T begins at the ratio of the mean of the last two rows.
     With ``schedule=edm`` sigma is log-normal (Karras et al. 2022, table 1: -1.2 and 1.2 for data of
     the deviation 0.5); with ``schedule=flow`` tau is logit-normal (Esser et al. 2024, section 3.1:
     0 and 1). The factors are 1: what is drawn more often counts more.
@@ -69,8 +69,10 @@ class LogNormal(Timesteps[Gaussian]):
         device: torch.device,
     ) -> tuple[Tensor, Tensor]:
         normal = torch.randn(num_images, generator=generator, device=device)
-        signal, sigma = (row[1:-1] + row[2:] for row in (degradation.signal, degradation.sigma))
-        between = (sigma / signal).log()
+        ratios = (degradation.sigma / degradation.signal)[1:].log()
+        rows = [row[1:-1] + row[2:] for row in (degradation.sigma, degradation.signal)]
+        between = (ratios[1:] + ratios[:-1]) / 2
+        between = torch.where(between.isfinite(), between, (rows[0] / rows[1]).log())
         t = 1 + torch.searchsorted(between, self.mean + self.deviation * normal)
         return t, torch.ones(num_images, 1, 1, 1, device=device)
 

@@ -129,6 +129,7 @@ def _restored(run: LoadedRun) -> Film:
     restorer = run.experiment.restorer
     x_0, x_T, noise, labels = _start(run)
     restoration = Restoration(restorer, _sampler(run))
+    noise = restoration.known(noise, x_T)
     rows, ts = {}, []
     for name, way in restoration.ways.items():
         draws = generator(0, "film", name, device=restorer.device)

@@ -70,19 +70,21 @@ class Degradation(nn.Module, ABC):
         """
         return images, self.draw_noise(images, generator)
 
-    def noise_of(self, x_t: Tensor, t: int) -> Tensor:
-        """The noise of images ``[B, C, H, W]`` that come degraded to step t.
+    def draw_degraded(
+        self, images: Tensor, t: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(x_t, its noise) of images ``[B, C, H, W]`` that come degraded to step t.
 
         Raises:
-            ValueError: they do not tell it.
+            ValueError: they do not tell the noise.
         """
-        noise = self.draw_noise(x_t)
+        noise = self.draw_noise(images, generator)
         if noise.numel():
             raise ValueError(
                 f"{type(self).__name__} degrades each image in its own random way, which images do "
                 "not tell; give the originals, to be degraded here (degraded=false)"
             )
-        return noise
+        return images, noise
 
     def draw_noise(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The noise of one trajectory for each image; ``[B, 0]`` where D is deterministic.

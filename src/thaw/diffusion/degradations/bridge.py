@@ -77,15 +77,21 @@ class Bridge(StraightPath):
         """The noise of D; with eps above 0 ``[B, n]``, all of it and then n, float32 or wider."""
         return self._joined(self.other.draw_noise(x_0, generator), x_0, generator)
 
-    def noise_of(self, x_t: Tensor, t: int) -> Tensor:
-        if not self.takes_partners:
-            return super().noise_of(x_t, t)
-        if self.noise or t != self.num_steps:
+    def draw_degraded(
+        self, images: Tensor, t: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """At T from what D made of images, to which eps n is added here."""
+        if t == self.num_steps:
+            degraded, own = self.other.draw_degraded(images, self.other.num_steps, generator)
+            noise = self._joined(own, images, generator)
+            _, added = self._split(images, noise)
+            return degraded + added, noise
+        if self.noise or self.takes_partners:
             raise ValueError(
-                f"degraded images are the partners, at t = T = {self.num_steps} of a path without "
-                "noise: give the clean images too (partners=)"
+                f"degraded images are at the end of this path, t = T = {self.num_steps}: leave out "
+                f"t={t}, or give the clean images"
             )
-        return self.other.noise_of(x_t, self.other.num_steps)
+        return super().draw_degraded(images, t, generator)
 
     def _joined(self, own: Tensor, x_0: Tensor, generator: Generator | None) -> Tensor:
         """The noise of D, and n behind it."""

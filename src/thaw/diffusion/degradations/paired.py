@@ -29,13 +29,15 @@ class Paired(StraightPath):
             "draw(images) has both"
         )
 
-    def noise_of(self, x_t: Tensor, t: int) -> Tensor:
+    def draw_degraded(
+        self, images: Tensor, t: int, generator: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         if t != self.num_steps:
             raise ValueError(
                 f"degraded images are the partners, at t = T = {self.num_steps}: leave out t={t}, "
                 "or give the clean images too (partners=)"
             )
-        return x_t
+        return images, images
 
     def y(self, x_0: Tensor, noise: Tensor) -> Tensor:
         return noise.to(x_0.dtype)

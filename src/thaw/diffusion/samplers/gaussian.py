@@ -71,9 +71,10 @@ class Ancestral(DDIM[Noising]):
     """x_s ~ N(mu(x_t, x_0_hat), sigma^2 I) (Ho et al. 2020, equations 6, 7 and Algorithm 2).
 
     The posterior mean is DDIM's at eta = 1. ``variance=small`` is the posterior's beta_tilde,
-    right for a single x_0. ``large`` is right for x_0 ~ N(0, I): r_s^2 / r_t^2 beta with r_t^2 =
-    a_t^2 + b_t^2, which is beta where the variance is preserved (their section 3.2). Both are
-    respaced to any s < t through ratios of the tables; at s = 0 no noise.
+    right for a single x_0. ``large`` is right for pixels x_0 ~ N(0, I): r_s^2 / r_t^2 beta with
+    r_t^2 = a_t^2 + b_t^2, of noise in a basis the largest, which is beta where the variance is
+    preserved (their section 3.2). Both are respaced to any s < t through ratios of the tables; at
+    s = 0 no noise.
     """
 
     eta: float = field(default=1.0, init=False)
@@ -86,7 +87,7 @@ class Ancestral(DDIM[Noising]):
         small = super().deviation(at_t, at_s)
         if self.variance == "small":
             return small
-        scale = ratio(torch.hypot(*at_s), torch.hypot(*at_t))
+        scale = torch.hypot(*at_s).max() / torch.hypot(*at_t).max()
         return torch.where(at_s.sigma > 0, scale * beta(at_t, at_s).sqrt(), small)
 
 
