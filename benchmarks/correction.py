@@ -90,6 +90,10 @@ RECIPES = {
 }
 
 
+# The rows of a model and a number of steps, by lambda.
+Scored = dict[tuple[float, float], dict[str, Any]]
+
+
 class Job(NamedTuple):
     """A model to train and score in a folder."""
 
@@ -169,7 +173,7 @@ def write(out: Path) -> None:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(names)
         lines.writerows([[rounded(row[name]) for name in names] for row in rows])
-    (out / "correction.md").write_text(table(rows))
+    (out / "correction.md").write_text("\n".join([*counts(rows), "", table(rows)]))
     save_figure(figure(rows), out / "correction.png")
 
 
@@ -201,6 +205,72 @@ def table(rows: list[dict[str, Any]]) -> str:
                 lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def counts(rows: list[dict[str, Any]]) -> list[str]:
+    """What the page counts, a line each; a model is one degradation and seed."""
+    models: dict[Any, dict[int, Scored]] = {}
+    for row in rows:
+        of_model = models.setdefault((row["degradation"], row["seed"]), {})
+        pair = (row["correction"], row["correction_end"])
+        of_model.setdefault(row["num_steps"], {})[pair] = row
+    averages = [each for (name, _), each in models.items() if is_average(name)]
+    # Nobody knows the noise of a DDPM's x_T.
+    restored = [each for (name, _), each in models.items() if name != "gaussian"]
+    in_all = [each[max(each)] for each in averages]
+    last = [each[max(each)] for each in models.values()]
+    of_each = [by for each in restored for by in each.values()]
+    between = CONSTANT[1:-1]
+    change = [max(at("fid", by, *between)) - min(at("fid", by, *between)) for by in in_all]
+    claims = {
+        "averages, all steps: FID with 0.75 below 1": [fid(by, 0.75) < fid(by, 1) for by in in_all],
+        "averages, all steps: FID with 0.75 below 0": [fid(by, 0.75) < fid(by, 0) for by in in_all],
+        "averages, 4 steps: FID lowest with 0": [best(each[4], "fid") == 0 for each in averages],
+        "averages, every number of steps: recall lowest with 1": [
+            all(worst(by, "recall") == 1 for by in each.values()) for each in averages
+        ],
+        "PSNR highest with 1, by model and steps": [best(by, "psnr") == 1 for by in of_each],
+        "PSNR in 2 steps above all steps, with 1": [fewer_is_more(each, 1) for each in restored],
+        "PSNR in 2 steps above all steps, with 0": [fewer_is_more(each, 0) for each in restored],
+        "most steps: FID with 1 to 0 no lower than 0.75": [
+            by[1.0, 0.0]["fid"] >= fid(by, 0.75) for by in last
+        ],
+        "most steps: FID with 0 to 1 no lower than 0.75": [
+            by[0.0, 1.0]["fid"] >= fid(by, 0.75) for by in last
+        ],
+    }
+    lines = [f"{claim}: {sum(found)} of {len(found)}" for claim, found in claims.items()]
+    return [
+        *lines,
+        f"averages, all steps: FID from 0.25 to 0.75 changes by at most {max(change):.2f}",
+    ]
+
+
+def is_average(name: str) -> bool:
+    return name.startswith(("column_", "row_")) and not name.endswith("_noise")
+
+
+def at(score: str, by: Scored, *pairs: tuple[float, float]) -> list[float]:
+    return [by[pair][score] for pair in pairs]
+
+
+def fid(by: Scored, correction: float) -> float:
+    return float(by[correction, correction]["fid"])
+
+
+def best(by: Scored, score: str) -> float:
+    """The constant lambda with the lowest FID, or the highest of another score."""
+    sign = -1 if score == "fid" else 1
+    return max(CONSTANT, key=lambda pair: (sign * by[pair][score], pair))[0]
+
+
+def worst(by: Scored, score: str) -> float:
+    return min(CONSTANT, key=lambda pair: float(by[pair][score]))[0]
+
+
+def fewer_is_more(each: dict[int, Scored], correction: float) -> bool:
+    few, many = (each[steps][correction, correction]["psnr"] for steps in (min(each), max(each)))
+    return bool(few > many)
 
 
 def words(first: float, last: float) -> str:
