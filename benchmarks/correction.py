@@ -242,7 +242,7 @@ def counts(rows: list[dict[str, Any]]) -> list[str]:
     lines = [f"{claim}: {sum(found)} of {len(found)}" for claim, found in claims.items()]
     return [
         *lines,
-        f"averages, all steps: FID from 0.25 to 0.75 changes by at most {max(change):.2f}",
+        f"averages, all steps: FID from 0.25 to 0.75 changes by at most {max(change, default=0):.2f}",
     ]
 
 
