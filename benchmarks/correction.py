@@ -240,10 +240,8 @@ def counts(rows: list[dict[str, Any]]) -> list[str]:
         ],
     }
     lines = [f"{claim}: {sum(found)} of {len(found)}" for claim, found in claims.items()]
-    return [
-        *lines,
-        f"averages, all steps: FID from 0.25 to 0.75 changes by at most {max(change, default=0):.2f}",
-    ]
+    most = max(change, default=0.0)
+    return [*lines, f"averages, all steps: FID from 0.25 to 0.75 changes by at most {most:.2f}"]
 
 
 def is_average(name: str) -> bool:
