@@ -110,7 +110,7 @@ def test_partners_give_the_scores_that_the_test_pairs_give(folder: Path) -> None
                 ssim(restored, clean).mean().item(), abs=1e-4
             )
         # The files are clipped to the range: no loss, and of a model so young a small gain.
-        assert psnr - 0.2 <= compared[stage]["psnr"] <= psnr + 1e-3
+        assert psnr - 0.5 <= compared[stage]["psnr"] <= psnr + 1e-3
 
 
 def test_the_run_has_its_figures_and_scores(folder: Path) -> None:

@@ -36,6 +36,7 @@ FOUNDATIONS = (
     {"degradation": "gaussian", "prediction": "flow"},
     {"degradation": "gaussian", "prediction": "edm"},
     {"schedule": "cosine"},  # which ends in noise
+    {"degradation": "heat"},  # which adds a trace of it
     {"degradation": "column_random"},
     {"degradation": "bridge"},
     {"degradation": "bridge", "schedule": "cosine"},
