@@ -25,7 +25,7 @@ from thaw import storage
 from thaw.api.run import Run
 from thaw.diffusion.inference import evaluating
 from thaw.diffusion.restoration import degraded
-from thaw.diffusion.samplers.cold import Cold
+from thaw.diffusion.samplers.cold import Cold, Dissipation
 from thaw.metrics.restored import RestorationScores
 from thaw.ranks import WHOLE
 from thaw.reporting.style import line_styles, log_scale, own_style, save_figure
@@ -35,7 +35,7 @@ DEGRADATIONS = (
     *("pixelate", "inpaint", "inpaint_random", "snow", "zoom", "fade", "animorph"),
     *("column_outside_in", "column_inside_out", "column_last_to_first", "column_shuffled"),
     *("row_outside_in", "row_inside_out", "row_shuffled", "row_noise"),
-    *("blur_linear", "blur_exponential"),
+    *("blur_linear", "blur_exponential", "heat", "blur_noise", "bridge"),
 )
 # lambda in the step that leaves T, and at t = 0.
 CORRECTIONS = (
@@ -86,8 +86,12 @@ OWN_PRIOR = {key: value for key, value in RECIPE.items() if not key.startswith("
 # Where no density describes x_T, it is that of real images.
 RECIPES = {
     "gaussian": OWN_PRIOR | {"schedule": "cosine"},
-    **dict.fromkeys(("inpaint_random", "snow", "animorph"), OWN_PRIOR | {"prior": "empirical"}),
+    "blur_noise": OWN_PRIOR,
+    **dict.fromkeys(
+        ("inpaint_random", "snow", "animorph", "heat", "bridge"), OWN_PRIOR | {"prior": "empirical"}
+    ),
 }
+SAMPLERS = {"heat": Dissipation}
 
 
 # The rows of a model and a number of steps, by lambda.
@@ -130,7 +134,9 @@ def tried(job: Job) -> list[dict[str, Any]]:
     rows = []
     for num_steps in sorted({min(each, run.num_steps) for each in STEPS}):
         for first, last in CORRECTIONS:
-            sampler = Cold(num_steps, correction=first, correction_end=last)
+            sampler = SAMPLERS.get(job.degradation, Cold)(
+                num_steps, correction=first, correction_end=last
+            )
             generated = run.scores(NUM_GENERATED, sampler=sampler, batch_size=BATCH_SIZE)
             names = ("fid", "fid_floor", "is_mean", "recall", "class_kl", "n", "images")
             own = {name: generated[name] for name in names}
@@ -216,7 +222,9 @@ def counts(rows: list[dict[str, Any]]) -> list[str]:
         of_model.setdefault(row["num_steps"], {})[pair] = row
     averages = [each for (name, _), each in models.items() if is_average(name)]
     # Nobody knows the noise of a DDPM's x_T.
-    restored = [each for (name, _), each in models.items() if name != "gaussian"]
+    restored = [
+        each for (name, _), each in models.items() if name not in ("gaussian", "blur_noise")
+    ]
     in_all = [each[max(each)] for each in averages]
     last = [each[max(each)] for each in models.values()]
     of_each = [by for each in restored for by in each.values()]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands_support import ROOT
+from commands_support import LEAST, ROOT
 from omegaconf import OmegaConf
 
 from thaw import runs
@@ -34,6 +34,22 @@ def test_a_help_lists_the_groups_that_its_command_takes(
         assert any(line.startswith(start) for line in lines), start
     for start in others:
         assert not any(line.startswith(start) for line in lines), start
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_said"),
+    [(["bridge", "degradation/to=gaussian"], False), (["bridge"], True), (["heat"], True)],
+    ids=["to=gaussian", "bridge", "heat"],
+)
+def test_a_schedule_that_nothing_takes_is_said_to_have_no_effect(
+    overrides: list[str], is_said: bool, fork_command: Any, tmp_path: Path
+) -> None:
+    """The end of a bridge may take it; heat has one of its own."""
+    degradation, *rest = overrides
+    arguments = [f"degradation={degradation}", *rest, "schedule=flow", "trainer.max_steps=1"]
+    finished = fork_command("train", *LEAST, *arguments, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert ("schedule=flow has no effect" in finished.stdout) is is_said
 
 
 def test_a_sweep_s_configuration_can_be_shown(fork_command: Any, tmp_path: Path) -> None:

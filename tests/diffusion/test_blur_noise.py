@@ -262,6 +262,8 @@ def test_blur_that_shrinks_is_refused() -> None:
         restorer_of(lambda x, t: x, heat(), Noise())
     with pytest.raises(ValueError, match="EDM needs a degradation of the kind Gaussian, got Blur"):
         restorer_of(lambda x, t: x, heat(), EDM())
+    with pytest.raises(ValueError, match=r"sigma up to 80: take another schedule$"):
+        restorer_of(lambda x, t: x, BlurNoise(SHAPE, edm(T)), Velocity())
 
 
 NOISINGS: dict[str, Noising] = {

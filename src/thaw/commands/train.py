@@ -204,7 +204,7 @@ def _warn_of_what_has_no_effect(cfg: DictConfig) -> None:
     overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(overrides, list)
     changed = [override for override in overrides if override.startswith("schedule")]
-    if changed and "schedule" not in cfg.degradation:
+    if changed and "${schedule}" not in OmegaConf.to_yaml(cfg.degradation):
         log.warning("%s has no effect: this degradation takes no schedule", " ".join(changed))
 
 

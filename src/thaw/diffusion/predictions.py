@@ -86,9 +86,10 @@ class Mixture(Prediction[Noising]):
                 "the flow or the clean image"
             )
         if sigma.max() > LARGEST_INPUT:
+            scaled = isinstance(degradation, Gaussian)
             raise ValueError(
                 f"{name} gives the network x_t as it is, with a sigma up to {sigma.max():g}: take "
-                "prediction=edm, which scales it"
+                f"{'prediction=edm, which scales it' if scaled else 'another schedule'}"
             )
 
     def target(self, x_0: Tensor, noise: Tensor, t: Tensor, degradation: Noising) -> Tensor:
