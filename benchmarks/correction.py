@@ -49,15 +49,7 @@ CORRECTIONS = (
 )
 CONSTANT = tuple(pair for pair in CORRECTIONS if pair[0] == pair[1])
 STEPS = (2, 4, 7, 14, 28)
-DRAWN = (
-    "column_random",
-    "row_last_to_first",
-    "column_noise",
-    "gaussian",
-    "blur",
-    "inpaint",
-    "snow",
-)
+DRAWN = ("column_random", "inpaint", "snow", "gaussian", "column_noise", "heat", "bridge")
 SCORES = {
     "fid": "FID, generated",
     "recall": "recall, generated",
