@@ -126,7 +126,7 @@ def sane(value: Any) -> st.SearchStrategy[str]:
     if isinstance(value, int):
         return st.integers(0, 2 * value + 2).map(str)
     if isinstance(value, float):
-        return st.floats(0, 2 * value + 1e-3).map(str)
+        return st.floats(*sorted((0.0, 2 * value + 1e-3))).map(str)
     return st.sampled_from(WORDS)
 
 
