@@ -92,6 +92,7 @@ def test_a_function_may_say_which_kind_it_returns() -> None:
         ({"_target_": "torch.nn.Conv2d", "width": 3}, "unknown key x.width"),
         ({"_target_": 5}, "x._target_ must be text, got 5"),
         ({"_target_": "torch.nn.Nothing"}, "x._target_=torch.nn.Nothing: "),
+        ({"_target_": "random"}, "x._target_ must be a class or a function, got random"),
         # Inherits the constructor of nn.Module, which takes anything and refuses it later.
         (
             {"_target_": f"{UniformTimesteps.__module__}.UniformTimesteps", "hystory": 3},

@@ -173,6 +173,8 @@ def _check_node(node: DictConfig, path: str) -> None:
         found = get_object(node._target_)
     except Exception as error:  # of whatever type the import raises
         raise ValueError(f"{path}_target_={node._target_}: {_reason(error)[1]}") from error
+    if not callable(found):
+        raise ValueError(f"{path}_target_ must be a class or a function, got {node._target_}")
     for base in dict.fromkeys(row.base for row in rows_at(place)):
         if not is_kind(found, kind := get_object(base), unknown=True):
             raise ValueError(
