@@ -75,7 +75,7 @@ RECIPE = {
     "metrics.num_restored": 0,
 }
 OWN_PRIOR = {key: value for key, value in RECIPE.items() if not key.startswith("prior")}
-# Where no density describes x_T, it is that of real images.
+# Where no density describes x_T, and of those that `make paths` trains, it is that of real images.
 RECIPES = {
     "gaussian": OWN_PRIOR | {"schedule": "cosine"},
     "blur_noise": OWN_PRIOR,
@@ -84,6 +84,8 @@ RECIPES = {
     ),
 }
 SAMPLERS = {"heat": Dissipation}
+# Nobody knows the noise of their x_T.
+NOISE_ALONE = ("gaussian", "blur_noise")
 
 
 # The rows of a model and a number of steps, by lambda.
@@ -213,10 +215,7 @@ def counts(rows: list[dict[str, Any]]) -> list[str]:
         pair = (row["correction"], row["correction_end"])
         of_model.setdefault(row["num_steps"], {})[pair] = row
     averages = [each for (name, _), each in models.items() if is_average(name)]
-    # Nobody knows the noise of a DDPM's x_T.
-    restored = [
-        each for (name, _), each in models.items() if name not in ("gaussian", "blur_noise")
-    ]
+    restored = [each for (name, _), each in models.items() if name not in NOISE_ALONE]
     in_all = [each[max(each)] for each in averages]
     last = [each[max(each)] for each in models.values()]
     of_each = [by for each in restored for by in each.values()]
